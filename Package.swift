@@ -1,0 +1,96 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .treatAllWarnings(as: .error),
+]
+
+/// A Swift target of this package.
+func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+/// The tests of a module, with their resources left where they are.
+func tests(
+    _ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []
+) -> Target {
+    .testTarget(
+        name: name, dependencies: dependencies, exclude: exclude, swiftSettings: settings)
+}
+
+/// A C library found by pkg-config.
+func cLibrary(_ name: String, _ pkgConfig: String, _ debianPackage: String) -> Target {
+    .systemLibrary(name: name, pkgConfig: pkgConfig, providers: [.apt([debianPackage])])
+}
+
+let argumentParser: Target.Dependency = .product(
+    name: "ArgumentParser", package: "swift-argument-parser")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let lifecycle: Target.Dependency = .product(
+    name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let signals: Target.Dependency = .product(
+    name: "UnixSignals", package: "swift-service-lifecycle")
+let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
+
+// The levels of docs/architecture.md: a target imports only lower ones.
+let package = Package(
+    name: "needletail",
+    products: [
+        .executable(name: "needletail", targets: ["needletail"]),
+        .executable(name: "needletail-lab", targets: ["needletail-lab"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    ],
+    targets: [
+        // Level 0: pure values.
+        module("NetworkTypes"),
+        module("KubernetesModel", ["NetworkTypes"]),
+        // Level 1
+        module("ServicePlan", ["NetworkTypes"]),
+        // Level 2
+        module("PlanCompiler", ["NetworkTypes", "KubernetesModel", "ServicePlan"]),
+        module("NFTables", ["NetworkTypes", "ServicePlan"]),
+        // C
+        cLibrary("CMnl", "libmnl", "libmnl-dev"),
+        cLibrary("CNftnl", "libnftnl", "libnftnl-dev"),
+        cLibrary("CCurl", "libcurl", "libcurl4-openssl-dev"),
+        .target(name: "CNeedleShim", dependencies: ["CCurl"]),
+        // Level 3: what talks to the outside.
+        module("Netlink", ["NetworkTypes", "CMnl", "CNeedleShim", logging]),
+        module("ManifestSource", ["KubernetesModel", "CNeedleShim", yams]),
+        module("KubernetesClient", ["KubernetesModel", "CCurl", "CNeedleShim", logging, yams]),
+        // Level 4
+        module(
+            "NFTablesKernel",
+            ["NetworkTypes", "ServicePlan", "NFTables", "Netlink", "CMnl", "CNftnl", logging]),
+        module("ClusterStore", ["NetworkTypes", "KubernetesModel", "PlanCompiler"]),
+        module(
+            "Syncer",
+            ["NetworkTypes", "ServicePlan", "PlanCompiler", "ClusterStore", logging]),
+        // Level 5
+        .executableTarget(
+            name: "needletail",
+            dependencies: [
+                "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "NFTables",
+                "Netlink", "ManifestSource", "KubernetesClient", "NFTablesKernel", "ClusterStore",
+                "Syncer", argumentParser, logging, lifecycle, signals,
+            ],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "needletail-lab",
+            dependencies: [
+                "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "NFTables",
+                "Netlink", "NFTablesKernel", "ClusterStore", "CNeedleShim", argumentParser,
+                logging,
+            ],
+            swiftSettings: settings),
+    ]
+)

@@ -1,0 +1,10 @@
+#pragma once
+// Before any <linux/...> header, or sockaddr_in6 is defined twice for files that use Glibc.
+#include <netinet/in.h>
+#include <libmnl/libmnl.h>
+#include <linux/if_addr.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>

@@ -1,0 +1,30 @@
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+#include <netinet/in.h>
+#include <curl/curl.h>
+
+// What Swift cannot say: variadic functions, macros that are no constants, and calls that the
+// Glibc module hides. No policy here. Functions return 0 or -errno unless noted.
+
+/// Drops from a netlink socket's queue what was sent on behalf of this port ID.
+int needle_ignore_port(int fd, uint32_t port_id);
+/// Joins a network namespace that `/run/netns` or a process holds open.
+int needle_join_network_namespace(int fd);
+/// Moves the calling thread to a new network namespace.
+int needle_new_network_namespace(void);
+
+/// `curl_easy_setopt` with an argument of each kind.
+CURLcode needle_curl_set_long(CURL *handle, CURLoption option, long value);
+CURLcode needle_curl_set_string(CURL *handle, CURLoption option, const char *value);
+CURLcode needle_curl_set_pointer(CURL *handle, CURLoption option, void *value);
+CURLcode needle_curl_set_blob(CURL *handle, CURLoption option, const void *data, size_t length);
+CURLcode needle_curl_set_write(
+    CURL *handle, size_t (*callback)(char *, size_t, size_t, void *), void *context);
+CURLcode needle_curl_set_header(
+    CURL *handle, size_t (*callback)(char *, size_t, size_t, void *), void *context);
+long needle_curl_response_code(CURL *handle);
+
+/// `inotify_init1` (a descriptor or -errno) and a watch for what ends a change to a file.
+int needle_inotify_open(void);
+int needle_inotify_watch(int fd, const char *path);

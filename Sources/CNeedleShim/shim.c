@@ -1,0 +1,71 @@
+#define _GNU_SOURCE
+#include "CNeedleShim.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/filter.h>
+#include <sched.h>
+#include <sys/inotify.h>
+#include <sys/socket.h>
+
+int needle_ignore_port(int fd, uint32_t port_id) {
+    // nlmsg_pid is at offset 12 in host order; BPF loads big-endian.
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 12),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ntohl(port_id), 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+    };
+    struct sock_fprog program = {.len = 4, .filter = code};
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) ? -errno : 0;
+}
+
+int needle_join_network_namespace(int fd) { return setns(fd, CLONE_NEWNET) ? -errno : 0; }
+
+int needle_new_network_namespace(void) { return unshare(CLONE_NEWNET) ? -errno : 0; }
+
+CURLcode needle_curl_set_long(CURL *handle, CURLoption option, long value) {
+    return curl_easy_setopt(handle, option, value);
+}
+
+CURLcode needle_curl_set_string(CURL *handle, CURLoption option, const char *value) {
+    return curl_easy_setopt(handle, option, value);
+}
+
+CURLcode needle_curl_set_pointer(CURL *handle, CURLoption option, void *value) {
+    return curl_easy_setopt(handle, option, value);
+}
+
+CURLcode needle_curl_set_blob(CURL *handle, CURLoption option, const void *data, size_t length) {
+    struct curl_blob blob = {.data = (void *)data, .len = length, .flags = CURL_BLOB_COPY};
+    return curl_easy_setopt(handle, option, &blob);
+}
+
+CURLcode needle_curl_set_write(
+    CURL *handle, size_t (*callback)(char *, size_t, size_t, void *), void *context) {
+    CURLcode code = curl_easy_setopt(handle, CURLOPT_WRITEFUNCTION, callback);
+    return code ? code : curl_easy_setopt(handle, CURLOPT_WRITEDATA, context);
+}
+
+CURLcode needle_curl_set_header(
+    CURL *handle, size_t (*callback)(char *, size_t, size_t, void *), void *context) {
+    CURLcode code = curl_easy_setopt(handle, CURLOPT_HEADERFUNCTION, callback);
+    return code ? code : curl_easy_setopt(handle, CURLOPT_HEADERDATA, context);
+}
+
+long needle_curl_response_code(CURL *handle) {
+    long code = 0;
+    curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &code);
+    return code;
+}
+
+int needle_inotify_open(void) {
+    int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    return fd < 0 ? -errno : fd;
+}
+
+int needle_inotify_watch(int fd, const char *path) {
+    uint32_t ends = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_DELETE_SELF
+        | IN_MOVE_SELF | IN_CREATE;
+    return inotify_add_watch(fd, path, ends) < 0 ? -errno : 0;
+}

@@ -1,0 +1,71 @@
+package import KubernetesModel
+package import NetworkTypes
+package import PlanCompiler
+package import ServicePlan
+
+/// The objects of the cluster and their plans, between the sources that fill it and the syncer.
+///
+/// Compiling happens here, so that nobody ever copies the state.
+package actor ClusterStore {
+    /// The lists that must have arrived before anything is programmed or deleted.
+    package enum List: Sendable, CaseIterable {
+        case services, endpointSlices, nodes, serviceCIDRs
+    }
+
+    private let configuration: NodeConfiguration
+    private var state: ClusterState
+    private var plans = ClusterPlans()
+    private var view: NodeView?
+    private var missing: Set<List>
+    private let doorbell: AsyncStream<Void>.Continuation
+    /// Yields after changes, once every list is there; changes meanwhile are one.
+    package nonisolated let changes: AsyncStream<Void>
+
+    package init(_ configuration: NodeConfiguration, awaiting lists: Set<List>) {
+        self.configuration = configuration
+        state = ClusterState(nodeName: configuration.nodeName)
+        missing = lists
+        (changes, doorbell) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+    }
+
+    package var isComplete: Bool { missing.isEmpty }
+
+    /// Changes the state; with `completing`, a list that has arrived in full.
+    package func update(completing list: List? = nil, _ body: @Sendable (inout ClusterState) -> Void) {
+        body(&state)
+        if let list { missing.remove(list) }
+        if missing.isEmpty { doorbell.yield() }
+    }
+
+    /// Replaces everything with the objects of manifests.
+    package func replaceAll(_ objects: [KubernetesObject]) {
+        state.replaceAll(objects)
+        missing = []
+        doorbell.yield()
+    }
+
+    /// Compiles what changed since the last time.
+    package func compileChanges(interfaceAddresses: [IPAddress]) -> PlanUpdate {
+        let changes = state.takeChanges()
+        let newView = configuration.view(node: state.node, interfaceAddresses: interfaceAddresses)
+        // Facts of the node concern every Service; unchanged plans go no further than this.
+        let dirty = newView == view ? changes.services : changes.services.union(state.services.keys)
+        view = newView
+        let changed = plans.update(dirty, for: newView, input: state.input)
+        return PlanUpdate(
+            plans: changed, diagnostics: dirty.map { ($0, plans.diagnostics[$0] ?? []) },
+            facts: configuration.facts(node: state.node, serviceCIDRs: state.serviceCIDRs))
+    }
+
+    /// Every plan that there is, as compiled last.
+    package func allPlans() -> [ServicePlan] { Array(plans.plans.values) }
+}
+
+/// What compiling brought.
+package struct PlanUpdate: Sendable {
+    /// The Services whose plans changed; nil: the Service is gone.
+    package let plans: [(service: String, plan: ServicePlan?)]
+    /// For every Service that was compiled.
+    package let diagnostics: [(ObjectName, [Diagnostic])]
+    package let facts: NodeFacts
+}

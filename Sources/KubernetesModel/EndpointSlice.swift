@@ -1,0 +1,58 @@
+package import NetworkTypes
+
+/// What a node proxy needs of a discovery.k8s.io/v1 EndpointSlice.
+package struct EndpointSlice: Sendable, Hashable {
+    package var name: ObjectName
+    /// The Service it belongs to: label `kubernetes.io/service-name`.
+    package var service: ObjectName?
+    /// Nil for address type FQDN, which a node proxy leaves alone.
+    package var family: IPFamily?
+    package var ports: [EndpointPort] = []
+    package var endpoints: [SliceEndpoint] = []
+    package var problems: [FieldProblem] = []
+
+    package init(name: ObjectName, service: ObjectName?, family: IPFamily?) {
+        self.name = name
+        self.service = service
+        self.family = family
+    }
+}
+
+package struct EndpointPort: Sendable, Hashable {
+    package var name: String
+    package var transport: TransportProtocol
+    package var port: UInt16
+
+    package init(name: String, transport: TransportProtocol, port: UInt16) {
+        self.name = name
+        self.transport = transport
+        self.port = port
+    }
+}
+
+package struct SliceEndpoint: Sendable, Hashable {
+    /// The first address; the API says that the others mean nothing to a proxy.
+    package var address: IPAddress
+    /// Absent conditions are already resolved: ready is true, serving follows ready, terminating
+    /// is false (`pkg/proxy/endpointslicecache.go`).
+    package var isReady: Bool
+    package var isServing: Bool
+    package var isTerminating: Bool
+    package var nodeName: String?
+    package var zoneHints: [String]
+    package var nodeHints: [String]
+
+    package init(
+        address: IPAddress, isReady: Bool = true, isServing: Bool? = nil,
+        isTerminating: Bool = false, nodeName: String? = nil, zoneHints: [String] = [],
+        nodeHints: [String] = []
+    ) {
+        self.address = address
+        self.isReady = isReady
+        self.isServing = isServing ?? isReady
+        self.isTerminating = isTerminating
+        self.nodeName = nodeName
+        self.zoneHints = zoneHints
+        self.nodeHints = nodeHints
+    }
+}

@@ -1,0 +1,118 @@
+internal import CNeedleShim
+internal import Dispatch
+internal import FoundationEssentials
+internal import Glibc
+package import KubernetesModel
+
+/// The objects of a file, or of all manifests of a directory (`*.yaml`, `*.yml`, `*.json`).
+///
+/// A file that becomes unreadable keeps its last good objects.
+package struct ManifestSource: Sendable {
+    private let path: String
+    private var good: [String: [KubernetesObject]] = [:]
+
+    package init(path: String) { self.path = path }
+
+    /// Reads everything anew.
+    ///
+    /// - Returns: all objects, and what is wrong with files whose old objects were kept
+    package mutating func load() -> (objects: [KubernetesObject], errors: [ManifestError]) {
+        var errors: [ManifestError] = []
+        var files: [String] = []
+        do throws(ManifestError) { files = try manifests() } catch { return (good.values.flatMap(\.self), [error]) }
+        for file in good.keys where !files.contains(file) { good[file] = nil }
+        for file in files {
+            do throws(ManifestError) {
+                good[file] = try ManifestReader(file: file).objects(in: Self.text(of: file))
+            } catch {
+                errors.append(error)
+            }
+        }
+        return (good.sorted { $0.key < $1.key }.flatMap(\.value), errors)
+    }
+
+    private func manifests() throws(ManifestError) -> [String] {
+        var isDirectory = false
+        do {
+            let attributes = try FileManager.default.attributesOfItem(atPath: resolved)
+            isDirectory = attributes[.type] as? FileAttributeType == .typeDirectory
+            guard isDirectory else { return [path] }
+            return try FileManager.default.contentsOfDirectory(atPath: path)
+                .filter(Self.isManifest).sorted().map { path.hasSuffix("/") ? path + $0 : "\(path)/\($0)" }
+        } catch {
+            throw ManifestError(file: path, line: nil, problem: FieldProblem("", Self.reason(error)))
+        }
+    }
+
+    /// The path without a symbolic link at its end, which a directory may be.
+    private var resolved: String {
+        guard let real = realpath(path, nil) else { return path }
+        defer { free(real) }
+        return String(cString: real)
+    }
+
+    private static func isManifest(_ name: String) -> Bool {
+        !name.hasPrefix(".") && [".yaml", ".yml", ".json"].contains { name.hasSuffix($0) }
+    }
+
+    private static func text(of file: String) throws(ManifestError) -> String {
+        do {
+            return String(decoding: try Data(contentsOf: URL(filePath: file)), as: UTF8.self)
+        } catch {
+            throw ManifestError(file: file, line: nil, problem: FieldProblem("", reason(error)))
+        }
+    }
+
+    private static func reason(_ error: any Error) -> String {
+        if let posix = (error as? CocoaError)?.underlying as? POSIXError {
+            return "cannot be read: \(String(cString: strerror(posix.code.rawValue)))"
+        }
+        return "cannot be read: \(error)"
+    }
+
+    // MARK: Watching
+
+    /// Yields after each change of the file or directory, until the stream is dropped.
+    ///
+    /// Several changes at once are one. Watching the directory, not the file, sees a file that is
+    /// replaced by renaming, as editors and the kubelet's ConfigMaps do.
+    package func changes() throws(ManifestError) -> AsyncStream<Void> {
+        var status = stat()
+        let isDirectory = stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+        let parent = path.split(separator: "/").dropLast().joined(separator: "/")
+        let folder = isDirectory ? path : (path.hasPrefix("/") ? "/" : "") + (parent.isEmpty ? "." : parent)
+        let descriptor = needle_inotify_open()
+        let result = descriptor < 0 ? descriptor : needle_inotify_watch(descriptor, folder)
+        guard result >= 0 else {
+            if descriptor >= 0 { close(descriptor) }
+            throw ManifestError(
+                file: path, line: nil,
+                problem: FieldProblem("", "cannot be watched: \(String(cString: strerror(-result)))"))
+        }
+        let (changes, continuation) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+        let source = DispatchSource.makeReadSource(
+            fileDescriptor: descriptor, queue: DispatchQueue(label: "needletail.manifests"))
+        source.setEventHandler {
+            withUnsafeTemporaryAllocation(byteCount: 16 * 1024, alignment: 8) { buffer in
+                // What changed does not matter: everything is read again.
+                while read(descriptor, buffer.baseAddress, buffer.count) > 0 {}
+            }
+            continuation.yield()
+        }
+        source.setCancelHandler { close(descriptor) }
+        let handle = WatchHandle(source)
+        continuation.onTermination = { _ in handle.cancel() }
+        source.activate()
+        return changes
+    }
+}
+
+/// Lets a stream's end cancel its event source.
+// SAFETY: cancelling a dispatch source is thread-safe, and nothing else is done with it.
+private final class WatchHandle: @unchecked Sendable {
+    private let source: any DispatchSourceRead
+
+    init(_ source: any DispatchSourceRead) { self.source = source }
+
+    func cancel() { source.cancel() }
+}

@@ -1,0 +1,104 @@
+package import NetworkTypes
+
+/// A set element's key or data as the kernel holds it: fields in network order, each padded to
+/// four bytes, 40 bytes at most (an IPv6 affinity key).
+package struct ElementBytes: Sendable, Hashable {
+    private var words: (UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0)
+    package private(set) var count: UInt8 = 0
+
+    package static let capacity = 40
+
+    package init() {}
+
+    package init(_ bytes: UnsafeRawBufferPointer) {
+        precondition(bytes.count <= Self.capacity, "no needletail set has keys that long")
+        count = UInt8(bytes.count)
+        withUnsafeMutableBytes(of: &words) { $0.copyMemory(from: bytes) }
+    }
+
+    package func withBytes<T>(_ body: (UnsafeRawBufferPointer) -> T) -> T {
+        withUnsafeBytes(of: words) { body(UnsafeRawBufferPointer(rebasing: $0[..<Int(count)])) }
+    }
+
+    package var bytes: [UInt8] { withBytes(Array.init) }
+
+    // MARK: Appending fields
+
+    package mutating func append(_ address: IPAddress) {
+        if address.family == .ipv4 {
+            append(UInt32(truncatingIfNeeded: address.low))
+        } else {
+            append(UInt32(truncatingIfNeeded: address.high >> 32))
+            append(UInt32(truncatingIfNeeded: address.high))
+            append(UInt32(truncatingIfNeeded: address.low >> 32))
+            append(UInt32(truncatingIfNeeded: address.low))
+        }
+    }
+
+    /// Appends a number in network order.
+    package mutating func append(_ word: UInt32) { appendRaw(word.bigEndian) }
+
+    /// Appends a port: two bytes in network order, then padding.
+    package mutating func append(port: UInt16) { appendRaw(UInt32(port.bigEndian)) }
+
+    /// Appends a protocol: one byte, then padding.
+    package mutating func append(_ transport: TransportProtocol) {
+        appendRaw(UInt32(transport.rawValue).littleEndian)
+    }
+
+    /// Appends a number in the machine's order, as registers hold numbers (`numgen`).
+    package mutating func append(hostOrder word: UInt32) { appendRaw(word) }
+
+    private mutating func appendRaw(_ word: UInt32) {
+        let offset = Int(count)
+        precondition(offset + 4 <= Self.capacity, "no needletail set has keys that long")
+        withUnsafeMutableBytes(of: &words) {
+            $0.storeBytes(of: word, toByteOffset: offset, as: UInt32.self)
+        }
+        count += 4
+    }
+
+    package static func == (left: Self, right: Self) -> Bool {
+        left.words == right.words && left.count == right.count
+    }
+
+    package func hash(into hasher: inout Hasher) {
+        withBytes { hasher.combine(bytes: $0) }
+    }
+}
+
+/// Takes the fields of an element apart, in the order in which they were appended.
+package struct ElementReader {
+    private let bytes: [UInt8]
+    private var offset = 0
+
+    package init(_ element: ElementBytes) { bytes = element.bytes }
+
+    private mutating func take(_ count: Int) -> ArraySlice<UInt8>? {
+        guard offset + count <= bytes.count else { return nil }
+        defer { offset += (count + 3) & ~3 }
+        return bytes[offset..<(offset + count)]
+    }
+
+    package mutating func address(_ family: IPFamily) -> IPAddress? {
+        take(family.byteCount).flatMap { IPAddress(networkOrder: $0) }
+    }
+
+    package mutating func port() -> UInt16? {
+        take(2)?.reduce(0) { $0 << 8 | UInt16($1) }
+    }
+
+    package mutating func transport() -> TransportProtocol? {
+        take(1)?.first.flatMap(TransportProtocol.init(rawValue:))
+    }
+
+    package mutating func hostOrderWord() -> UInt32? {
+        take(4)?.reversed().reduce(0) { $0 << 8 | UInt32($1) }
+    }
+
+    package mutating func frontendKey(_ family: IPFamily) -> FrontendKey? {
+        guard let address = address(family), let transport = transport(), let port = port()
+        else { return nil }
+        return FrontendKey(address, transport, port)
+    }
+}

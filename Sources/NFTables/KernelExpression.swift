@@ -1,0 +1,34 @@
+/// One expression of nf_tables' virtual machine, with the kernel's attributes as fields.
+///
+/// Registers are numbered as in `enum nft_registers`.
+package enum KernelExpression: Sendable, Hashable {
+    package enum PayloadBase: UInt32, Sendable { case network = 1, transport = 2 }
+    package enum Comparison: UInt32, Sendable { case equal = 0, notEqual = 1 }
+    package enum MetaKey: UInt32, Sendable { case iifname = 6, l4proto = 16 }
+    /// `enum nft_ct_keys`
+    package enum ConnectionKey: UInt32, Sendable {
+        case state = 0, status = 2, protocolDestination = 12
+        case sourceIPv4 = 19, destinationIPv4 = 20, sourceIPv6 = 21, destinationIPv6 = 22
+    }
+    package enum Verdict: Int32, Sendable { case drop = 0, jump = -3, goto = -4, `return` = -5 }
+    /// `enum nft_reject_types`
+    package enum RejectType: UInt32, Sendable { case icmpUnreachable = 0, tcpReset = 1 }
+
+    case payload(PayloadBase, offset: UInt32, length: UInt32, register: UInt32)
+    case meta(MetaKey, register: UInt32)
+    case connection(ConnectionKey, ofOriginal: Bool, register: UInt32)
+    case random(modulus: UInt32, offset: UInt32, register: UInt32)
+    /// `fib saddr type`
+    case sourceAddressType(register: UInt32)
+    /// Ands four bytes of a register with a mask in host order.
+    case mask(register: UInt32, UInt32)
+    case compare(Comparison, register: UInt32, [UInt8])
+    case lookup(SetID, register: UInt32, into: UInt32?, negated: Bool)
+    case dnat(address: UInt32, port: UInt32)
+    case masquerade
+    /// Milliseconds.
+    case updateMap(SetID, key: UInt32, data: UInt32, timeout: UInt64)
+    case counter
+    case reject(RejectType, code: UInt8)
+    case verdict(Verdict, Chain.Name?)
+}

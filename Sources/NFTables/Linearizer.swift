@@ -1,0 +1,129 @@
+package import NetworkTypes
+
+extension Rule {
+    /// The expressions of the rule, with the registers that nft itself would choose.
+    package func expressions(_ family: IPFamily) -> [KernelExpression] {
+        let linearizer = Linearizer(family: family)
+        return statements.flatMap(linearizer.expressions)
+    }
+}
+
+/// Turns statements into expressions, as nft's `netlink_linearize.c` does.
+private struct Linearizer {
+    let family: IPFamily
+
+    func expressions(_ statement: Statement) -> [KernelExpression] {
+        switch statement {
+        case .lookup(let fields, let set, let negated):
+            load(fields) + [.lookup(set, register: register(0), into: nil, negated: negated)]
+        case .state(let state):
+            flag(.state, state.rawValue)
+        case .isDNATed:
+            flag(.status, Self.destinationNATDone)
+        case .sourceIsLocal(let isLocal):
+            [
+                .sourceAddressType(register: register(0)),
+                .compare(isLocal ? .equal : .notEqual, register: register(0), hostOrder(Self.localRoute)),
+            ]
+        case .inputInterfaceIsNot(let name, let isPrefix):
+            [
+                .meta(.iifname, register: register(0)),
+                .compare(.notEqual, register: register(0), interfaceName(name, isPrefix)),
+            ]
+        case .isTCP:
+            [
+                .meta(.l4proto, register: register(0)),
+                .compare(.equal, register: register(0), [TransportProtocol.tcp.rawValue]),
+            ]
+        case .dnat(let fields, let map):
+            load(fields) + [
+                .lookup(map, register: register(0), into: register(0), negated: false),
+                .dnat(address: register(0), port: register(family.byteCount / 4)),
+            ]
+        case .masquerade: [.masquerade]
+        case .remember(let timeout): remember(timeout)
+        case .counter: [.counter]
+        case .reject(let withReset):
+            // Port unreachable: ICMP code 3, ICMPv6 code 4.
+            [withReset
+                ? .reject(.tcpReset, code: 0)
+                : .reject(.icmpUnreachable, code: family == .ipv4 ? 3 : 4)]
+        case .drop: [.verdict(.drop, nil)]
+        case .returning: [.verdict(.return, nil)]
+        case .jump(let chain): [.verdict(.jump, chain)]
+        case .goto(let chain): [.verdict(.goto, chain)]
+        }
+    }
+
+    /// `IPS_DST_NAT` and `RTN_LOCAL`.
+    private static let destinationNATDone: UInt32 = 1 << 5
+    private static let localRoute: UInt32 = 2
+
+    private func remember(_ timeout: UInt32) -> [KernelExpression] {
+        let key: [PacketField] = [.originalSourceAddress] + PacketField.originalFrontend
+        let dataSlot = key.registerBytes(family) / 4
+        return load(key) + load(PacketField.endpoint, from: dataSlot) + [
+            .updateMap(
+                .affinity, key: register(0), data: register(dataSlot),
+                timeout: UInt64(timeout) * 1000)
+        ]
+    }
+
+    private func flag(
+        _ key: KernelExpression.ConnectionKey, _ bits: UInt32
+    ) -> [KernelExpression] {
+        [
+            .connection(key, ofOriginal: false, register: register(0)),
+            .mask(register: register(0), bits),
+            .compare(.notEqual, register: register(0), [0, 0, 0, 0]),
+        ]
+    }
+
+    private func load(_ fields: [PacketField], from slot: Int = 0) -> [KernelExpression] {
+        var slot = slot
+        return fields.map { field in
+            defer { slot += (field.length(family) + 3) / 4 }
+            return load(field, register(slot))
+        }
+    }
+
+    private func load(_ field: PacketField, _ register: UInt32) -> KernelExpression {
+        let isIPv4 = family == .ipv4
+        let length = UInt32(field.length(family))
+        let payload = { (base: KernelExpression.PayloadBase, offset: UInt32) in
+            KernelExpression.payload(base, offset: offset, length: length, register: register)
+        }
+        switch field {
+        case .sourceAddress: return payload(.network, isIPv4 ? 12 : 8)
+        case .destinationAddress: return payload(.network, isIPv4 ? 16 : 24)
+        case .sourcePort: return payload(.transport, 0)
+        case .destinationPort: return payload(.transport, 2)
+        case .transportProtocol: return .meta(.l4proto, register: register)
+        case .originalSourceAddress:
+            return .connection(isIPv4 ? .sourceIPv4 : .sourceIPv6, ofOriginal: true, register: register)
+        case .originalDestinationAddress:
+            return .connection(
+                isIPv4 ? .destinationIPv4 : .destinationIPv6, ofOriginal: true, register: register)
+        case .originalDestinationPort:
+            return .connection(.protocolDestination, ofOriginal: true, register: register)
+        case .random(let modulus, let offset):
+            return .random(modulus: modulus, offset: offset, register: register)
+        }
+    }
+
+    /// The register at a four-byte slot: the 16-byte `NFT_REG_1...4` where one begins there, the
+    /// 4-byte `NFT_REG32_00...15` else.
+    private func register(_ slot: Int) -> UInt32 {
+        UInt32(slot % 4 == 0 ? 1 + slot / 4 : 8 + slot)
+    }
+
+    private func hostOrder(_ value: UInt32) -> [UInt8] {
+        withUnsafeBytes(of: value, Array.init)
+    }
+
+    /// A name is compared with its padding, a prefix without.
+    private func interfaceName(_ name: String, _ isPrefix: Bool) -> [UInt8] {
+        let bytes = Array(name.utf8)
+        return isPrefix ? bytes : bytes + Array(repeating: 0, count: 16 - bytes.count)
+    }
+}

@@ -1,0 +1,64 @@
+package import NetworkTypes
+
+/// Something that a rule can read of a packet, its connection or chance.
+package enum PacketField: Sendable, Hashable {
+    case sourceAddress, destinationAddress
+    case transportProtocol
+    case sourcePort, destinationPort
+    /// Of the connection's first packet, before any translation.
+    case originalSourceAddress, originalDestinationAddress, originalDestinationPort
+    /// A number from `offset ..< offset + modulus`.
+    case random(modulus: UInt32, offset: UInt32)
+
+    package static let frontend: [PacketField] = [
+        .destinationAddress, .transportProtocol, .destinationPort,
+    ]
+    package static let originalFrontend: [PacketField] = [
+        .originalDestinationAddress, .transportProtocol, .originalDestinationPort,
+    ]
+    package static let endpoint: [PacketField] = [.destinationAddress, .destinationPort]
+
+    /// Bytes without padding.
+    package func length(_ family: IPFamily) -> Int {
+        switch self {
+        case .sourceAddress, .destinationAddress, .originalSourceAddress,
+            .originalDestinationAddress:
+            family.byteCount
+        case .transportProtocol: 1
+        case .sourcePort, .destinationPort, .originalDestinationPort: 2
+        case .random: 4
+        }
+    }
+
+    /// The field in nft's syntax.
+    package func text(_ family: IPFamily) -> String {
+        let header = family.nftName
+        return switch self {
+        case .sourceAddress: "\(header) saddr"
+        case .destinationAddress: "\(header) daddr"
+        case .transportProtocol: "meta l4proto"
+        case .sourcePort: "th sport"
+        case .destinationPort: "th dport"
+        case .originalSourceAddress: "ct original \(header) saddr"
+        case .originalDestinationAddress: "ct original \(header) daddr"
+        case .originalDestinationPort: "ct original proto-dst"
+        case .random(let modulus, 0): "numgen random mod \(modulus)"
+        case .random(let modulus, let offset): "numgen random mod \(modulus) offset \(offset)"
+        }
+    }
+}
+
+extension [PacketField] {
+    package func text(_ family: IPFamily) -> String {
+        map { $0.text(family) }.joined(separator: " . ")
+    }
+
+    package func registerBytes(_ family: IPFamily) -> Int {
+        reduce(0) { $0 + ($1.length(family) + 3) & ~3 }
+    }
+}
+
+extension IPFamily {
+    /// The name of the family's tables and headers in nft.
+    package var nftName: String { self == .ipv4 ? "ip" : "ip6" }
+}

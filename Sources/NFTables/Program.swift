@@ -1,0 +1,157 @@
+package import NetworkTypes
+package import ServicePlan
+
+/// The rules of a table: constant but for the numbers in use, whatever the number of Services.
+///
+/// docs/packet-path.md walks through it; the design and its measurements are there too.
+package struct Program: Sendable, Hashable {
+    package let family: IPFamily
+    package let localDetection: LocalDetection
+    /// The pool sizes of `pick` and `pick-local`, and the timeouts of `remember`, in rule order.
+    package var numbers: ProgramNumbers
+
+    package init(_ family: IPFamily, localDetection: LocalDetection, numbers: ProgramNumbers) {
+        self.family = family
+        self.localDetection = localDetection
+        self.numbers = numbers
+    }
+
+    /// Every chain, callees before callers.
+    package var chains: [Chain] { regularChains + baseChains }
+
+    package var sets: [SetDefinition] {
+        (SetID.constant + numbers.affinityTimeouts.map(SetID.stickyTimeout)).map(SetDefinition.init)
+    }
+
+    package func chain(_ name: Chain.Name) -> Chain? { chains.first { $0.name == name } }
+
+    private var regularChains: [Chain] {
+        [
+            Chain(
+                .sourceRanges,
+                [
+                    Rule(
+                        .lookup(PacketField.frontend, in: .restricted),
+                        .lookup(
+                            PacketField.frontend + [.sourceAddress], in: .allowedSources,
+                            negated: true),
+                        .counter, .drop)
+                ]),
+            // Packets that conntrack cannot place would leave untranslated, and the other side
+            // would answer with a reset that kills the connection (kubernetes/kubernetes#74839).
+            Chain(
+                .invalid,
+                [
+                    Rule(.lookup(PacketField.frontend, in: .frontends), .counter, .drop),
+                    Rule(
+                        .lookup(
+                            [.sourceAddress, .transportProtocol, .sourcePort],
+                            in: .serviceEndpoints), .counter, .drop),
+                ]),
+            Chain(.pick, numbers.poolSizes.map { Self.pick($0, .endpoints) }),
+            Chain(.pickLocal, numbers.localPoolSizes.map { Self.pick($0, .localEndpoints) }),
+            Chain(.services, services),
+            Chain(.masquerading, masquerading),
+            // A reset, since ICMP errors are rate limited and then look like time-outs.
+            Chain(
+                .noService,
+                [
+                    Rule(
+                        .lookup(PacketField.frontend, in: .noEndpoints), .isTCP, .counter,
+                        .reject(withReset: true)),
+                    Rule(
+                        .lookup(PacketField.frontend, in: .noEndpoints), .counter,
+                        .reject(withReset: false)),
+                    Rule(.lookup(PacketField.frontend, in: .noLocalEndpoints), .counter, .drop),
+                    Rule(
+                        .lookup([.destinationAddress], in: .clusterIPs), .isTCP, .counter,
+                        .reject(withReset: true)),
+                    Rule(
+                        .lookup([.destinationAddress], in: .clusterIPs), .counter,
+                        .reject(withReset: false)),
+                    Rule(.lookup([.destinationAddress], in: .serviceCIDRs), .counter, .drop),
+                ]),
+            Chain(
+                .remember,
+                numbers.affinityTimeouts.map { timeout in
+                    Rule(
+                        .lookup(PacketField.originalFrontend, in: .stickyTimeout(timeout)),
+                        .remember(timeout: timeout))
+                }),
+        ]
+    }
+
+    private static func pick(_ size: UInt32, _ map: SetID) -> Rule {
+        let slot = PacketField.random(modulus: size, offset: PoolLayout.firstSlot(size))
+        return Rule(.dnat(PacketField.frontend + [slot], map: map))
+    }
+
+    private var services: [Rule] {
+        let isFrontendOf = { (set: SetID) in Statement.lookup(PacketField.frontend, in: set) }
+        // Pods and the node itself are not subject to the external traffic policy: for them it is
+        // as if they had gone out to the load balancer and come back.
+        let outsiders = [isFrontendOf(.localPolicy)] + nonPods.map { [$0] }.joined()
+        return [
+            Rule(.lookup(PacketField.frontend, in: .frontends, negated: true), .returning),
+            Rule(
+                isFrontendOf(.sticky),
+                .dnat([.sourceAddress] + PacketField.frontend, map: .affinity)),
+            Rule(outsiders + [.sourceIsLocal(false), .goto(.pickLocal)]),
+            Rule(.goto(.pick)),
+        ]
+    }
+
+    private var masquerading: [Rule] {
+        var rules = [
+            Rule(
+                .lookup(PacketField.originalFrontend, in: .masqueradeFrontends), .masquerade)
+        ]
+        if let nonPods = nonPods.first {
+            rules.append(
+                Rule(
+                    .lookup([.originalDestinationAddress], in: .clusterIPs), nonPods, .masquerade))
+        }
+        rules += [
+            Rule(
+                .lookup(PacketField.originalFrontend, in: .localPolicy), .sourceIsLocal(true),
+                .masquerade),
+            Rule(.lookup([.sourceAddress, .destinationAddress], in: .hairpin), .masquerade),
+        ]
+        return rules
+    }
+
+    /// Matches what no pod sent; empty if pods cannot be told.
+    private var nonPods: [Statement] {
+        switch localDetection {
+        case .none: []
+        case .podCIDRs: [.lookup([.sourceAddress], in: .podCIDRs, negated: true)]
+        case .interface(let name): [.inputInterfaceIsNot(name: name, isPrefix: false)]
+        case .interfacePrefix(let name): [.inputInterfaceIsNot(name: name, isPrefix: true)]
+        }
+    }
+
+    private var baseChains: [Chain] {
+        let dstnat: Int32 = -100
+        let checkSources = [
+            Rule(.state(.new), .jump(.sourceRanges)), Rule(.state(.invalid), .jump(.invalid)),
+        ]
+        let filter = [
+            Rule(.state(.new), .jump(.noService)),
+            Rule(.state(.new), .isDNATed, .jump(.remember)),
+        ]
+        return [
+            Chain(.preDNATPrerouting, base: .init(type: .filter, hook: .prerouting, priority: dstnat - 10), checkSources),
+            Chain(.preDNATOutput, base: .init(type: .filter, hook: .output, priority: dstnat - 10), checkSources),
+            Chain(.dnatPrerouting, base: .init(type: .nat, hook: .prerouting, priority: dstnat), [Rule(.jump(.services))]),
+            Chain(.dnatOutput, base: .init(type: .nat, hook: .output, priority: dstnat), [Rule(.jump(.services))]),
+            Chain(.snatPostrouting, base: .init(type: .nat, hook: .postrouting, priority: 100), [Rule(.isDNATed, .jump(.masquerading))]),
+            Chain(.filterInput, base: .init(type: .filter, hook: .input, priority: 0), filter),
+            Chain(.filterForward, base: .init(type: .filter, hook: .forward, priority: 0), filter),
+            Chain(.filterOutput, base: .init(type: .filter, hook: .output, priority: 0), filter),
+        ]
+    }
+}
+
+extension Rule {
+    init(_ statements: [Statement]) { self.statements = statements }
+}

@@ -1,0 +1,83 @@
+internal import NetworkTypes
+
+/// One part of a rule: a match or an action, printable and linearizable.
+package enum Statement: Sendable, Hashable {
+    package enum ConnectionState: UInt32, Sendable { case new = 8, invalid = 1 }
+
+    case lookup([PacketField], in: SetID, negated: Bool = false)
+    case state(ConnectionState)
+    /// `ct status dnat`
+    case isDNATed
+    /// `fib saddr type local`
+    case sourceIsLocal(Bool)
+    /// The interface that the packet came in by is another one.
+    case inputInterfaceIsNot(name: String, isPrefix: Bool)
+    case isTCP
+    /// Sends the connection where the map says; goes on with the next rule if it says nothing.
+    case dnat([PacketField], map: SetID)
+    case masquerade
+    /// `update @affinity`, with seconds.
+    case remember(timeout: UInt32)
+    case counter
+    case reject(withReset: Bool)
+    case drop
+    case returning
+    case jump(Chain.Name)
+    case goto(Chain.Name)
+}
+
+package struct Rule: Sendable, Hashable {
+    package let statements: [Statement]
+
+    package init(_ statements: Statement...) { self.statements = statements }
+}
+
+package struct Chain: Sendable, Hashable {
+    /// Chains by what they do; base chains by their hook.
+    package enum Name: String, Sendable, Hashable, CaseIterable {
+        case sourceRanges = "source-ranges"
+        case invalid
+        case services
+        case pick
+        case pickLocal = "pick-local"
+        case masquerading
+        case noService = "no-service"
+        case remember
+        case preDNATPrerouting = "pre-dnat-prerouting"
+        case preDNATOutput = "pre-dnat-output"
+        case dnatPrerouting = "dnat-prerouting"
+        case dnatOutput = "dnat-output"
+        case snatPostrouting = "snat-postrouting"
+        case filterInput = "filter-input"
+        case filterForward = "filter-forward"
+        case filterOutput = "filter-output"
+    }
+
+    package let name: Name
+    package var base: BaseChain?
+    package var rules: [Rule]
+
+    package init(_ name: Name, base: BaseChain? = nil, _ rules: [Rule]) {
+        self.name = name
+        self.base = base
+        self.rules = rules
+    }
+}
+
+/// Where the kernel calls a chain.
+package struct BaseChain: Sendable, Hashable {
+    package enum ChainType: String, Sendable { case filter, nat }
+    /// The raw values are `enum nf_inet_hooks`.
+    package enum Hook: UInt32, Sendable {
+        case prerouting = 0, input, forward, output, postrouting
+    }
+
+    package let type: ChainType
+    package let hook: Hook
+    package let priority: Int32
+
+    /// nft's names for priorities are not legal at every hook, so this prints numbers.
+    package var text: String {
+        "type \(type.rawValue) hook \(hook) priority \(priority); policy accept;"
+    }
+}

@@ -1,0 +1,138 @@
+package import NetworkTypes
+
+/// Prints a table in nft's syntax: what `render -o nft` shows and `nft -f` loads.
+package struct RulesetPrinter {
+    package static let tableName = "needletail"
+    package static let tableComment = "needletail: Kubernetes service load balancing"
+
+    private let family: IPFamily
+
+    package init(_ family: IPFamily) { self.family = family }
+
+    /// The whole table, replacing one that is there.
+    package func table(_ program: Program, elements: [SetID: [Element]]) -> String {
+        let name = "\(family.nftName) \(Self.tableName)"
+        var lines = ["table \(name)", "delete table \(name)", "table \(name) {"]
+        lines.append("\tcomment \"\(Self.tableComment)\"")
+        for set in program.sets {
+            lines.append("")
+            lines += text(set, elements[set.id] ?? [])
+        }
+        for chain in program.chains {
+            lines.append("")
+            lines += text(chain)
+        }
+        lines.append("}")
+        return lines.joined(separator: "\n") + "\n"
+    }
+
+    /// A set with its elements sorted by key, one a line.
+    private func text(_ set: SetDefinition, _ elements: [Element]) -> [String] {
+        var type = "\t\ttypeof \(set.key.text(family))"
+        if let data = set.data { type += " : \(data.text(family))" }
+        var lines = ["\t\(set.data == nil ? "set" : "map") \(set.id.name) {", type]
+        if let size = set.size { lines.append("\t\tsize \(size)") }
+        if set.isInterval { lines.append("\t\tflags interval") }
+        if set.isDynamic { lines.append("\t\tflags dynamic,timeout") }
+        if !elements.isEmpty {
+            let texts = elements.sorted().map { "\t\t\t\(text($0, of: set))" }
+            lines.append("\t\telements = {")
+            lines.append(texts.joined(separator: ",\n"))
+            lines.append("\t\t}")
+        }
+        return lines + ["\t}"]
+    }
+
+    /// An element in nft's syntax; its comment, if it has one, follows the key.
+    package func text(_ element: Element, of set: SetDefinition) -> String {
+        var text = fields(element.key, end: element.keyEnd, set.key)
+        if let comment = element.comment { text += " comment \"\(comment)\"" }
+        if let data = element.data, let fields = set.data {
+            text += " : \(self.fields(data, end: nil, fields))"
+        }
+        return text
+    }
+
+    private func fields(_ low: ElementBytes, end: ElementBytes?, _ fields: [PacketField]) -> String {
+        var low = ElementReader(low)
+        var high = end.map(ElementReader.init)
+        return fields.map { value(of: $0, &low, &high) }.joined(separator: " . ")
+    }
+
+    private func value(
+        of field: PacketField, _ low: inout ElementReader, _ high: inout ElementReader?
+    ) -> String {
+        let unreadable = "?"
+        switch field {
+        case .sourceAddress, .destinationAddress, .originalSourceAddress,
+            .originalDestinationAddress:
+            let (first, last) = (low.address(family), high?.address(family))
+            guard let first else { return unreadable }
+            guard let last, last != first else { return "\(first)" }
+            return prefix(first, last).map(\.description) ?? "\(first)-\(last)"
+        case .transportProtocol:
+            _ = high?.transport()
+            return low.transport()?.description ?? unreadable
+        case .sourcePort, .destinationPort, .originalDestinationPort:
+            _ = high?.port()
+            return low.port().map(String.init) ?? unreadable
+        case .random:
+            _ = high?.hostOrderWord()
+            return low.hostOrderWord().map { "0x" + String($0, radix: 16) } ?? unreadable
+        }
+    }
+
+    /// The CIDR block that a range is, if it is one.
+    private func prefix(_ first: IPAddress, _ last: IPAddress) -> IPPrefix? {
+        (0..<family.bitWidth).lazy.compactMap { IPPrefix(first, length: $0) }
+            .first { $0.base == first && $0.last == last }
+    }
+
+    // MARK: Chains
+
+    private func text(_ chain: Chain) -> [String] {
+        var lines = ["\tchain \(chain.name.rawValue) {"]
+        if let base = chain.base { lines.append("\t\t\(base.text)") }
+        return lines + chain.rules.map { "\t\t\(text($0))" } + ["\t}"]
+    }
+
+    package func text(_ rule: Rule) -> String {
+        rule.statements.map(text).joined(separator: " ")
+    }
+
+    private func text(_ statement: Statement) -> String {
+        switch statement {
+        case .lookup(let fields, let set, let negated):
+            "\(fields.text(family)) \(negated ? "!= " : "")@\(set.name)"
+        case .state(let state): "ct state \(state)"
+        case .isDNATed: "ct status dnat"
+        case .sourceIsLocal(let isLocal): "fib saddr type \(isLocal ? "" : "!= ")local"
+        case .inputInterfaceIsNot(let name, let isPrefix):
+            "iifname != \"\(name)\(isPrefix ? "*" : "")\""
+        case .isTCP: "meta l4proto tcp"
+        case .dnat(let fields, let map):
+            "dnat \(family.nftName) to \(fields.text(family)) map @\(map.name)"
+        case .masquerade: "masquerade fully-random"
+        case .remember(let timeout):
+            "update @affinity { \(PacketField.originalSourceAddress.text(family)) . "
+                + "\(PacketField.originalFrontend.text(family)) timeout \(timeout)s : "
+                + "\(PacketField.endpoint.text(family)) }"
+        case .counter: "counter"
+        case .reject(let withReset): withReset ? "reject with tcp reset" : "reject"
+        case .drop: "drop"
+        case .returning: "return"
+        case .jump(let chain): "jump \(chain.rawValue)"
+        case .goto(let chain): "goto \(chain.rawValue)"
+        }
+    }
+}
+
+extension Element: Comparable {
+    package static func < (left: Self, right: Self) -> Bool { left.key < right.key }
+}
+
+extension ElementBytes: Comparable {
+    package static func < (left: Self, right: Self) -> Bool {
+        left.bytes.lexicographicallyPrecedes(right.bytes)
+    }
+}

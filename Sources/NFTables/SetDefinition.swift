@@ -1,0 +1,49 @@
+package import NetworkTypes
+
+/// The shape of a set or map: what nft's `typeof`, `flags` and `size` say.
+package struct SetDefinition: Sendable, Hashable {
+    package let id: SetID
+    package let key: [PacketField]
+    /// Nil for a set.
+    package var data: [PacketField]?
+    package var isInterval = false
+    /// The rules add elements, which expire.
+    package var isDynamic = false
+    package var size: UInt32?
+
+    package init(_ id: SetID) {
+        self.id = id
+        switch id {
+        case .endpoints, .localEndpoints:
+            key = PacketField.frontend + [.random(modulus: .max, offset: 0)]
+            data = PacketField.endpoint
+        case .affinity:
+            key = [.sourceAddress] + PacketField.frontend
+            data = PacketField.endpoint
+            isDynamic = true
+            // As many clients as one node remembers; those beyond are not sticky.
+            size = 131_072
+        case .clusterIPs: key = [.destinationAddress]
+        case .serviceCIDRs:
+            key = [.destinationAddress]
+            isInterval = true
+        case .podCIDRs:
+            key = [.sourceAddress]
+            isInterval = true
+        case .allowedSources:
+            key = PacketField.frontend + [.sourceAddress]
+            isInterval = true
+        case .hairpin: key = [.sourceAddress, .destinationAddress]
+        case .serviceEndpoints: key = [.sourceAddress, .transportProtocol, .sourcePort]
+        case .frontends, .localPolicy, .sticky, .stickyTimeout, .masqueradeFrontends,
+            .noEndpoints, .noLocalEndpoints, .restricted:
+            key = PacketField.frontend
+        }
+    }
+
+    package var isConcatenation: Bool { key.count > 1 }
+
+    /// `NFTA_SET_KEY_LEN`, `NFTA_SET_DATA_LEN`: every field takes whole registers.
+    package func keyLength(_ family: IPFamily) -> Int { key.registerBytes(family) }
+    package func dataLength(_ family: IPFamily) -> Int { data?.registerBytes(family) ?? 0 }
+}

@@ -1,0 +1,71 @@
+/// The sets and maps of a needletail table.
+package enum SetID: Sendable, Hashable {
+    /// Everything a client can address; the comment is the Service port's name.
+    case frontends
+    /// Frontend and slot to endpoint.
+    case endpoints
+    /// The same for external clients of frontends in `localPolicy`.
+    case localEndpoints
+    /// Frontends with external traffic policy Local.
+    case localPolicy
+    /// Frontends with ClientIP affinity.
+    case sticky
+    /// Those of them that have this timeout, in seconds.
+    case stickyTimeout(UInt32)
+    /// Client and frontend to endpoint; written by the rules.
+    case affinity
+    /// Frontends whose every client is masqueraded.
+    case masqueradeFrontends
+    case clusterIPs
+    /// Frontends that refuse, and frontends that stay silent, if no endpoint was chosen.
+    case noEndpoints
+    case noLocalEndpoints
+    /// Frontends with loadBalancerSourceRanges, and who may use them.
+    case restricted
+    case allowedSources
+    /// Local endpoints, each paired with itself.
+    case hairpin
+    /// Address and port of every endpoint.
+    case serviceEndpoints
+    case podCIDRs
+    case serviceCIDRs
+
+    /// Every set that is there whatever the Services are.
+    package static let constant: [SetID] = [
+        .frontends, .endpoints, .localEndpoints, .localPolicy, .sticky, .affinity,
+        .masqueradeFrontends, .clusterIPs, .noEndpoints, .noLocalEndpoints, .restricted,
+        .allowedSources, .hairpin, .serviceEndpoints, .podCIDRs, .serviceCIDRs,
+    ]
+
+    package var name: String {
+        switch self {
+        case .frontends: "frontends"
+        case .endpoints: "endpoints"
+        case .localEndpoints: "local-endpoints"
+        case .localPolicy: "local-policy"
+        case .sticky: "sticky"
+        case .stickyTimeout(let seconds): "sticky-\(seconds)"
+        case .affinity: "affinity"
+        case .masqueradeFrontends: "masquerade-frontends"
+        case .clusterIPs: "cluster-ips"
+        case .noEndpoints: "no-endpoints"
+        case .noLocalEndpoints: "no-local-endpoints"
+        case .restricted: "restricted"
+        case .allowedSources: "allowed-sources"
+        case .hairpin: "hairpin"
+        case .serviceEndpoints: "service-endpoints"
+        case .podCIDRs: "pod-cidrs"
+        case .serviceCIDRs: "service-cidrs"
+        }
+    }
+
+    package init?(name: String) {
+        if let id = Self.constant.first(where: { $0.name == name }) {
+            self = id
+        } else if name.hasPrefix("sticky-"), let seconds = UInt32(name.dropFirst(7)) {
+            self = .stickyTimeout(seconds)
+        } else {
+            return nil
+        }
+    }
+}

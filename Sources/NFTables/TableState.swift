@@ -1,0 +1,152 @@
+package import NetworkTypes
+package import ServicePlan
+
+/// What one table holds, as far as later changes need it: plans, not elements.
+///
+/// Pure: it says what to change; a kernel does it. If a commit fails, this value no longer tells
+/// the truth and must be made anew from what the kernel holds.
+package struct TableState: Sendable {
+    package let family: IPFamily
+    var committed: [String: LaidOutPlan] = [:]
+    var sharedUsers: [SharedElement: Int32] = [:]
+    var usage: RuleNumberUsage
+    private var facts = NodeFacts()
+
+    package init(_ family: IPFamily) {
+        self.family = family
+        usage = RuleNumberUsage()
+    }
+
+    /// The program as it must be in the kernel now.
+    package var program: Program {
+        Program(family, localDetection: facts.localDetection(family), numbers: usage.numbers)
+    }
+
+    package func plan(of service: String) -> ServicePlan? { committed[service]?.plan }
+
+    // MARK: Changing Services
+
+    /// Replaces the plans of some Services and enters what that changes.
+    package mutating func apply(
+        _ plans: [(service: String, plan: ServicePlan?)], node: NodeFacts
+    ) -> Changeset {
+        var changes = Changeset()
+        var shared = SharedChanges()
+        for (service, plan) in plans { replace(service, with: plan, &changes, &shared) }
+        shared.finish(sharedUsers, &changes)
+        settleNumbers(&changes)
+        replaceFacts(node, &changes)
+        return changes
+    }
+
+    private mutating func replace(
+        _ service: String, with plan: ServicePlan?, _ changes: inout Changeset,
+        _ shared: inout SharedChanges
+    ) {
+        let old = committed[service]
+        guard old?.plan != plan else { return }
+        let new = plan.map { LaidOutPlan($0, replacing: old) }
+        exchangeOwnElements(old, new, &changes)
+        let before = old?.sharedElements(family) ?? []
+        let after = new?.sharedElements(family) ?? []
+        for element in before.subtracting(after) { shared.count(element, -1, &sharedUsers) }
+        for element in after.subtracting(before) { shared.count(element, 1, &sharedUsers) }
+        old?.forEachNumber(family) { usage[keyPath: $0].add($1, -1) }
+        new?.forEachNumber(family) { usage[keyPath: $0].add($1) }
+        committed[service] = new
+    }
+
+    private func exchangeOwnElements(
+        _ old: LaidOutPlan?, _ new: LaidOutPlan?, _ changes: inout Changeset
+    ) {
+        guard let old else {
+            new?.forEachElement(family) { changes.add($0, $1) }
+            return
+        }
+        var leaving: [SetID: [ElementBytes: Element]] = [:]
+        old.forEachElement(family) { leaving[$0, default: [:]][$1.key] = $1 }
+        new?.forEachElement(family) { set, element in
+            if leaving[set]?[element.key] == element {
+                leaving[set]?[element.key] = nil
+            } else {
+                changes.add(set, element)
+            }
+        }
+        for (set, elements) in leaving {
+            for element in elements.values { changes.remove(set, element) }
+        }
+    }
+
+    // MARK: Numbers in rules
+
+    mutating func settleNumbers(_ changes: inout Changeset) {
+        let program = program
+        let timeoutsBefore = Set(usage.affinityTimeouts.listed)
+        for (chain, numbers) in [
+            (Chain.Name.pick, \RuleNumberUsage.poolSizes), (.pickLocal, \.localPoolSizes),
+            (.remember, \.affinityTimeouts),
+        ] {
+            let count = usage[keyPath: numbers].listed.count
+            switch usage[keyPath: numbers].settle() {
+            case .none: break
+            case .append:
+                let rules = self.program.chain(chain)?.rules ?? []
+                changes.chains[chain] = .append(Array(rules[count...]))
+            case .replace:
+                changes.chains[chain] = .replace(self.program.chain(chain)?.rules ?? [])
+            }
+        }
+        guard program.numbers.affinityTimeouts != usage.affinityTimeouts.listed else { return }
+        let timeouts = Set(usage.affinityTimeouts.listed)
+        changes.addedSets = timeouts.subtracting(timeoutsBefore).sorted().map(SetID.stickyTimeout)
+        changes.removedSets = timeoutsBefore.subtracting(timeouts).sorted().map(SetID.stickyTimeout)
+        // Elements go with their set.
+        for set in changes.removedSets { changes.removed[set] = nil }
+    }
+
+    // MARK: Facts of the node
+
+    mutating func replaceFacts(_ new: NodeFacts, _ changes: inout Changeset) {
+        for (set, blocks) in [(SetID.serviceCIDRs, \NodeFacts.serviceCIDRs), (.podCIDRs, \.podCIDRs)] {
+            let before = elements(of: facts[keyPath: blocks])
+            let after = elements(of: new[keyPath: blocks])
+            for element in before.subtracting(after) { changes.remove(set, element) }
+            for element in after.subtracting(before) { changes.add(set, element) }
+        }
+        let isDetectionChanged = new.localDetection(family) != facts.localDetection(family)
+        facts = new
+        guard isDetectionChanged else { return }
+        for chain in [Chain.Name.services, .masquerading] {
+            changes.chains[chain] = .replace(program.chain(chain)?.rules ?? [])
+        }
+    }
+
+    private func elements(of blocks: [IPPrefix]) -> Set<Element> {
+        Set(
+            IPPrefix.aggregated(blocks.filter { $0.family == family }).map {
+                Element(key: ElementBytes($0.base), keyEnd: ElementBytes($0.last))
+            })
+    }
+}
+
+/// Elements that several Services share, while some of those Services change.
+private struct SharedChanges {
+    private var usersBefore: [SharedElement: Int32] = [:]
+
+    mutating func count(
+        _ element: SharedElement, _ difference: Int32, _ users: inout [SharedElement: Int32]
+    ) {
+        let now = users[element, default: 0]
+        if usersBefore[element] == nil { usersBefore[element] = now }
+        users[element] = now + difference == 0 ? nil : now + difference
+    }
+
+    /// Enters what has become used, and what no longer is.
+    func finish(_ users: [SharedElement: Int32], _ changes: inout Changeset) {
+        for (shared, before) in usersBefore {
+            let isUsed = users[shared] != nil
+            if isUsed, before == 0 { changes.add(shared.set, shared.element) }
+            if !isUsed, before > 0 { changes.remove(shared.set, shared.element) }
+        }
+    }
+}

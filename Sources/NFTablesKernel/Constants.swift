@@ -1,0 +1,32 @@
+internal import CMnl
+internal import CNftnl
+internal import NetworkTypes
+
+/// Constants of `linux/netfilter/nf_tables.h` that C has as macros or untyped enumerations.
+enum Constant {
+    static let subsystem = UInt16(NFNL_SUBSYS_NFTABLES)
+    /// `NFNLGRP_NFTABLES` as a group mask.
+    static let notificationGroup: UInt32 = 1 << (7 - 1)
+
+    static func messageType(_ type: nf_tables_msg_types) -> UInt16 {
+        subsystem << 8 | UInt16(type.rawValue)
+    }
+
+    static let request = UInt16(NLM_F_REQUEST)
+    static let create = UInt16(NLM_F_REQUEST | NLM_F_CREATE)
+    static let append = UInt16(NLM_F_REQUEST | NLM_F_CREATE | NLM_F_APPEND)
+    static let dump = UInt16(NLM_F_REQUEST | NLM_F_DUMP)
+}
+
+extension IPFamily {
+    /// `NFPROTO_IPV4` or `NFPROTO_IPV6`
+    var netfilterFamily: UInt8 { self == .ipv4 ? 2 : 10 }
+
+    init?(netfilterFamily: UInt8) {
+        switch netfilterFamily {
+        case 2: self = .ipv4
+        case 10: self = .ipv6
+        default: return nil
+        }
+    }
+}

@@ -1,0 +1,80 @@
+internal import CNftnl
+internal import NFTables
+internal import NetworkTypes
+internal import Netlink
+
+/// Collects the elements of one set from the answers of a dump.
+struct ElementParser {
+    private let set: SetDefinition
+    private(set) var elements: [ElementBytes: Element] = [:]
+    /// The bounds of a tree of ranges: its keys with whether a range ends before them.
+    private var bounds: [ElementBytes: Bool] = [:]
+
+    init(_ set: SetDefinition) { self.set = set }
+
+    private var isTree: Bool { self.set.isInterval && !self.set.isConcatenation }
+
+    mutating func removeAll() {
+        elements = [:]
+        bounds = [:]
+    }
+
+    mutating func add(_ message: NetlinkMessage) {
+        let list = message.netfilterAttributes[Int(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue)]
+        for attribute in list?.nested ?? AttributeReader(.init(start: nil, count: 0)) {
+            add(attribute.nested)
+        }
+    }
+
+    private mutating func add(_ attributes: AttributeReader) {
+        var key: ElementBytes?
+        var element = Element(key: ElementBytes())
+        var isEnd = false
+        for attribute in attributes {
+            switch UInt32(attribute.type) {
+            case NFTA_SET_ELEM_KEY.rawValue: key = value(attribute)
+            case NFTA_SET_ELEM_KEY_END.rawValue: element.keyEnd = value(attribute)
+            case NFTA_SET_ELEM_DATA.rawValue: element.data = value(attribute)
+            case NFTA_SET_ELEM_FLAGS.rawValue:
+                isEnd = (attribute.bigEndianWord ?? 0) & UInt32(NFT_SET_ELEM_INTERVAL_END.rawValue) != 0
+            case NFTA_SET_ELEM_USERDATA.rawValue: element.comment = comment(attribute)
+            default: break
+            }
+        }
+        guard let key else { return }
+        if isTree {
+            bounds[key] = isEnd
+        } else {
+            element.key = key
+            elements[key] = element
+        }
+    }
+
+    private func value(_ attribute: AttributeReader.Attribute) -> ElementBytes? {
+        guard let value = attribute.nested[Int(NFTA_DATA_VALUE.rawValue)]?.payload,
+            value.count <= ElementBytes.capacity
+        else { return nil }
+        return ElementBytes(value)
+    }
+
+    private func comment(_ attribute: AttributeReader.Attribute) -> String? {
+        let bytes = attribute.payload
+        guard bytes.count > 2, bytes[0] == 0, Int(bytes[1]) + 2 <= bytes.count else { return nil }
+        return String(decoding: bytes[2..<(Int(bytes[1]) + 2)].prefix { $0 != 0 }, as: UTF8.self)
+    }
+
+    /// Joins the bounds of a tree to ranges. nft opens a tree with an end at zero, which bounds
+    /// nothing.
+    mutating func finish(_ family: IPFamily) {
+        guard isTree else { return }
+        var start: ElementBytes?
+        for (key, isEnd) in bounds.sorted(by: { $0.key < $1.key }) {
+            if let first = start, isEnd { elements[first] = Element(key: first, keyEnd: key.predecessor) }
+            start = isEnd ? nil : key
+        }
+        if let start {
+            let highest = [UInt8](repeating: 0xFF, count: set.keyLength(family))
+            elements[start] = Element(key: start, keyEnd: highest.withUnsafeBytes { ElementBytes($0) })
+        }
+    }
+}

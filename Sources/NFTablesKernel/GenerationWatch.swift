@@ -1,0 +1,106 @@
+internal import CMnl
+internal import CNftnl
+internal import NFTables
+internal import NetworkTypes
+internal import Netlink
+
+/// Follows the ruleset's generation ID, and notices when somebody else touches our tables.
+///
+/// Every transaction of every program on the node raises the ID. What happened in between is told
+/// by the notifications, so a foreign change elsewhere costs a look at them and not a read-back.
+struct GenerationWatch: ~Copyable {
+    private let listener: NetlinkSocket
+    /// The last generation that notifications, or our own commits, have told of.
+    private(set) var known: UInt32 = 0
+    /// Somebody changed one of our tables, or notifications were lost.
+    private(set) var isTampered = false
+
+    /// - Parameter ownPort: the socket whose commits are ours
+    init(ignoring ownPort: UInt32) throws(NetlinkError) {
+        let listener = try NetlinkSocket(.netfilter, groups: Constant.notificationGroup)
+        try listener.ignoreChanges(by: ownPort)
+        listener.setNonBlocking()
+        self.listener = listener
+    }
+
+    var descriptor: Int32 { listener.descriptor }
+
+    /// Forgets everything before a generation, whose contents are about to be read.
+    mutating func restart(at generation: UInt32) {
+        drain()
+        known = generation
+        isTampered = false
+    }
+
+    mutating func committed() { known &+= 1 }
+
+    /// Takes in what has arrived.
+    mutating func drain() {
+        var generation = known
+        var isTouched = false
+        do {
+            while try listener.receive(timeout: 0, { message in
+                if let new = Self.generation(message) {
+                    generation = new
+                } else if Self.concernsUs(message) {
+                    isTouched = true
+                }
+            }) {}
+        } catch {
+            // ENOBUFS: lost notifications may have been about our tables.
+            isTouched = true
+        }
+        known = generation
+        isTampered = isTampered || isTouched
+    }
+
+    /// Waits until the notifications have told of this generation; a second at most.
+    mutating func catchUp(with generation: UInt32) {
+        for _ in 0..<100 {
+            drain()
+            if known == generation || Int32(bitPattern: known &- generation) > 0 { return }
+            listener.wait(milliseconds: 10)
+        }
+        isTampered = true
+    }
+
+    private static func generation(_ message: NetlinkMessage) -> UInt32? {
+        guard message.type == Int(Constant.messageType(NFT_MSG_NEWGEN)) else { return nil }
+        return message.netfilterAttributes[Int(NFTA_GEN_ID.rawValue)]?.bigEndianWord
+    }
+
+    /// The table is the first attribute of tables, and of all that is in one.
+    private static func concernsUs(_ message: NetlinkMessage) -> Bool {
+        message.netfilterAttributes[Int(NFTA_TABLE_NAME.rawValue)]?.text == RulesetPrinter.tableName
+            && IPFamily(netfilterFamily: message.netfilterFamily) != nil
+    }
+
+    /// Asks the kernel for the generation in force.
+    static func read(_ socket: inout NetlinkSocket) throws(NetlinkError) -> UInt32 {
+        let sequence = socket.nextSequence()
+        var request = MessageBuffer(capacity: 64)
+        request.beginMessage(
+            type: Constant.messageType(NFT_MSG_GETGEN), flags: Constant.request, sequence: sequence)
+        request.appendNetfilterHeader(family: 0)
+        request.endMessage()
+        try socket.send(request.bytes)
+        var result: UInt32?
+        var failure: NetlinkError?
+        while result == nil, failure == nil {
+            _ = try socket.receive { message in
+                guard message.sequence == sequence else { return }
+                if message.isError {
+                    failure = NetlinkError(
+                        "reading the nftables generation", code: message.errorCode,
+                        kernelMessage: message.errorText)
+                } else {
+                    result = generation(message)
+                }
+            }
+        }
+        guard let result else {
+            throw failure ?? NetlinkError("reading the nftables generation", code: 0)
+        }
+        return result
+    }
+}

@@ -1,0 +1,217 @@
+internal import Dispatch
+package import Logging
+package import NFTables
+package import NetworkTypes
+internal import Netlink
+package import ServicePlan
+
+/// Programs the tables `ip needletail` and `ip6 needletail` of this network namespace.
+///
+/// The kernel is the record: the first commit reads it back and sends only the difference.
+package actor NFTablesDataplane: Dataplane {
+    private let kernelQueue = KernelQueue()
+    private let families: [IPFamily]
+    private let logger: Logger
+    private var socket: NetlinkSocket
+    private var generations: GenerationWatch
+    private var conntrack: ConnectionTracking
+    /// Empty until the kernel was read, and after a failure.
+    private var tables: [IPFamily: TableState] = [:]
+    private var notificationSource: (any DispatchSourceRead)?
+
+    package nonisolated var unownedExecutor: UnownedSerialExecutor {
+        kernelQueue.asUnownedSerialExecutor()
+    }
+
+    /// - Throws: if this kernel, or this process's privileges, do not suffice
+    package init(families: [IPFamily], logger: Logger) throws(CommitError) {
+        self.families = families
+        self.logger = logger
+        do throws(NetlinkError) {
+            socket = try NetlinkSocket(.netfilter)
+            _ = try GenerationWatch.read(&socket)
+            generations = try GenerationWatch(ignoring: socket.portID)
+            conntrack = try ConnectionTracking()
+        } catch {
+            throw CommitError(error)
+        }
+    }
+
+    /// Yields whenever somebody else has changed our tables; each time a commit of everything
+    /// repairs them.
+    package func foreignChanges() -> AsyncStream<Void> {
+        let (changes, continuation) = AsyncStream<Void>.makeStream(
+            bufferingPolicy: .bufferingNewest(1))
+        let source = DispatchSource.makeReadSource(
+            fileDescriptor: generations.descriptor, queue: kernelQueue.queue)
+        source.setEventHandler {
+            let isTampered = self.assumeIsolated { dataplane in
+                dataplane.generations.drain()
+                return dataplane.generations.isTampered
+            }
+            if isTampered { continuation.yield() }
+        }
+        source.activate()
+        notificationSource = source
+        return changes
+    }
+
+    package func commit(
+        _ changes: PlanChanges, node: NodeFacts
+    ) async throws(CommitError) -> CommitReport {
+        do throws(NetlinkError) {
+            switch changes {
+            case .everything(let plans):
+                var report = try commitEverything(plans, node)
+                report.staleEntriesRemoved = removeStale(
+                    StaleEntries(everything: plans, node: node), node)
+                return report
+            case .some(let plans):
+                guard tables.count == families.count, !generations.isTampered else {
+                    tables = [:]
+                    throw NetlinkError("another program changed the tables", code: 0)
+                }
+                let old = plans.map { (old: tables[families[0]]?.plan(of: $0.service), new: $0.plan) }
+                var report = try commit(plans, node)
+                report.staleEntriesRemoved = removeStale(StaleEntries(old), node)
+                return report
+            }
+        } catch {
+            tables = [:]
+            throw CommitError(error)
+        }
+    }
+
+    /// What a commit of everything would change; touches nothing.
+    package func difference(
+        _ plans: [ServicePlan], node: NodeFacts
+    ) throws(CommitError) -> [(program: Program, changes: Changeset)] {
+        do throws(NetlinkError) {
+            var result: [(Program, Changeset)] = []
+            for family in families {
+                let contents = try reader(family, node).read(&socket)
+                let (state, changes) = TableState.adopting(
+                    contents, plans: plans, node: node, family: family)
+                result.append((state.program, changes))
+            }
+            return result
+        } catch {
+            throw CommitError(error)
+        }
+    }
+
+    private func reader(_ family: IPFamily, _ node: NodeFacts) -> TableReader {
+        TableReader(family: family, localDetection: node.localDetection(family))
+    }
+
+    // MARK: Committing
+
+    private func commitEverything(
+        _ plans: [ServicePlan], _ node: NodeFacts
+    ) throws(NetlinkError) -> CommitReport {
+        // Somebody may write between our reading and our writing; the kernel refuses then.
+        for _ in 0..<5 {
+            generations.restart(at: try GenerationWatch.read(&socket))
+            var changes: [TransactionEncoder] = []
+            for family in families {
+                let contents = try reader(family, node).read(&socket)
+                let (state, changeset) = TableState.adopting(
+                    contents, plans: plans, node: node, family: family)
+                tables[family] = state
+                changes.append(TransactionEncoder(program: state.program, changes: changeset))
+            }
+            if let report = try send(changes) { return report }
+        }
+        throw NetlinkError("another program keeps changing the tables", code: 0)
+    }
+
+    private func commit(
+        _ plans: [(service: String, plan: ServicePlan?)], _ node: NodeFacts
+    ) throws(NetlinkError) -> CommitReport {
+        var changes: [TransactionEncoder] = []
+        for family in families {
+            guard let changeset = tables[family]?.apply(plans, node: node),
+                let program = tables[family]?.program
+            else { continue }
+            changes.append(TransactionEncoder(program: program, changes: changeset))
+        }
+        guard let report = try send(changes) else {
+            throw NetlinkError("another program changed the tables", code: 0)
+        }
+        return report
+    }
+
+    /// Sends the changes as one transaction; nil if our tables are no longer what they were
+    /// computed from.
+    private func send(_ changes: [TransactionEncoder]) throws(NetlinkError) -> CommitReport? {
+        var report = CommitReport()
+        for encoder in changes {
+            report.elementsAdded += encoder.changes.addedCount
+            report.elementsRemoved += encoder.changes.removedCount
+            report.objectsChanged += encoder.changes.objectCount
+        }
+        guard !report.isEmpty else { return report }
+        for _ in 0..<20 {
+            var batch = NetlinkBatch(
+                subsystem: Constant.subsystem, generation: generations.known,
+                firstSequence: socket.nextSequence())
+            for encoder in changes { encoder.encode(into: &batch) }
+            report.bytes = batch.byteCount
+            socket.advance(to: batch.sequenceAfter)
+            do {
+                try batch.commit(&socket, subsystem: Constant.subsystem)
+                generations.committed()
+                return report
+            } catch where error.isStaleGeneration {
+                generations.catchUp(with: try GenerationWatch.read(&socket))
+                guard !generations.isTampered else { return nil }
+            }
+        }
+        throw NetlinkError("other programs change the ruleset faster than it can be read", code: 0)
+    }
+
+    // MARK: Afterwards
+
+    /// Removes what the commit made stale. Failures are reported and do not undo the commit.
+    private func removeStale(_ stale: StaleEntries, _ node: NodeFacts) -> Int {
+        var count = 0
+        do throws(NetlinkError) {
+            for family in families {
+                count += try AffinityMap(reader: reader(family, node)).removeStale(stale, &socket) {
+                    generations.committed()
+                }
+            }
+            if stale.serviceCIDRs != nil || !stale.tracked.isEmpty {
+                count += try conntrack.removeStale(stale)
+            }
+        } catch {
+            logger.warning("removing stale entries failed; some clients may stay where they are", metadata: ["error": "\(error)"])
+        }
+        return count
+    }
+}
+
+extension Changeset {
+    /// Sets and rules that change; a new table is one object here.
+    fileprivate var objectCount: Int {
+        (createsTable ? 1 : 0) + addedSets.count + removedSets.count + chains.count
+    }
+}
+
+extension CommitError {
+    init(_ error: NetlinkError) {
+        if error.isPermissionDenied {
+            self.init(
+                "nftables: \(error)",
+                recovery: .operatorAction("run with the capability NET_ADMIN (root has it)"))
+        } else if error.operation.contains("generation"), error.isUnsupported {
+            self.init(
+                "nftables: \(error)",
+                recovery: .operatorAction(
+                    "this kernel has no nf_tables: load its module (modprobe nf_tables) or boot a"
+                        + " kernel with CONFIG_NF_TABLES"))
+        } else {
+            self.init("nftables: \(error)", recovery: .retry)
+        }
+    }
+}

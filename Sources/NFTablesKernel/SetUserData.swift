@@ -1,0 +1,87 @@
+internal import NFTables
+internal import NetworkTypes
+
+/// The user data of a set from which nft prints `typeof`: libnftnl's TLVs (a byte of type, a byte
+/// of length, the value), with nft's numbers of expressions and header fields in them.
+///
+/// nft's sources: `src/expression.c`, `src/payload.c`, `src/meta.c`, `src/numgen.c`
+/// (`…_build_udata`) and `include/proto.h`; libnftnl's `include/libnftnl/udata.h`. The tests
+/// compare it with what nft itself writes.
+struct SetUserData {
+    private let family: IPFamily
+
+    static func bytes(_ set: SetDefinition, _ family: IPFamily) -> [UInt8] {
+        let data = SetUserData(family: family)
+        // NFTNL_UDATA_SET_KEYBYTEORDER: none for a concatenation, big-endian for an address.
+        var bytes = word(0, set.isConcatenation ? 0 : 2)
+        if set.data != nil { bytes += word(1, 0) }
+        bytes += nest(3, data.typeOf(set.key))
+        if let fields = set.data {
+            bytes += nest(4, data.typeOf(fields))
+            // NFTNL_UDATA_SET_DATA_INTERVAL
+            bytes += word(6, 0)
+        }
+        return bytes
+    }
+
+    private init(family: IPFamily) { self.family = family }
+
+    /// Expression type, then its own data (`EXPR_PAYLOAD`, `EXPR_META`, … in nft's order).
+    private func typeOf(_ fields: [PacketField]) -> [UInt8] {
+        guard fields.count > 1 else { return fields.flatMap(typeOf) }
+        let parts = fields.enumerated().flatMap { Self.nest(UInt8($0), typeOf($1)) }
+        return Self.expression(13, parts)
+    }
+
+    private func typeOf(_ field: PacketField) -> [UInt8] {
+        switch field {
+        case .sourceAddress: header(family == .ipv4 ? (12, 11) : (13, 8))
+        case .destinationAddress: header(family == .ipv4 ? (12, 12) : (13, 9))
+        case .sourcePort: header((11, 1))
+        case .destinationPort: header((11, 2))
+        case .transportProtocol: Self.expression(9, Self.word(0, 16))
+        case .random(let modulus, let offset):
+            Self.expression(23, Self.word(0, 1) + Self.word(1, modulus) + Self.word(2, offset))
+        case .originalSourceAddress, .originalDestinationAddress, .originalDestinationPort:
+            preconditionFailure("no set is keyed by \(field)")
+        }
+    }
+
+    /// A header field: nft's numbers of the protocol and of the field in it.
+    private func header(_ field: (proto: UInt32, index: UInt32)) -> [UInt8] {
+        Self.expression(7, Self.word(0, field.proto) + Self.word(1, field.index))
+    }
+
+    private static func expression(_ type: UInt32, _ data: [UInt8]) -> [UInt8] {
+        word(0, type) + nest(1, data)
+    }
+
+    private static func nest(_ type: UInt8, _ value: [UInt8]) -> [UInt8] {
+        [type, UInt8(value.count)] + value
+    }
+
+    private static func word(_ type: UInt8, _ value: UInt32) -> [UInt8] {
+        nest(type, withUnsafeBytes(of: value, Array.init))
+    }
+}
+
+extension PacketField {
+    /// nft's number of the field's data type, which the kernel keeps for nft.
+    fileprivate func dataType(_ family: IPFamily) -> UInt32 {
+        switch self {
+        case .sourceAddress, .destinationAddress, .originalSourceAddress,
+            .originalDestinationAddress:
+            family == .ipv4 ? 7 : 8
+        case .transportProtocol: 12
+        case .sourcePort, .destinationPort, .originalDestinationPort: 13
+        case .random: 4
+        }
+    }
+}
+
+extension [PacketField] {
+    /// Data types of a concatenation are packed six bits each.
+    func dataType(_ family: IPFamily) -> UInt32 {
+        reduce(0) { $0 << 6 | $1.dataType(family) }
+    }
+}

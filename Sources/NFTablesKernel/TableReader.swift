@@ -1,0 +1,226 @@
+internal import CMnl
+internal import CNftnl
+internal import NFTables
+internal import NetworkTypes
+internal import Netlink
+internal import ServicePlan
+
+/// Reads one table back from the kernel.
+struct TableReader {
+    let family: IPFamily
+    let localDetection: LocalDetection
+
+    private var table: String { RulesetPrinter.tableName }
+    private var place: String { "table \(family.nftName) \(table)" }
+
+    /// What the table holds, as far as it is needletail's.
+    func read(_ socket: inout NetlinkSocket) throws(NetlinkError) -> TableContents {
+        guard try chains(&socket).isSubset(of: expectedChains), try exists(&socket) else {
+            return .unusable
+        }
+        var contents = TableContents()
+        var rules = try rules(&socket)
+        contents.numbers = numbers(&rules, &contents.damagedChains)
+        let program = Program(family, localDetection: localDetection, numbers: contents.numbers)
+        guard try chains(&socket) == Set(program.chains.map(\.shape)),
+            try sets(&socket) == Set(program.sets.map { SetShape($0, family) })
+        else { return .unusable }
+        for chain in program.chains where rules[chain.name.rawValue] ?? [] != fingerprints(chain) {
+            contents.damagedChains.insert(chain.name)
+        }
+        for set in program.sets where !set.isDynamic {
+            contents.elements[set.id] = try elements(of: set, &socket)
+        }
+        return contents
+    }
+
+    private var expectedChains: Set<ChainShape> {
+        Set(Program(family, localDetection: localDetection, numbers: .init()).chains.map(\.shape))
+    }
+
+    private func fingerprints(_ chain: Chain) -> [RuleFingerprint] {
+        chain.rules.map {
+            LibraryRule(family, table: table, chain: chain.name, $0.expressions(family)).fingerprint
+        }
+    }
+
+    /// The numbers in the rules of the chains that have some; such a chain is damaged if a rule
+    /// has none.
+    private func numbers(
+        _ rules: inout [String: [RuleFingerprint]], _ damaged: inout Set<Chain.Name>
+    ) -> ProgramNumbers {
+        var numbers = ProgramNumbers()
+        for (chain, path) in [
+            (Chain.Name.pick, \ProgramNumbers.poolSizes), (.pickLocal, \.localPoolSizes),
+            (.remember, \.affinityTimeouts),
+        ] {
+            let found = rules[chain.rawValue] ?? []
+            numbers[keyPath: path] = found.compactMap(\.number)
+            let program = Program(family, localDetection: localDetection, numbers: numbers)
+            let expected = program.chain(chain).map(fingerprints) ?? []
+            guard found != expected, chain != .remember else { continue }
+            numbers[keyPath: path] = []
+            rules[chain.rawValue] = []
+            damaged.insert(chain)
+        }
+        return numbers
+    }
+
+    // MARK: Requests
+
+    private func request(
+        _ type: nf_tables_msg_types, flags: UInt16, _ sequence: UInt32,
+        _ attributes: (inout MessageBuffer) -> Void
+    ) -> MessageBuffer {
+        var request = MessageBuffer(capacity: 256)
+        request.beginMessage(
+            type: Constant.messageType(type), flags: flags, sequence: sequence)
+        request.appendNetfilterHeader(family: family.netfilterFamily)
+        attributes(&request)
+        request.endMessage()
+        return request
+    }
+
+    private func exists(_ socket: inout NetlinkSocket) throws(NetlinkError) -> Bool {
+        var found = false
+        let sequence = socket.nextSequence()
+        let request = request(NFT_MSG_GETTABLE, flags: Constant.dump, sequence) { _ in }
+        try socket.dump("tables", request: request, sequence: sequence, restart: {}) {
+            let name = $0.netfilterAttributes[Int(NFTA_TABLE_NAME.rawValue)]?.text
+            if name == table, $0.netfilterFamily == family.netfilterFamily { found = true }
+        }
+        return found
+    }
+
+    private func chains(_ socket: inout NetlinkSocket) throws(NetlinkError) -> Set<ChainShape> {
+        var chains: Set<ChainShape> = []
+        let sequence = socket.nextSequence()
+        let request = request(NFT_MSG_GETCHAIN, flags: Constant.dump, sequence) { _ in }
+        try socket.dump(
+            "the chains of \(place)", request: request, sequence: sequence,
+            restart: { chains = [] }
+        ) { message in
+            guard let chain = LibraryChain(parsing: message.header),
+                chain.text(NFTNL_CHAIN_TABLE) == table
+            else { return }
+            chains.insert(ChainShape(chain))
+        }
+        return chains
+    }
+
+    private func rules(
+        _ socket: inout NetlinkSocket
+    ) throws(NetlinkError) -> [String: [RuleFingerprint]] {
+        var rules: [String: [RuleFingerprint]] = [:]
+        let sequence = socket.nextSequence()
+        let request = request(NFT_MSG_GETRULE, flags: Constant.dump, sequence) {
+            $0.attribute(UInt16(NFTA_RULE_TABLE.rawValue), table)
+        }
+        try socket.dump(
+            "the rules of \(place)", request: request, sequence: sequence, restart: { rules = [:] }
+        ) { message in
+            guard let rule = LibraryRule(parsing: message.header) else { return }
+            rules[rule.chainName, default: []].append(rule.fingerprint)
+        }
+        return rules
+    }
+
+    private func sets(_ socket: inout NetlinkSocket) throws(NetlinkError) -> Set<SetShape> {
+        var sets: Set<SetShape> = []
+        let sequence = socket.nextSequence()
+        let request = request(NFT_MSG_GETSET, flags: Constant.dump, sequence) {
+            $0.attribute(UInt16(NFTA_SET_TABLE.rawValue), table)
+        }
+        try socket.dump(
+            "the sets of \(place)", request: request, sequence: sequence, restart: { sets = [] }
+        ) { message in
+            guard let set = LibrarySet(parsing: message.header) else { return }
+            sets.insert(SetShape(set))
+        }
+        return sets
+    }
+
+    func elements(
+        of set: SetDefinition, _ socket: inout NetlinkSocket
+    ) throws(NetlinkError) -> [ElementBytes: Element] {
+        var parser = ElementParser(set)
+        let sequence = socket.nextSequence()
+        let request = request(NFT_MSG_GETSETELEM, flags: Constant.dump, sequence) {
+            $0.attribute(UInt16(NFTA_SET_ELEM_LIST_TABLE.rawValue), table)
+            $0.attribute(UInt16(NFTA_SET_ELEM_LIST_SET.rawValue), set.id.name)
+        }
+        try socket.dump(
+            "the elements of set \(set.id.name) of \(place)", request: request, sequence: sequence,
+            restart: { parser.removeAll() }
+        ) { parser.add($0) }
+        parser.finish(family)
+        return parser.elements
+    }
+}
+
+/// What must be equal for a chain to be the program's, beside its rules.
+struct ChainShape: Hashable {
+    private let name: String
+    private let type: String
+    private let hook: UInt32?
+    private let priority: UInt32?
+    private let policy: UInt32?
+
+    fileprivate init(_ chain: borrowing LibraryChain) {
+        name = chain.text(NFTNL_CHAIN_NAME)
+        type = chain.text(NFTNL_CHAIN_TYPE)
+        hook = chain.number(NFTNL_CHAIN_HOOKNUM)
+        priority = chain.number(NFTNL_CHAIN_PRIO)
+        policy = chain.number(NFTNL_CHAIN_POLICY)
+    }
+
+    fileprivate init(_ chain: Chain) {
+        name = chain.name.rawValue
+        type = chain.base?.type.rawValue ?? ""
+        hook = chain.base?.hook.rawValue
+        priority = chain.base.map { UInt32(bitPattern: $0.priority) }
+        policy = chain.base == nil ? nil : 1
+    }
+}
+
+extension Chain {
+    fileprivate var shape: ChainShape { ChainShape(self) }
+}
+
+/// What must be equal for a set to be the program's, beside its elements.
+private struct SetShape: Hashable {
+    let name: String
+    let flags: UInt32
+    let keyLength: UInt32
+    let dataLength: UInt32
+    let size: UInt32
+    let userData: [UInt8]
+
+    init(_ set: borrowing LibrarySet) {
+        name = set.text(NFTNL_SET_NAME)
+        flags = set.number(NFTNL_SET_FLAGS)
+        keyLength = set.number(NFTNL_SET_KEY_LEN)
+        dataLength = set.number(NFTNL_SET_DATA_LEN)
+        size = set.number(NFTNL_SET_DESC_SIZE)
+        userData = set.data(NFTNL_SET_USERDATA)
+    }
+
+    init(_ set: SetDefinition, _ family: IPFamily) {
+        name = set.id.name
+        flags = set.flags
+        keyLength = UInt32(set.keyLength(family))
+        dataLength = UInt32(set.dataLength(family))
+        size = set.size ?? 0
+        userData = SetUserData.bytes(set, family)
+    }
+}
+
+extension NetlinkMessage {
+    /// The whole message as the C libraries want it.
+    fileprivate var header: UnsafePointer<nlmsghdr> {
+        // The payload lies behind its header in the receive buffer.
+        let start = payload.baseAddress.map { $0 - Self.headerLength }
+        guard let start else { preconditionFailure("a message has a payload") }
+        return start.assumingMemoryBound(to: nlmsghdr.self)
+    }
+}

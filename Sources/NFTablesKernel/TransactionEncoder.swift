@@ -1,0 +1,159 @@
+internal import CMnl
+internal import CNftnl
+internal import NFTables
+internal import NetworkTypes
+internal import Netlink
+
+/// Writes the changes of one table into a batch.
+struct TransactionEncoder {
+    let program: Program
+    let changes: Changeset
+
+    private var family: IPFamily { program.family }
+    private var table: String { RulesetPrinter.tableName }
+    private var place: String { "table \(family.nftName) \(table)" }
+
+    func encode(into batch: inout NetlinkBatch) {
+        if changes.createsTable {
+            createTable(&batch)
+        } else {
+            for id in changes.addedSets { add(SetDefinition(id), &batch) }
+            for (chain, change) in changes.chains.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
+                apply(change, chain, &batch)
+            }
+        }
+        // Within a transaction order is of no effect, but a key must be deleted before it is added
+        // anew.
+        for (set, elements) in changes.removed {
+            writer(set).append(elements, isDeletion: true, to: &batch)
+        }
+        for (set, elements) in changes.added {
+            writer(set).append(elements, isDeletion: false, to: &batch)
+        }
+        for id in changes.removedSets { delete(id, &batch) }
+    }
+
+    private func writer(_ id: SetID) -> ElementWriter {
+        ElementWriter(family: family, table: table, set: SetDefinition(id))
+    }
+
+    private func createTable(_ batch: inout NetlinkBatch) {
+        let place = place
+        // Adding makes sure that there is something to delete; both are one transaction.
+        for (type, verb) in [
+            (NFT_MSG_NEWTABLE, "adding"), (NFT_MSG_DELTABLE, "replacing"), (NFT_MSG_NEWTABLE, "adding"),
+        ] {
+            append("\(verb) \(place)", type, Constant.create, &batch) { header in
+                LibraryTable(name: table, userData: Self.comment(RulesetPrinter.tableComment))
+                    .write(header)
+            }
+        }
+        for set in program.sets { add(set, &batch) }
+        for chain in program.chains { add(chain, &batch) }
+        for chain in program.chains {
+            for rule in chain.rules { add(rule, to: chain.name, &batch) }
+        }
+    }
+
+    /// libnftnl's TLV `NFTNL_UDATA_TABLE_COMMENT`, with the closing zero.
+    private static func comment(_ text: String) -> [UInt8] {
+        [0, UInt8(text.utf8.count + 1)] + Array(text.utf8) + [0]
+    }
+
+    private func apply(
+        _ change: Changeset.ChainChange, _ chain: Chain.Name, _ batch: inout NetlinkBatch
+    ) {
+        switch change {
+        case .append(let rules):
+            for rule in rules { add(rule, to: chain, &batch) }
+        case .replace(let rules):
+            append(
+                "emptying chain \(chain.rawValue) of \(place)", NFT_MSG_DELRULE, Constant.request,
+                &batch
+            ) { LibraryRule(family, table: table, chain: chain, []).write($0) }
+            for rule in rules { add(rule, to: chain, &batch) }
+        }
+    }
+
+    private func add(_ rule: Rule, to chain: Chain.Name, _ batch: inout NetlinkBatch) {
+        let text = RulesetPrinter(family).text(rule)
+        append(
+            "adding rule \"\(text)\" to chain \(chain.rawValue) of \(place)", NFT_MSG_NEWRULE,
+            Constant.append, &batch
+        ) { LibraryRule(family, table: table, chain: chain, rule.expressions(family)).write($0) }
+    }
+
+    private func add(_ chain: Chain, _ batch: inout NetlinkBatch) {
+        append(
+            "adding chain \(chain.name.rawValue) to \(place)", NFT_MSG_NEWCHAIN, Constant.create,
+            &batch
+        ) { header in
+            let handle = LibraryChain(table: table, name: chain.name.rawValue)
+            if let base = chain.base {
+                handle.set(NFTNL_CHAIN_TYPE, base.type.rawValue)
+                handle.set(NFTNL_CHAIN_HOOKNUM, base.hook.rawValue)
+                handle.set(NFTNL_CHAIN_PRIO, UInt32(bitPattern: base.priority))
+                // NF_ACCEPT
+                handle.set(NFTNL_CHAIN_POLICY, 1)
+            }
+            handle.write(header)
+        }
+    }
+
+    private func add(_ set: SetDefinition, _ batch: inout NetlinkBatch) {
+        append(
+            "adding set \(set.id.name) to \(place)", NFT_MSG_NEWSET, Constant.create, &batch
+        ) { header in
+            let handle = LibrarySet()
+            handle.set(NFTNL_SET_TABLE, table)
+            handle.set(NFTNL_SET_NAME, set.id.name)
+            // The kernel asks for an ID, by which nobody refers to the set here.
+            handle.set(NFTNL_SET_ID, 1)
+            handle.set(NFTNL_SET_FLAGS, set.flags)
+            handle.set(NFTNL_SET_KEY_TYPE, set.key.dataType(family))
+            handle.set(NFTNL_SET_KEY_LEN, UInt32(set.keyLength(family)))
+            if let data = set.data {
+                handle.set(NFTNL_SET_DATA_TYPE, data.dataType(family))
+                handle.set(NFTNL_SET_DATA_LEN, UInt32(set.dataLength(family)))
+            }
+            if let size = set.size { handle.set(NFTNL_SET_DESC_SIZE, size) }
+            if set.isInterval, set.isConcatenation {
+                handle.set(NFTNL_SET_DESC_CONCAT, set.key.map { UInt8($0.length(family)) })
+            }
+            handle.set(NFTNL_SET_USERDATA, SetUserData.bytes(set, family))
+            handle.write(header)
+        }
+    }
+
+    private func delete(_ id: SetID, _ batch: inout NetlinkBatch) {
+        append("deleting set \(id.name) of \(place)", NFT_MSG_DELSET, Constant.request, &batch) {
+            let handle = LibrarySet()
+            handle.set(NFTNL_SET_TABLE, table)
+            handle.set(NFTNL_SET_NAME, id.name)
+            handle.write($0)
+        }
+    }
+
+    private func append(
+        _ operation: String, _ type: nf_tables_msg_types, _ flags: UInt16,
+        _ batch: inout NetlinkBatch, _ body: (UnsafeMutablePointer<nlmsghdr>) -> Void
+    ) {
+        batch.append({ operation }) { buffer, sequence in
+            let message = LibraryMessage(type, family, flags: flags, sequence: sequence)
+            body(message.header)
+            buffer.appendMessage(message.bytes)
+        }
+    }
+}
+
+extension SetDefinition {
+    /// `NFTA_SET_FLAGS`
+    var flags: UInt32 {
+        var flags: UInt32 = 0
+        if isInterval { flags |= UInt32(NFT_SET_INTERVAL.rawValue) }
+        if data != nil { flags |= UInt32(NFT_SET_MAP.rawValue) }
+        if isDynamic { flags |= UInt32(NFT_SET_TIMEOUT.rawValue | NFT_SET_EVAL.rawValue) }
+        if isInterval, isConcatenation { flags |= UInt32(NFT_SET_CONCAT.rawValue) }
+        return flags
+    }
+}

@@ -1,0 +1,46 @@
+package import NetworkTypes
+
+/// Walks the attributes of a message or of a nest.
+///
+/// Lengths come from the kernel but are checked all the same: a short or overlong attribute ends
+/// the walk.
+package struct AttributeReader: Sequence, IteratorProtocol {
+    private var rest: UnsafeRawBufferPointer
+
+    package init(_ bytes: UnsafeRawBufferPointer) { rest = bytes }
+
+    package struct Attribute {
+        /// Without the nesting and byte-order flags.
+        package let type: Int
+        package let payload: UnsafeRawBufferPointer
+
+        package var nested: AttributeReader { AttributeReader(payload) }
+
+        package var bigEndianWord: UInt32? { word.map(UInt32.init(bigEndian:)) }
+        package var word: UInt32? {
+            payload.count >= 4 ? payload.loadUnaligned(as: UInt32.self) : nil
+        }
+        package var bigEndianShort: UInt16? {
+            payload.count >= 2 ? UInt16(bigEndian: payload.loadUnaligned(as: UInt16.self)) : nil
+        }
+        package var byte: UInt8? { payload.first }
+        package var text: String { String(decoding: payload.prefix { $0 != 0 }, as: UTF8.self) }
+        package var address: IPAddress? { IPAddress(networkOrder: payload) }
+    }
+
+    package mutating func next() -> Attribute? {
+        guard rest.count >= 4 else { return nil }
+        let length = Int(rest.loadUnaligned(as: UInt16.self))
+        let type = Int(rest.loadUnaligned(fromByteOffset: 2, as: UInt16.self) & 0x3FFF)
+        guard length >= 4, length <= rest.count else { return nil }
+        let payload = UnsafeRawBufferPointer(rebasing: rest[4..<length])
+        let step = Swift.min((length + 3) & ~3, rest.count)
+        rest = UnsafeRawBufferPointer(rebasing: rest[step...])
+        return Attribute(type: type, payload: payload)
+    }
+
+    /// The first attribute of the type.
+    package subscript(type: Int) -> Attribute? {
+        first { $0.type == type }
+    }
+}

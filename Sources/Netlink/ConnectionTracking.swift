@@ -1,0 +1,162 @@
+internal import CMnl
+internal import Glibc
+package import NetworkTypes
+
+/// A connection tracking entry, as far as service proxies are concerned.
+package struct TrackedConnection: Sendable, Hashable {
+    /// What the client sent to: destination of the original direction.
+    package let frontend: FrontendKey
+    /// Who answers: source of the reply direction. The frontend itself if nothing was translated.
+    package let endpointAddress: IPAddress
+    package let endpointPort: UInt16
+    /// The entry's own original tuple and zone, by which the kernel finds it.
+    fileprivate let identity: [UInt8]
+
+    package var isTranslated: Bool {
+        endpointAddress != frontend.address || endpointPort != frontend.port
+    }
+}
+
+/// The kernel's connection tracking table, over ctnetlink.
+package struct ConnectionTracking: ~Copyable {
+    private var socket: NetlinkSocket
+
+    package init() throws(NetlinkError) { socket = try NetlinkSocket(.netfilter) }
+
+    /// Reads the connections of one family and protocol.
+    ///
+    /// The kernel filters by protocol where it can (Linux 5.8), so that a million TCP connections
+    /// cost a UDP change nothing; the reader checks all the same.
+    package mutating func connections(
+        _ family: IPFamily, _ transport: TransportProtocol, where matches: (TrackedConnection) -> Bool
+    ) throws(NetlinkError) -> [TrackedConnection] {
+        do {
+            return try dump(family, transport, filtersInKernel: true, matches)
+        } catch where error.isUnsupported {
+            return try dump(family, transport, filtersInKernel: false, matches)
+        }
+    }
+
+    private mutating func dump(
+        _ family: IPFamily, _ transport: TransportProtocol, filtersInKernel: Bool,
+        _ matches: (TrackedConnection) -> Bool
+    ) throws(NetlinkError) -> [TrackedConnection] {
+        let sequence = socket.nextSequence()
+        var request = MessageBuffer(capacity: 256)
+        begin(&request, IPCTNL_MSG_CT_GET, UInt16(NLM_F_DUMP), family, sequence)
+        if filtersInKernel { Self.appendFilter(&request, transport) }
+        request.endMessage()
+        var found: [TrackedConnection] = []
+        try socket.dump(
+            "connection tracking entries", request: request, sequence: sequence,
+            restart: { found = [] }
+        ) { message in
+            guard let connection = TrackedConnection(message.netfilterAttributes),
+                connection.frontend.transport == transport, matches(connection)
+            else { return }
+            found.append(connection)
+        }
+        return found
+    }
+
+    /// Deletes an entry; true if it was still there.
+    package mutating func delete(_ connection: TrackedConnection) throws(NetlinkError) -> Bool {
+        let sequence = socket.nextSequence()
+        var request = MessageBuffer(capacity: 512)
+        begin(
+            &request, IPCTNL_MSG_CT_DELETE, UInt16(NLM_F_ACK), connection.frontend.address.family,
+            sequence)
+        connection.identity.withUnsafeBytes { request.append(bytes: $0) }
+        request.endMessage()
+        try socket.send(request.bytes)
+        var result: NetlinkError?
+        var isDone = false
+        while !isDone {
+            _ = try socket.receive { message in
+                guard message.isError, message.sequence == sequence else { return }
+                isDone = true
+                guard message.errorCode != 0 else { return }
+                result = NetlinkError(
+                    "deleting the connection tracking entry of \(connection.frontend)",
+                    code: message.errorCode, kernelMessage: message.errorText)
+            }
+        }
+        guard let result else { return true }
+        if result.isNotFound { return false }
+        throw result
+    }
+
+    private func begin(
+        _ request: inout MessageBuffer, _ type: cntl_msg_types, _ flags: UInt16,
+        _ family: IPFamily, _ sequence: UInt32
+    ) {
+        request.beginMessage(
+            type: UInt16(NFNL_SUBSYS_CTNETLINK) << 8 | UInt16(type.rawValue),
+            flags: UInt16(NLM_F_REQUEST) | flags, sequence: sequence)
+        request.appendNetfilterHeader(family: UInt8(family == .ipv4 ? AF_INET : AF_INET6))
+    }
+
+    /// Asks for entries whose original tuple has this protocol (`ctnetlink_parse_filter`).
+    private static func appendFilter(_ request: inout MessageBuffer, _ transport: TransportProtocol) {
+        let tuple = request.beginNest(UInt16(CTA_TUPLE_ORIG.rawValue))
+        let proto = request.beginNest(UInt16(CTA_TUPLE_PROTO.rawValue))
+        withUnsafeBytes(of: transport.rawValue) {
+            request.attribute(UInt16(CTA_PROTO_NUM.rawValue), bytes: $0)
+        }
+        request.endNest(proto)
+        request.endNest(tuple)
+        let filter = request.beginNest(UInt16(CTA_FILTER.rawValue))
+        request.attribute(UInt16(CTA_FILTER_ORIG_FLAGS.rawValue), filterByProtocol)
+        request.attribute(UInt16(CTA_FILTER_REPLY_FLAGS.rawValue), UInt32(0))
+        request.endNest(filter)
+    }
+
+    /// `CTA_FILTER_F_CTA_PROTO_NUM` of `net/netfilter/nf_conntrack_netlink.c`, in host order.
+    private static let filterByProtocol: UInt32 = 1 << 3
+}
+
+extension TrackedConnection {
+    fileprivate init?(_ attributes: AttributeReader) {
+        guard let original = attributes[Int(CTA_TUPLE_ORIG.rawValue)],
+            let reply = attributes[Int(CTA_TUPLE_REPLY.rawValue)],
+            let destination = Side(original.nested, CTA_IP_V4_DST, CTA_IP_V6_DST, CTA_PROTO_DST_PORT),
+            let source = Side(reply.nested, CTA_IP_V4_SRC, CTA_IP_V6_SRC, CTA_PROTO_SRC_PORT),
+            let transport = TransportProtocol(rawValue: destination.transport)
+        else { return nil }
+        frontend = FrontendKey(destination.address, transport, destination.port)
+        endpointAddress = source.address
+        endpointPort = source.port
+        var identity = MessageBuffer(capacity: 256)
+        identity.attribute(
+            UInt16(CTA_TUPLE_ORIG.rawValue) | UInt16(NLA_F_NESTED), bytes: original.payload)
+        if let zone = attributes[Int(CTA_ZONE.rawValue)] {
+            identity.attribute(UInt16(CTA_ZONE.rawValue), bytes: zone.payload)
+        }
+        // The ID keeps a younger entry with the same tuple safe.
+        if let id = attributes[Int(CTA_ID.rawValue)] {
+            identity.attribute(UInt16(CTA_ID.rawValue), bytes: id.payload)
+        }
+        self.identity = Array(identity.bytes)
+    }
+
+    /// One end of a tuple.
+    private struct Side {
+        let address: IPAddress
+        let transport: UInt8
+        let port: UInt16
+
+        init?(
+            _ tuple: AttributeReader, _ ipv4: ctattr_ip, _ ipv6: ctattr_ip, _ port: ctattr_l4proto
+        ) {
+            guard let ip = tuple[Int(CTA_TUPLE_IP.rawValue)]?.nested,
+                let proto = tuple[Int(CTA_TUPLE_PROTO.rawValue)]?.nested,
+                let address = (ip[Int(ipv4.rawValue)] ?? ip[Int(ipv6.rawValue)])?.address,
+                let transport = proto[Int(CTA_PROTO_NUM.rawValue)]?.byte,
+                let number = proto[Int(port.rawValue)]?.bigEndianShort
+            else { return nil }
+            self.address = address
+            self.transport = transport
+            self.port = number
+        }
+    }
+}

@@ -1,0 +1,36 @@
+internal import Glibc
+
+/// What the kernel, or the socket to it, refused.
+package struct NetlinkError: Error, Sendable {
+    /// What was attempted, on what: `adding 12 elements to set endpoints of table ip needletail`.
+    package let operation: String
+    /// The errno, positive; 0 if it was not the kernel that refused.
+    package let code: Int32
+    /// The kernel's own words (extended ack), if it had any.
+    package let kernelMessage: String?
+
+    package init(_ operation: String, code: Int32, kernelMessage: String? = nil) {
+        self.operation = operation
+        self.code = code
+        self.kernelMessage = kernelMessage
+    }
+
+    package var isPermissionDenied: Bool { code == EPERM || code == EACCES }
+    /// The protocol, the family or the subsystem is not there.
+    package var isUnsupported: Bool {
+        [EPROTONOSUPPORT, EOPNOTSUPP, EAFNOSUPPORT, EINVAL].contains(code)
+    }
+    package var isNotFound: Bool { code == ENOENT }
+    package var isTooLarge: Bool { code == EMSGSIZE || code == ENOBUFS }
+    /// Another program changed the ruleset after our generation ID was read.
+    package var isStaleGeneration: Bool { code == ERESTART }
+}
+
+extension NetlinkError: CustomStringConvertible {
+    package var description: String {
+        guard code != 0 else { return operation }
+        let text = String(cString: strerror(code))
+        let detail = kernelMessage.map { " (\($0))" } ?? ""
+        return "\(operation): \(text) [errno \(code)]\(detail)"
+    }
+}

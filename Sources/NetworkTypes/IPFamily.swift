@@ -1,0 +1,15 @@
+/// The two families that Services and the kernel's tables come in.
+package enum IPFamily: UInt8, Sendable, Hashable, CaseIterable, Comparable {
+    case ipv4 = 4
+    case ipv6 = 6
+
+    /// The number of bits, and of bytes, of an address.
+    package var bitWidth: Int { self == .ipv4 ? 32 : 128 }
+    package var byteCount: Int { bitWidth / 8 }
+
+    package static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
+}
+
+extension IPFamily: CustomStringConvertible {
+    package var description: String { self == .ipv4 ? "IPv4" : "IPv6" }
+}

@@ -1,0 +1,77 @@
+/// A CIDR block; the bits of the base behind the length are zero.
+package struct IPPrefix: Sendable, Hashable {
+    package let base: IPAddress
+    package let length: UInt8
+
+    /// Clears the host bits of the address; nil if the length does not fit the family.
+    package init?(_ address: IPAddress, length: Int) {
+        guard (0...address.family.bitWidth).contains(length) else { return nil }
+        self.length = UInt8(length)
+        let (high, low) = Self.hostMask(address.family, length)
+        base =
+            address.family == .ipv4
+            ? IPAddress(ipv4: UInt32(address.low & ~low))
+            : IPAddress(ipv6High: address.high & ~high, low: address.low & ~low)
+    }
+
+    /// The prefix that holds one address.
+    package init(host address: IPAddress) {
+        base = address
+        length = UInt8(address.family.bitWidth)
+    }
+
+    /// Parses `address/length`, white space around it allowed.
+    package init?(_ text: some StringProtocol) {
+        let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+        guard parts.count == 2,
+            let address = IPAddress(parts[0].drop { $0 == " " }),
+            let length = Int(parts[1].prefix { $0 != " " }), parts[1].first != "+"
+        else { return nil }
+        self.init(address, length: length)
+    }
+
+    package var family: IPFamily { base.family }
+
+    /// The highest address of the block.
+    package var last: IPAddress {
+        let (high, low) = Self.hostMask(family, Int(length))
+        return family == .ipv4
+            ? IPAddress(ipv4: UInt32(base.low | low))
+            : IPAddress(ipv6High: base.high | high, low: base.low | low)
+    }
+
+    package func contains(_ address: IPAddress) -> Bool {
+        address.family == family && base <= address && address <= last
+    }
+
+    package func contains(_ other: IPPrefix) -> Bool {
+        length <= other.length && contains(other.base)
+    }
+
+    /// The prefixes that no other one contains, sorted: what an interval set can hold.
+    package static func aggregated(_ prefixes: some Sequence<IPPrefix>) -> [IPPrefix] {
+        var kept: [IPPrefix] = []
+        for prefix in prefixes.sorted() where kept.last?.contains(prefix) != true {
+            kept.append(prefix)
+        }
+        return kept
+    }
+
+    private static func hostMask(_ family: IPFamily, _ length: Int) -> (high: UInt64, low: UInt64) {
+        let hostBits = family.bitWidth - length
+        // Swift's smart shift gives 0 when all bits are shifted out.
+        let low: UInt64 = hostBits >= 64 ? .max : (1 << UInt64(hostBits)) - 1
+        let high: UInt64 = hostBits <= 64 ? 0 : hostBits == 128 ? .max : (1 << UInt64(hostBits - 64)) - 1
+        return (high, low)
+    }
+}
+
+extension IPPrefix: Comparable {
+    package static func < (left: Self, right: Self) -> Bool {
+        (left.base, left.length) < (right.base, right.length)
+    }
+}
+
+extension IPPrefix: CustomStringConvertible {
+    package var description: String { "\(base)/\(length)" }
+}

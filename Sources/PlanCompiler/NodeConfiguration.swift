@@ -1,0 +1,66 @@
+package import KubernetesModel
+package import NetworkTypes
+package import ServicePlan
+
+/// What an operator says of the node (flags and configuration).
+package struct NodeConfiguration: Sendable, Hashable {
+    package enum NodePortAddresses: Sendable, Hashable {
+        /// The node's primary address of each family.
+        case primary
+        /// Every address of the node's interfaces in one of the blocks.
+        case within([IPPrefix])
+    }
+
+    /// Where the blocks of `LocalDetection.podCIDRs` come from.
+    package enum PodCIDRs: Sendable, Hashable {
+        /// `--cluster-cidr`: the pods of the whole cluster.
+        case cluster([IPPrefix])
+        /// `spec.podCIDRs` of the Node: this node's pods.
+        case node
+    }
+
+    package var nodeName: String
+    /// `--node-ip`; empty: the addresses of the Node object.
+    package var nodeIPs: [IPAddress] = []
+    package var nodePortAddresses = NodePortAddresses.primary
+    package var masqueradesAll = false
+    package var localDetection = LocalDetection.podCIDRs
+    package var podCIDRs = PodCIDRs.cluster([])
+
+    package init(nodeName: String) { self.nodeName = nodeName }
+
+    /// Whether a change of the interfaces' addresses matters.
+    package var followsInterfaces: Bool { nodePortAddresses != .primary }
+
+    /// What the compiler needs to know, from configuration and observation.
+    package func view(node: Node?, interfaceAddresses: [IPAddress]) -> NodeView {
+        let known = nodeIPs.isEmpty ? node?.addresses ?? [] : nodeIPs
+        let primary = IPFamily.allCases.compactMap { family in known.first { $0.family == family } }
+        let answering: [IPAddress] =
+            switch nodePortAddresses {
+            case .primary: primary
+            case .within(let blocks):
+                // A loopback address cannot be translated to an endpoint elsewhere without
+                // route_localnet, which exposes the node (CVE-2020-8558).
+                interfaceAddresses.filter { address in
+                    address.reasonNotForServices == nil
+                        && blocks.contains { $0.contains(address) }
+                }
+            }
+        return NodeView(
+            name: nodeName, zone: node?.zone, nodePortAddresses: answering,
+            primaryAddresses: primary, masqueradesAll: masqueradesAll)
+    }
+
+    /// What a dataplane needs to know.
+    package func facts(node: Node?, serviceCIDRs: [IPPrefix]) -> NodeFacts {
+        let blocks =
+            switch podCIDRs {
+            case .cluster(let blocks): blocks
+            case .node: node?.podCIDRs ?? []
+            }
+        return NodeFacts(
+            serviceCIDRs: serviceCIDRs, podCIDRs: localDetection == .podCIDRs ? blocks : [],
+            localDetection: localDetection)
+    }
+}

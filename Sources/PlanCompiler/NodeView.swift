@@ -1,0 +1,25 @@
+package import NetworkTypes
+
+/// What the compiler knows of the node it compiles for.
+package struct NodeView: Sendable, Hashable {
+    package var name: String
+    /// Label `topology.kubernetes.io/zone` of the Node.
+    package var zone: String?
+    /// The node's addresses that answer on NodePorts.
+    package var nodePortAddresses: [IPAddress]
+    /// The node's primary addresses, one of each family at most.
+    package var primaryAddresses: [IPAddress]
+    /// `--masquerade-all`
+    package var masqueradesAll: Bool
+
+    package init(
+        name: String, zone: String? = nil, nodePortAddresses: [IPAddress] = [],
+        primaryAddresses: [IPAddress] = [], masqueradesAll: Bool = false
+    ) {
+        self.name = name
+        self.zone = zone
+        self.nodePortAddresses = nodePortAddresses
+        self.primaryAddresses = primaryAddresses
+        self.masqueradesAll = masqueradesAll
+    }
+}

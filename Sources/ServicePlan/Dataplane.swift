@@ -1,0 +1,55 @@
+/// What a dataplane is asked to change.
+package enum PlanChanges: Sendable {
+    /// These plans and no others; the dataplane reads the kernel first.
+    case everything([ServicePlan])
+    /// The named Services changed; nil: the Service is gone.
+    case some([(service: String, plan: ServicePlan?)])
+}
+
+/// What a commit did.
+package struct CommitReport: Sendable, Hashable {
+    package var elementsAdded = 0
+    package var elementsRemoved = 0
+    /// Other operations: tables, chains, sets, rules.
+    package var objectsChanged = 0
+    package var bytes = 0
+    /// Stale connection tracking and affinity entries that were deleted.
+    package var staleEntriesRemoved = 0
+
+    package init() {}
+
+    package var isEmpty: Bool { elementsAdded + elementsRemoved + objectsChanged == 0 }
+}
+
+/// Programs a kernel.
+package protocol Dataplane: Sendable {
+    /// Makes the kernel hold what the plans say, in one transaction for each IP family.
+    ///
+    /// After an error the next call must be with `.everything`.
+    func commit(_ changes: PlanChanges, node: NodeFacts) async throws(CommitError) -> CommitReport
+}
+
+/// Why a commit failed, and what can be done about it.
+package struct CommitError: Error, Sendable, CustomStringConvertible {
+    package enum Recovery: Sendable, Hashable {
+        /// A full sync after a pause may succeed.
+        case retry
+        /// Somebody must change something; the text says what.
+        case operatorAction(String)
+    }
+
+    package let what: String
+    package let recovery: Recovery
+
+    package init(_ what: String, recovery: Recovery) {
+        self.what = what
+        self.recovery = recovery
+    }
+
+    package var description: String {
+        switch recovery {
+        case .retry: what
+        case .operatorAction(let advice): "\(what); \(advice)"
+        }
+    }
+}

@@ -1,0 +1,125 @@
+package import NetworkTypes
+
+/// Everything that one Service means on this node: its frontends and the pools behind them.
+///
+/// The unit of work of the whole program. Values are canonical: equal meaning is equal value.
+package struct ServicePlan: Sendable, Hashable {
+    /// `namespace/name`
+    package let service: String
+    /// Sorted by key; no two share one.
+    package var frontends: [Frontend]
+    /// What `Frontend.Action` points into.
+    package var pools: [Pool]
+
+    package init(service: String, frontends: [Frontend] = [], pools: [Pool] = []) {
+        self.service = service
+        self.frontends = frontends
+        self.pools = pools
+    }
+}
+
+/// An endpoint that connections may be sent to.
+package struct Endpoint: Sendable, Hashable {
+    package let address: IPAddress
+    package let port: UInt16
+    /// It runs on this node.
+    package let isLocal: Bool
+
+    package init(_ address: IPAddress, _ port: UInt16, isLocal: Bool) {
+        self.address = address
+        self.port = port
+        self.isLocal = isLocal
+    }
+}
+
+extension Endpoint: Comparable {
+    package static func < (left: Self, right: Self) -> Bool {
+        (left.address, left.port) < (right.address, right.port)
+    }
+}
+
+extension Endpoint: CustomStringConvertible {
+    package var description: String { hostAndPort(address, port) }
+}
+
+/// The endpoints that new connections are spread over.
+package struct Pool: Sendable, Hashable {
+    /// Sorted, without duplicates.
+    package var endpoints: [Endpoint]
+    /// Terminating endpoints that still serve: they get no new connection, and keep their old
+    /// ones.
+    package var draining: [Endpoint]
+
+    package init(_ endpoints: [Endpoint], draining: [Endpoint] = []) {
+        self.endpoints = endpoints
+        self.draining = draining
+    }
+}
+
+/// One address, protocol and port that clients may use, and what happens to them.
+package struct Frontend: Sendable, Hashable {
+    package enum Kind: UInt8, Sendable, Hashable {
+        case clusterIP, externalIP, loadBalancerVIP, nodePort
+    }
+
+    package enum Action: Sendable, Hashable {
+        /// Every client gets an endpoint of this pool.
+        case balance(pool: Int)
+        /// External traffic policy Local: pods and the node itself get one of `cluster`, all
+        /// others one of `local`, or no answer if there is none.
+        case split(cluster: Int, local: Int?)
+        /// No endpoint anywhere: refuse at once.
+        case reject
+        /// Internal traffic policy Local without a local endpoint: no answer.
+        case drop
+    }
+
+    /// Whose source address becomes the node's, so that answers come back through it.
+    package enum Masquerade: UInt8, Sendable, Hashable {
+        case everyone
+        /// All but the pods of the cluster, if the node can tell them.
+        case nonPods
+        /// Only the node's own processes.
+        case node
+    }
+
+    package var key: FrontendKey
+    package var kind: Kind
+    /// The name of the Service's port; may be empty.
+    package var portName: String
+    package var action: Action
+    package var masquerade: Masquerade
+    /// Seconds for which a client stays with its endpoint; nil without ClientIP affinity.
+    package var affinityTimeout: UInt32?
+    /// The only sources that may connect, sorted and without overlaps; nil: everyone.
+    package var allowedSources: [IPPrefix]?
+
+    package init(
+        key: FrontendKey, kind: Kind, portName: String, action: Action, masquerade: Masquerade,
+        affinityTimeout: UInt32? = nil, allowedSources: [IPPrefix]? = nil
+    ) {
+        self.key = key
+        self.kind = kind
+        self.portName = portName
+        self.action = action
+        self.masquerade = masquerade
+        self.affinityTimeout = affinityTimeout
+        self.allowedSources = allowedSources
+    }
+}
+
+extension ServicePlan {
+    /// The pools of a frontend: for everyone or for pods and node, and for all others.
+    package func pools(of frontend: Frontend) -> (cluster: Pool?, local: Pool?) {
+        switch frontend.action {
+        case .balance(let pool): (pools[pool], nil)
+        case .split(let cluster, let local): (pools[cluster], local.map { pools[$0] })
+        case .reject, .drop: (nil, nil)
+        }
+    }
+
+    /// `default/web:http`, `default/web` for an unnamed port.
+    package func portLabel(_ frontend: Frontend) -> String {
+        frontend.portName.isEmpty ? service : "\(service):\(frontend.portName)"
+    }
+}

@@ -1,0 +1,104 @@
+package import ClusterStore
+internal import KubernetesModel
+package import Logging
+package import NetworkTypes
+internal import PlanCompiler
+package import ServicePlan
+
+/// Keeps a dataplane in step with the cluster.
+package actor Syncer {
+    private let store: ClusterStore
+    private let dataplane: any Dataplane
+    private let logger: Logger
+
+    private var policy = SyncPolicy()
+    private var facts = NodeFacts()
+    private var interfaceAddresses: [IPAddress]
+    private var reported: [ObjectName: [Diagnostic]] = [:]
+    private let doorbell: AsyncStream<Void>.Continuation
+    private let rings: AsyncStream<Void>
+
+    package init(
+        store: ClusterStore, dataplane: any Dataplane, interfaceAddresses: [IPAddress],
+        logger: Logger
+    ) {
+        self.store = store
+        self.dataplane = dataplane
+        self.interfaceAddresses = interfaceAddresses
+        self.logger = logger
+        (rings, doorbell) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+    }
+
+    /// Syncs whenever something rings, until the task is cancelled.
+    package func run() async {
+        for await _ in rings {
+            guard await store.isComplete else { continue }
+            do {
+                try await syncAndReport()
+            } catch {
+                let delay = policy.onFailure()
+                logger.error(
+                    "sync failed; what was programmed stays",
+                    metadata: ["error": "\(error)", "retry": "\(delay)"])
+                try? await Task.sleep(for: delay)
+                doorbell.yield()
+            }
+        }
+    }
+
+    /// Something in the store changed.
+    package func onClusterChange() { doorbell.yield() }
+
+    package func onInterfaceAddresses(_ addresses: [IPAddress]) {
+        guard interfaceAddresses != addresses else { return }
+        interfaceAddresses = addresses
+        doorbell.yield()
+    }
+
+    /// Another program touched what is ours.
+    package func onForeignChange() {
+        policy.onForeignChange()
+        doorbell.yield()
+    }
+
+    private func syncAndReport() async throws(CommitError) {
+        let isFull = policy.nextScope == .everything
+        let report = try await sync()
+        guard isFull || !report.isEmpty else { return }
+        logger.log(
+            level: isFull ? .info : .debug, "synced",
+            metadata: [
+                "scope": isFull ? "everything" : "changes", "added": "\(report.elementsAdded)",
+                "removed": "\(report.elementsRemoved)", "objects": "\(report.objectsChanged)",
+                "bytes": "\(report.bytes)", "stale": "\(report.staleEntriesRemoved)",
+            ])
+    }
+
+    /// Brings the dataplane up to date with the store.
+    package func sync() async throws(CommitError) -> CommitReport {
+        let update = await store.compileChanges(interfaceAddresses: interfaceAddresses)
+        for (name, diagnostics) in update.diagnostics { log(diagnostics, of: name) }
+        let report: CommitReport
+        // A failure makes the next scope everything, so no change is lost by it.
+        switch policy.nextScope {
+        case .everything:
+            report = try await dataplane.commit(
+                .everything(await store.allPlans()), node: update.facts)
+        case .changes:
+            guard !update.plans.isEmpty || update.facts != facts else { return CommitReport() }
+            report = try await dataplane.commit(.some(update.plans), node: update.facts)
+        }
+        facts = update.facts
+        policy.onSuccess()
+        return report
+    }
+
+    /// Logs what is newly wrong with a Service.
+    private func log(_ diagnostics: [Diagnostic], of name: ObjectName) {
+        let known = reported[name] ?? []
+        for diagnostic in diagnostics where !known.contains(diagnostic) {
+            logger.warning("\(diagnostic)")
+        }
+        reported[name] = diagnostics.isEmpty ? nil : diagnostics
+    }
+}

@@ -1,0 +1,70 @@
+internal import ArgumentParser
+internal import Glibc
+
+/// The command line. Contract: docs/architecture.md.
+@main
+struct Needletail: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "needletail",
+        abstract: "A Kubernetes service proxy that programs nftables sets over netlink.",
+        discussion: """
+            Runs on every node in kube-proxy's place. It watches Services and EndpointSlices and \
+            keeps the tables "ip needletail" and "ip6 needletail" of this network namespace in \
+            step with them. "needletail" alone means "needletail run".
+
+            Exit status: 0 success; 1 failure, or, for diff, differences; 64 wrong usage.
+            """,
+        version: version,
+        subcommands: [Run.self, Render.self, Diff.self, Version.self],
+        defaultSubcommand: Run.self)
+
+    static let version = "0.1.0"
+
+    static func main() async {
+        // kube-proxy takes an underscore for a hyphen in a flag's name.
+        let arguments = CommandLine.arguments.dropFirst().map { argument in
+            guard argument.hasPrefix("--") else { return argument }
+            let (name, value) = argument.splitOnce("=")
+            return name.replacing("_", with: "-") + (value.map { "=\($0)" } ?? "")
+        }
+        do {
+            var command = try parseAsRoot(arguments)
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+        } catch let error as Failure {
+            report(error.description)
+            Glibc.exit(EXIT_FAILURE)
+        } catch {
+            exit(withError: error)
+        }
+    }
+}
+
+/// An error that ends the program, told in one line.
+struct Failure: Error, CustomStringConvertible {
+    let description: String
+
+    init(_ description: String) { self.description = description }
+}
+
+/// Writes a line to standard error.
+func report(_ text: String) {
+    var line = "needletail: \(text)\n"
+    line.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
+}
+
+extension String {
+    fileprivate func splitOnce(_ separator: Character) -> (String, String?) {
+        guard let index = firstIndex(of: separator) else { return (self, nil) }
+        return (String(self[..<index]), String(self[self.index(after: index)...]))
+    }
+}
+
+struct Version: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Print the version.")
+
+    func run() { print("needletail \(Needletail.version)") }
+}

@@ -1,0 +1,110 @@
+internal import ArgumentParser
+internal import FoundationEssentials
+internal import KubernetesModel
+internal import ManifestSource
+internal import NFTables
+internal import NetworkTypes
+internal import ServicePlan
+
+struct Render: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Print what would be programmed; needs no kernel and no privileges.",
+        discussion: """
+            Reads manifests, the API, or standard input:
+
+              kubectl get svc,endpointslices -A -o json | needletail render -
+            """)
+
+    enum Format: String, ExpressibleByArgument, CaseIterable { case nft, json, plan }
+
+    @Option(name: .shortAndLong, help: "nft (loads with nft -f), json or plan (both: the plan).")
+    var output = Format.nft
+
+    @OptionGroup var source: SourceOptions
+    @OptionGroup var node: NodeOptions
+
+    @Argument(help: "\"-\": read objects from standard input.")
+    var input: String?
+
+    func run() async throws {
+        let snapshot = try Snapshot(try await objects(), try node.configuration())
+        for diagnostic in snapshot.diagnostics { report("warning: \(diagnostic)") }
+        switch output {
+        case .nft: print(nftText(snapshot), terminator: "")
+        case .plan: for plan in snapshot.plans { print(plan.text) }
+        case .json: print(try jsonText(snapshot))
+        }
+    }
+
+    private func objects() async throws -> [KubernetesObject] {
+        guard let input else { return try await readObjects(source, node) }
+        guard input == "-" else {
+            throw ValidationError("\"\(input)\": only \"-\" is possible here; files go with --manifests")
+        }
+        var text = ""
+        while let line = readLine(strippingNewline: false) { text += line }
+        do {
+            return try ManifestReader(file: "standard input").objects(in: text)
+        } catch {
+            throw Failure("\(error)")
+        }
+    }
+}
+
+/// The script that programs both tables.
+func nftText(_ snapshot: Snapshot) -> String {
+    IPFamily.allCases.map { family in
+        let (state, changes) = TableState.adopting(
+            .unusable, plans: snapshot.plans, node: snapshot.facts, family: family)
+        return RulesetPrinter(family).table(state.program, elements: changes.added)
+    }.joined(separator: "\n")
+}
+
+/// The plans as JSON, with the words of the plan's text.
+private func jsonText(_ snapshot: Snapshot) throws -> String {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+    let data = try encoder.encode(["services": snapshot.plans.map(PlanDocument.init)])
+    return String(decoding: data, as: UTF8.self)
+}
+
+private struct PlanDocument: Encodable {
+    struct Frontend: Encodable {
+        let address: String
+        let port: UInt16
+        let `protocol`: String
+        let kind: String
+        let portName: String
+        let action: String
+        let endpoints: [String]?
+        let localEndpoints: [String]?
+        let masquerade: String
+        let affinitySeconds: UInt32?
+        let allowedSources: [String]?
+    }
+
+    let service: String
+    let frontends: [Frontend]
+
+    init(_ plan: ServicePlan) {
+        service = plan.service
+        frontends = plan.frontends.map { frontend in
+            let pools = plan.pools(of: frontend)
+            let action =
+                switch frontend.action {
+                case .balance: "balance"
+                case .split: "split"
+                case .reject: "reject"
+                case .drop: "drop"
+                }
+            return Frontend(
+                address: frontend.key.address.description, port: frontend.key.port,
+                protocol: frontend.key.transport.description, kind: frontend.kind.name,
+                portName: frontend.portName, action: action,
+                endpoints: pools.cluster?.endpoints.map(\.description),
+                localEndpoints: pools.local?.endpoints.map(\.description),
+                masquerade: frontend.masquerade.name, affinitySeconds: frontend.affinityTimeout,
+                allowedSources: frontend.allowedSources?.map(\.description))
+        }
+    }
+}

@@ -1,0 +1,163 @@
+internal import ArgumentParser
+internal import ClusterStore
+internal import Logging
+internal import ManifestSource
+internal import NFTablesKernel
+internal import NetworkTypes
+internal import Netlink
+internal import PlanCompiler
+internal import ServiceLifecycle
+internal import Syncer
+internal import UnixSignals
+
+struct Run: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Program this node and follow the cluster (the daemon).",
+        discussion: """
+            The rules stay when the daemon stops, and the next one takes them over without \
+            touching a connection.
+            """)
+
+    enum Mode: String, ExpressibleByArgument, CaseIterable { case nftables }
+
+    @Option(name: [.long, .customLong("proxy-mode")], help: "How to program the kernel: nftables.")
+    var mode = Mode.nftables
+
+    @Flag(help: "Program the kernel once and exit; the rules stay.")
+    var once = false
+
+    @Flag(help: "Print what would be programmed (as render -o nft does) and touch nothing.")
+    var dryRun = false
+
+    @Option(name: [.customShort("v"), .customLong("v")], help: "Log verbosity: 0, or 2 and more for every sync.")
+    var verbosity = 0
+
+    @OptionGroup var source: SourceOptions
+    @OptionGroup var node: NodeOptions
+
+    func run() async throws {
+        let configuration = try node.configuration()
+        if dryRun {
+            let snapshot = try Snapshot(try await readObjects(source, node), configuration)
+            for diagnostic in snapshot.diagnostics { report("warning: \(diagnostic)") }
+            return print(nftText(snapshot), terminator: "")
+        }
+        LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
+        var logger = Logger(label: "needletail")
+        logger.logLevel = verbosity >= 2 ? .debug : .info
+        let dataplane = try openDataplane(logger)
+        if once {
+            try await programOnce(configuration, dataplane, logger)
+        } else {
+            try await follow(configuration, dataplane, logger)
+        }
+    }
+
+    private func programOnce(
+        _ configuration: NodeConfiguration, _ dataplane: NFTablesDataplane, _ logger: Logger
+    ) async throws {
+        let store = ClusterStore(configuration, awaiting: [])
+        await store.replaceAll(try await readObjects(source, node))
+        let syncer = Syncer(
+            store: store, dataplane: dataplane,
+            interfaceAddresses: try interfaceAddresses(configuration), logger: logger)
+        do {
+            _ = try await syncer.sync()
+        } catch {
+            throw Failure("\(error)")
+        }
+    }
+
+    private func follow(
+        _ configuration: NodeConfiguration, _ dataplane: NFTablesDataplane, _ logger: Logger
+    ) async throws {
+        let store = ClusterStore(configuration, awaiting: Set(ClusterStore.List.allCases))
+        let syncer = Syncer(
+            store: store, dataplane: dataplane,
+            interfaceAddresses: try interfaceAddresses(configuration), logger: logger)
+        let source: any Service =
+            if let path = source.manifests {
+                ManifestFeed(path: path, store: store, logger: logger)
+            } else {
+                try APIFeed(source, nodeName: configuration.nodeName, store: store, logger: logger)
+            }
+        let services: [any Service] = [
+            SyncLoop(
+                syncer: syncer, store: store, dataplane: dataplane,
+                followsInterfaces: configuration.followsInterfaces, logger: logger), source,
+        ]
+        logger.info(
+            "needletail \(Needletail.version)",
+            metadata: ["mode": "\(mode.rawValue)", "node": "\(configuration.nodeName)"])
+        try await ServiceGroup(
+            configuration: .init(
+                services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+        ).run()
+    }
+}
+
+/// Rings the syncer for everything that it must look at.
+struct SyncLoop: Service {
+    let syncer: Syncer
+    let store: ClusterStore
+    let dataplane: NFTablesDataplane
+    let followsInterfaces: Bool
+    let logger: Logger
+
+    func run() async throws {
+        let foreign = await dataplane.foreignChanges()
+        let addressChanges =
+            followsInterfaces
+            ? try netlinkChanges(.route, groups: InterfaceAddresses.groups) {
+                InterfaceAddresses.isChange($0) ? () : nil
+            } : nil
+        await withGracefulShutdownHandler {
+            await withDiscardingTaskGroup { group in
+                group.addTask { await syncer.run() }
+                group.addTask {
+                    for await _ in store.changes { await syncer.onClusterChange() }
+                }
+                group.addTask {
+                    for await _ in foreign {
+                        logger.warning("another program changed needletail's tables; repairing")
+                        await syncer.onForeignChange()
+                    }
+                }
+                if let addressChanges {
+                    group.addTask {
+                        for await _ in addressChanges {
+                            if let addresses = try? InterfaceAddresses.read() {
+                                await syncer.onInterfaceAddresses(addresses)
+                            }
+                        }
+                    }
+                }
+                try? await gracefulShutdown()
+                group.cancelAll()
+            }
+        } onGracefulShutdown: {
+        }
+    }
+}
+
+/// Feeds the store from manifests, and again whenever they change.
+struct ManifestFeed: Service {
+    let path: String
+    let store: ClusterStore
+    let logger: Logger
+
+    func run() async throws {
+        var source = ManifestSource(path: path)
+        // Watch first, so that no change falls between.
+        let changes = try source.changes()
+        await load(&source)
+        for await _ in changes.cancelOnGracefulShutdown() { await load(&source) }
+    }
+
+    private func load(_ source: inout ManifestSource) async {
+        let (objects, errors) = source.load()
+        for error in errors { logger.error("\(error); its last good content stays in force") }
+        // Before the first good reading nothing is known of the cluster.
+        if errors.isEmpty || !objects.isEmpty { await store.replaceAll(objects) }
+    }
+}

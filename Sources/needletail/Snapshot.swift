@@ -1,0 +1,48 @@
+internal import ClusterStore
+internal import KubernetesModel
+internal import ManifestSource
+internal import NetworkTypes
+internal import Netlink
+internal import PlanCompiler
+internal import ServicePlan
+
+/// Desired state as of one moment, for the commands that do not stay.
+struct Snapshot {
+    let plans: [ServicePlan]
+    let facts: NodeFacts
+    let diagnostics: [Diagnostic]
+
+    init(_ objects: [KubernetesObject], _ configuration: NodeConfiguration) throws {
+        var state = ClusterState(nodeName: configuration.nodeName)
+        state.replaceAll(objects)
+        let addresses = try interfaceAddresses(configuration)
+        var plans = ClusterPlans()
+        _ = plans.update(
+            state.takeChanges().services,
+            for: configuration.view(node: state.node, interfaceAddresses: addresses),
+            input: state.input)
+        self.plans = plans.plans.values.sorted { $0.service < $1.service }
+        facts = configuration.facts(node: state.node, serviceCIDRs: state.serviceCIDRs)
+        diagnostics = plans.diagnostics.sorted { $0.key < $1.key }.flatMap(\.value)
+    }
+}
+
+/// This node's addresses, if the configuration asks for them.
+func interfaceAddresses(_ configuration: NodeConfiguration) throws -> [IPAddress] {
+    guard configuration.followsInterfaces else { return [] }
+    do {
+        return try InterfaceAddresses.read()
+    } catch {
+        throw Failure("\(error)")
+    }
+}
+
+/// Reads manifests once; any error is final.
+func readManifests(_ path: String) throws -> [KubernetesObject] {
+    var source = ManifestSource(path: path)
+    let (objects, errors) = source.load()
+    guard errors.isEmpty else {
+        throw Failure(errors.map(\.description).joined(separator: "\nneedletail: "))
+    }
+    return objects
+}
