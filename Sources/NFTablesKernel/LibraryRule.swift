@@ -115,7 +115,7 @@ extension LibraryRule {
             lookup.set(NFTNL_EXPR_LOOKUP_SREG, register)
             lookup.set(NFTNL_EXPR_LOOKUP_SET, set.name)
             if let destination { lookup.set(NFTNL_EXPR_LOOKUP_DREG, destination) }
-            if negated { lookup.set(NFTNL_EXPR_LOOKUP_FLAGS, UInt32(NFT_LOOKUP_F_INV.rawValue)) }
+            lookup.set(NFTNL_EXPR_LOOKUP_FLAGS, negated ? UInt32(NFT_LOOKUP_F_INV.rawValue) : 0)
         case .counter:
             _ = make("counter")
         default: addAction(expression, family)
@@ -129,7 +129,11 @@ extension LibraryRule {
             nat.set(NFTNL_EXPR_NAT_TYPE, UInt32(NFT_NAT_DNAT.rawValue))
             nat.set(NFTNL_EXPR_NAT_FAMILY, UInt32(family.netfilterFamily))
             nat.set(NFTNL_EXPR_NAT_REG_ADDR_MIN, address)
+            nat.set(NFTNL_EXPR_NAT_REG_ADDR_MAX, address)
             nat.set(NFTNL_EXPR_NAT_REG_PROTO_MIN, port)
+            nat.set(NFTNL_EXPR_NAT_REG_PROTO_MAX, port)
+            // NF_NAT_RANGE_MAP_IPS and NF_NAT_RANGE_PROTO_SPECIFIED
+            nat.set(NFTNL_EXPR_NAT_FLAGS, 1 | 2)
         case .masquerade:
             // NF_NAT_RANGE_PROTO_RANDOM_FULLY
             make("masq").set(NFTNL_EXPR_MASQ_FLAGS, 1 << 4)
