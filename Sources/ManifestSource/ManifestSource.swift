@@ -78,16 +78,15 @@ package struct ManifestSource: Sendable {
     /// replaced by renaming, as editors and the kubelet's ConfigMaps do.
     package func changes() throws(ManifestError) -> AsyncStream<Void> {
         var status = stat()
-        let isDirectory = stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+        guard stat(path, &status) == 0 else { throw unwatchable(errno) }
+        let isDirectory = status.st_mode & S_IFMT == S_IFDIR
         let parent = path.split(separator: "/").dropLast().joined(separator: "/")
         let folder = isDirectory ? path : (path.hasPrefix("/") ? "/" : "") + (parent.isEmpty ? "." : parent)
         let descriptor = needle_inotify_open()
         let result = descriptor < 0 ? descriptor : needle_inotify_watch(descriptor, folder)
         guard result >= 0 else {
             if descriptor >= 0 { close(descriptor) }
-            throw ManifestError(
-                file: path, line: nil,
-                problem: FieldProblem("", "cannot be watched: \(String(cString: strerror(-result)))"))
+            throw unwatchable(-result)
         }
         let (changes, continuation) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
         let source = DispatchSource.makeReadSource(
@@ -104,6 +103,11 @@ package struct ManifestSource: Sendable {
         continuation.onTermination = { _ in handle.cancel() }
         source.activate()
         return changes
+    }
+
+    private func unwatchable(_ code: Int32) -> ManifestError {
+        let reason = "cannot be watched: \(String(cString: strerror(code)))"
+        return ManifestError(file: path, line: nil, problem: FieldProblem("", reason))
     }
 }
 

@@ -77,7 +77,7 @@ struct Run: AsyncParsableCommand {
             interfaceAddresses: try interfaceAddresses(configuration), logger: logger)
         let source: any Service =
             if let path = source.manifests {
-                ManifestFeed(path: path, store: store, logger: logger)
+                try ManifestFeed(path: path, store: store, logger: logger)
             } else {
                 try APIFeed(source, nodeName: configuration.nodeName, store: store, logger: logger)
             }
@@ -89,9 +89,13 @@ struct Run: AsyncParsableCommand {
         logger.info(
             "needletail \(Needletail.version)",
             metadata: ["mode": "\(mode.rawValue)", "node": "\(configuration.nodeName)"])
+        // At debug level the group logs its services with all that they hold.
+        var groupLogger = logger
+        groupLogger.logLevel = .warning
         try await ServiceGroup(
             configuration: .init(
-                services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+                services: services, gracefulShutdownSignals: [.sigterm, .sigint],
+                logger: groupLogger)
         ).run()
     }
 }
@@ -142,14 +146,25 @@ struct SyncLoop: Service {
 
 /// Feeds the store from manifests, and again whenever they change.
 struct ManifestFeed: Service {
-    let path: String
-    let store: ClusterStore
-    let logger: Logger
+    private let source: ManifestSource
+    private let store: ClusterStore
+    private let logger: Logger
+    /// Watched from the beginning, so that no change falls between.
+    private let changes: AsyncStream<Void>
+
+    init(path: String, store: ClusterStore, logger: Logger) throws {
+        source = ManifestSource(path: path)
+        self.store = store
+        self.logger = logger
+        do {
+            changes = try source.changes()
+        } catch {
+            throw Failure("\(error)")
+        }
+    }
 
     func run() async throws {
-        var source = ManifestSource(path: path)
-        // Watch first, so that no change falls between.
-        let changes = try source.changes()
+        var source = source
         await load(&source)
         for await _ in changes.cancelOnGracefulShutdown() { await load(&source) }
     }

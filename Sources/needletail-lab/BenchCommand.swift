@@ -1,0 +1,95 @@
+internal import ArgumentParser
+internal import Logging
+internal import NFTablesKernel
+internal import NetworkTypes
+internal import ServicePlan
+
+struct BenchCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "bench",
+        abstract: "Measure transactions of growing clusters, in a namespace of its own.")
+
+    @Option(help: "Numbers of Services, comma separated.")
+    var services = "1,100,1000,10000,50000"
+
+    @Option(help: "Endpoints of each Service.")
+    var endpoints = 5
+
+    @Option(help: "Changes of one endpoint that are measured at each size.")
+    var changes = 50
+
+    func run() async throws {
+        print("Services with \(endpoints) endpoints each; times include encoding, the kernel and its answer.\n")
+        print(
+            "services".leftPadded(9) + "start".leftPadded(12) + "bytes".leftPadded(12)
+                + "elements".leftPadded(10) + "restart".leftPadded(12) + "one change".leftPadded(13)
+                + "bytes".leftPadded(8) + "elements".leftPadded(10))
+        for size in services.split(separator: ",").compactMap({ Int($0) }) {
+            try await measure(size)
+        }
+    }
+
+    private func measure(_ size: Int) async throws {
+        let namespace = Namespace("bench")
+        _ = try? Command.run(["ip", "netns", "delete", namespace.name])
+        try Command.run(["ip", "netns", "add", namespace.name])
+        defer { _ = try? Command.run(["ip", "netns", "delete", namespace.name]) }
+        // Its sockets stay in the namespace where they were opened.
+        let dataplane = try namespace.inside {
+            try NFTablesDataplane(families: [.ipv4, .ipv6], logger: Logger(label: "bench"))
+        }
+        var plans = (0..<size).map { plan($0, replaced: 0) }
+        let clock = ContinuousClock()
+        var start = CommitReport()
+        let startTime = try await clock.measure {
+            start = try await dataplane.commit(.everything(plans), node: NodeFacts())
+        }
+        var restart = CommitReport()
+        let restartTime = try await clock.measure {
+            restart = try await dataplane.commit(.everything(plans), node: NodeFacts())
+        }
+        guard restart.isEmpty else { throw LabError("a second sync found something to change") }
+        var times: [Duration] = []
+        var last = CommitReport()
+        for round in 1...changes {
+            let index = (round * 7919) % size
+            plans[index] = plan(index, replaced: round)
+            let changed = plans[index]
+            times.append(
+                try await clock.measure {
+                    last = try await dataplane.commit(
+                        .some([(changed.service, changed)]), node: NodeFacts())
+                })
+        }
+        times.sort()
+        print(
+            "\(size)".leftPadded(9) + startTime.formattedMilliseconds.leftPadded(12)
+                + "\(start.bytes)".leftPadded(12) + "\(start.elementsAdded)".leftPadded(10)
+                + restartTime.formattedMilliseconds.leftPadded(12)
+                + times[times.count / 2].formattedHundredths.leftPadded(13)
+                + "\(last.bytes)".leftPadded(8)
+                + "\(last.elementsAdded + last.elementsRemoved)".leftPadded(10))
+    }
+
+    /// A Service with a cluster IP; each round replaces one of its endpoints by another.
+    private func plan(_ index: Int, replaced round: Int) -> ServicePlan {
+        let pods = (0..<endpoints).map { number in
+            let host = number == 0 ? UInt32(round % 200) : UInt32(200 + number)
+            return Endpoint(
+                IPAddress(ipv4: 0x0A80_0000 + UInt32(index) << 8 + host), 8080, isLocal: false)
+        }
+        let frontend = Frontend(
+            key: FrontendKey(IPAddress(ipv4: 0x0A60_0001 + UInt32(index)), .tcp, 80),
+            kind: .clusterIP, portName: "http", action: .balance(pool: 0), masquerade: .nonPods)
+        return ServicePlan(
+            service: "bench/service-\(index)", frontends: [frontend], pools: [Pool(pods.sorted())])
+    }
+}
+
+extension Duration {
+    fileprivate var formattedHundredths: String {
+        let hundredths = Int((milliseconds * 100).rounded())
+        let fraction = hundredths % 100
+        return "\(hundredths / 100).\(fraction < 10 ? "0" : "")\(fraction) ms"
+    }
+}

@@ -1,0 +1,54 @@
+internal import FoundationEssentials
+internal import Glibc
+
+/// Other programs that the lab uses.
+enum Command {
+    /// Runs a program to its end and returns what it printed; its failure is an error.
+    @discardableResult
+    static func run(_ arguments: [String], input: String = "") throws -> String {
+        // Both directions in one pair: the child's standard input and output.
+        var ends: [Int32] = [0, 0]
+        guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &ends) == 0
+        else { throw LabError("socketpair: \(String(cString: strerror(errno)))") }
+        defer { close(ends[0]) }
+        let child: pid_t
+        do {
+            defer { close(ends[1]) }
+            child = try spawn(arguments, input: ends[1], output: ends[1])
+        }
+        // Inputs here fit a socket's buffer.
+        _ = input.withCString { send(ends[0], $0, strlen($0), Int32(MSG_NOSIGNAL)) }
+        shutdown(ends[0], Int32(SHUT_WR))
+        var output: [UInt8] = []
+        withUnsafeTemporaryAllocation(byteCount: 4096, alignment: 1) { buffer in
+            while case let count = read(ends[0], buffer.baseAddress, buffer.count), count > 0 {
+                output += buffer[..<count]
+            }
+        }
+        let text = String(decoding: output, as: UTF8.self)
+        var status: Int32 = 0
+        waitpid(child, &status, 0)
+        guard status == 0 else {
+            throw LabError("\(arguments.joined(separator: " ")): \(text.isEmpty ? "failed" : text)")
+        }
+        return text
+    }
+
+    /// Starts a program in the network namespace of this thread.
+    static func spawn(_ arguments: [String], input: Int32, output: Int32) throws -> pid_t {
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_adddup2(&actions, input, 0)
+        posix_spawn_file_actions_adddup2(&actions, output, 1)
+        posix_spawn_file_actions_adddup2(&actions, output, 2)
+        var words: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
+        defer { for word in words { free(word) } }
+        var child: pid_t = 0
+        let code = posix_spawnp(&child, arguments[0], &actions, nil, &words, environ)
+        guard code == 0 else {
+            throw LabError("\(arguments[0]) cannot be started: \(String(cString: strerror(code)))")
+        }
+        return child
+    }
+}

@@ -1,0 +1,41 @@
+internal import Glibc
+internal import Synchronization
+
+/// The needletail processes of a lab, one on each node.
+final class Daemons: Sendable {
+    private let children = Mutex<[pid_t]>([])
+
+    /// Starts needletail on each node with the manifests of a directory.
+    ///
+    /// `setpriv` lets them end with the lab, however that ends.
+    func start(_ nodes: [Topology.Node], binary: String, manifests: String, logs: String) throws {
+        for node in nodes {
+            let log = open("\(logs)/\(node.name).log", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+            let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
+            defer {
+                close(log)
+                close(null)
+            }
+            let child = try node.namespace.inside {
+                try Command.spawn(
+                    [
+                        "setpriv", "--pdeathsig", "TERM", binary, "run", "--manifests", manifests,
+                        "--hostname-override", node.name, "--node-ip",
+                        "\(node.address),\(node.address6)", "--cluster-cidr",
+                        Topology.clusterCIDRs,
+                    ], input: null, output: log)
+            }
+            children.withLock { $0.append(child) }
+        }
+    }
+
+    /// Ends them and waits until they are gone.
+    func stop() {
+        let running = children.withLock { list in
+            defer { list = [] }
+            return list
+        }
+        for child in running { kill(child, SIGTERM) }
+        for child in running { waitpid(child, nil, 0) }
+    }
+}

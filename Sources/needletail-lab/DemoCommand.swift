@@ -1,0 +1,178 @@
+internal import ArgumentParser
+internal import Glibc
+internal import NetworkTypes
+
+struct DemoCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "demo", abstract: "Build a cluster, balance real connections, show who answered.")
+
+    @Option(help: "Connections for each row of the table.")
+    var connections = 240
+
+    func run() async throws {
+        let cluster = try Cluster(nodeCount: 3, pods: (1...6).map { "web-\($0)" })
+        let interrupts = onInterrupt { cluster.tearDown() }
+        defer { withExtendedLifetime(interrupts) { cluster.tearDown() } }
+        do {
+            try Demo(cluster: cluster, connections: connections).run()
+        } catch {
+            print("\nThe demonstration failed: \(error)\n\(cluster.logs)")
+            throw ExitCode.failure
+        }
+    }
+}
+
+struct Demo {
+    let cluster: Cluster
+    let connections: Int
+
+    private var topology: Topology { cluster.topology }
+
+    func run() throws {
+        describe()
+        try cluster.apply(SampleServices(pods: topology.pods).yaml)
+        try cluster.startProxies()
+        let clusterIP = try key(SampleServices.clusterIP, .tcp, 80)
+        for pod in topology.pods { try wait(for: clusterIP, from: pod.namespace) { $0.isAnswer } }
+        try showTable(clusterIP)
+        try removeEndpoint(clusterIP)
+        print("\nThe lab is taken down; nothing of it stays on this machine.")
+    }
+
+    private func describe() {
+        print("A cluster in network namespaces: 3 nodes, 6 pods, one client outside.\n")
+        for node in topology.nodes {
+            let pods = topology.pods.filter { $0.node.index == node.index }
+                .map { "\($0.name) \($0.address)" }.joined(separator: ", ")
+            print("  \(node.name) \(node.address): \(pods)")
+        }
+        print(
+            """
+
+            Service shop/web, LoadBalancer, externalTrafficPolicy Local, IPv4 and IPv6:
+              cluster IPs \(SampleServices.clusterIP), \(SampleServices.clusterIP6); \
+            load balancer \(SampleServices.loadBalancerIP); node port \(SampleServices.nodePort)
+            Service shop/empty, without endpoints: cluster IP \(SampleServices.emptyIP)
+
+            """)
+    }
+
+    // MARK: Who answers
+
+    private func showTable(_ clusterIP: FrontendKey) throws {
+        let pod = topology.pods[0]
+        let node = topology.nodes[1]
+        let rows: [(String, Namespace, FrontendKey)] = [
+            ("pod \(pod.name)", pod.namespace, clusterIP),
+            ("pod \(pod.name)", pod.namespace, try key(SampleServices.clusterIP6, .tcp, 80)),
+            ("pod \(pod.name)", pod.namespace, try key(SampleServices.clusterIP, .udp, 53)),
+            (node.name, node.namespace, clusterIP),
+            ("outside", topology.client, try key(node.address, .tcp, SampleServices.nodePort)),
+            ("outside", topology.client, try key(SampleServices.loadBalancerIP, .tcp, 80)),
+            ("pod \(pod.name)", pod.namespace, try key(SampleServices.loadBalancerIP, .tcp, 80)),
+            ("pod \(pod.name)", pod.namespace, try key(SampleServices.emptyIP, .tcp, 80)),
+        ]
+        let names = topology.pods.map(\.name)
+        print("Who answered \(connections) connections each, and whom the pods saw:\n")
+        print(
+            "  \("from".padded(10))\("to".padded(26))"
+                + names.map { $0.leftPadded(7) }.joined() + "   client seen as")
+        for (from, namespace, target) in rows {
+            var counts: [Probe.Outcome: Int] = [:]
+            for _ in 0..<connections {
+                counts[try Probe(target: target).send(from: namespace), default: 0] += 1
+            }
+            print("  \(from.padded(10))\("\(target)".padded(26))\(summary(counts, names))")
+        }
+    }
+
+    private func summary(_ counts: [Probe.Outcome: Int], _ names: [String]) -> String {
+        var byPod: [String: Int] = [:]
+        var seen: Set<String> = []
+        for (outcome, count) in counts {
+            if case .answered(let pod, let client) = outcome {
+                byPod[pod, default: 0] += count
+                seen.insert(client)
+            }
+        }
+        guard !byPod.isEmpty else {
+            return "   " + (counts[.refused] == connections ? "refused at once" : "no answer")
+        }
+        let lost = connections - byPod.values.reduce(0, +)
+        return names.map { "\(byPod[$0].map(String.init) ?? "-")".leftPadded(7) }.joined()
+            + "   \(seen.sorted().joined(separator: ", "))" + (lost > 0 ? " (\(lost) failed)" : "")
+    }
+
+    // MARK: An endpoint goes
+
+    private func removeEndpoint(_ clusterIP: FrontendKey) throws {
+        let gone = topology.pods[1]
+        let client = topology.pods[0].namespace
+        print("\nEndpoint \(gone.name) is removed while connections go on …")
+        let clock = ContinuousClock()
+        let start = clock.now
+        try cluster.apply(SampleServices(pods: topology.pods.filter { $0.name != gone.name }).yaml)
+        var (total, failed, lastSeen) = (0, 0, Duration.zero)
+        while clock.now - start < .seconds(2) {
+            let outcome = try Probe(target: clusterIP).send(from: client)
+            total += 1
+            if !outcome.isAnswer { failed += 1 }
+            if case .answered(gone.name, _) = outcome { lastSeen = clock.now - start }
+            // Tens of thousands of connections would meet their own ports in TIME_WAIT.
+            usleep(1000)
+        }
+        let moment = lastSeen.formattedMilliseconds
+        print("  \(total) connections, \(failed) failed; \(gone.name) answered for the last time after \(moment)")
+        guard failed == 0, lastSeen < .seconds(1) else {
+            throw LabError("traffic did not follow the endpoints")
+        }
+    }
+
+    private func key(
+        _ address: String, _ transport: TransportProtocol, _ port: UInt16
+    ) throws -> FrontendKey {
+        guard let address = IPAddress(address) else { throw LabError("\(address) is no address") }
+        return FrontendKey(address, transport, port)
+    }
+
+    private func wait(
+        for target: FrontendKey, from namespace: Namespace, _ isGood: (Probe.Outcome) -> Bool
+    ) throws {
+        let clock = ContinuousClock()
+        let start = clock.now
+        while !isGood(try Probe(target: target).send(from: namespace)) {
+            guard clock.now - start < .seconds(15) else {
+                throw LabError("\(target) does not answer in \(namespace.name)")
+            }
+            usleep(20_000)
+        }
+    }
+}
+
+extension Probe.Outcome {
+    var isAnswer: Bool {
+        if case .answered = self { return true }
+        return false
+    }
+}
+
+extension String {
+    func padded(_ width: Int) -> String {
+        self + String(repeating: " ", count: max(1, width - count))
+    }
+
+    func leftPadded(_ width: Int) -> String {
+        String(repeating: " ", count: max(0, width - count)) + self
+    }
+}
+
+extension Duration {
+    var milliseconds: Double {
+        Double(components.seconds) * 1e3 + Double(components.attoseconds) / 1e15
+    }
+
+    var formattedMilliseconds: String {
+        let tenths = Int((milliseconds * 10).rounded())
+        return "\(tenths / 10).\(tenths % 10) ms"
+    }
+}

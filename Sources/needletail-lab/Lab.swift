@@ -1,0 +1,17 @@
+internal import ArgumentParser
+
+/// Clusters of network namespaces on one machine: demonstration, exploration, benchmarks.
+@main
+struct Lab: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "needletail-lab",
+        abstract: "Clusters of network namespaces on one machine, with needletail on each node.",
+        subcommands: [DemoCommand.self, UpCommand.self, DownCommand.self, BenchCommand.self])
+}
+
+/// An error that ends the program, told in one line.
+struct LabError: Error, CustomStringConvertible {
+    let description: String
+
+    init(_ description: String) { self.description = description }
+}

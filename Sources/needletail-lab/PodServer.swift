@@ -1,0 +1,80 @@
+internal import Dispatch
+internal import Glibc
+internal import NetworkTypes
+
+/// Answers on TCP and UDP in a pod's namespace with the pod's name and whom it saw.
+///
+/// The sockets live in the namespace; this process serves them all.
+// SAFETY: `sources` is set in the initializer only; cancelling a source is thread-safe.
+final class PodServer: @unchecked Sendable {
+    private var sources: [any DispatchSourceRead] = []
+
+    init(_ pod: Topology.Pod, port: UInt16, udpPort: UInt16) throws {
+        let queue = DispatchQueue(label: "lab.pod.\(pod.name)")
+        for address in ["0.0.0.0", "::"].compactMap({ IPAddress($0) }) {
+            let listener = try Self.open(pod, address, port, SOCK_STREAM)
+            serve(listener, queue) { Self.answerConnection(listener, pod.name) }
+            let datagrams = try Self.open(pod, address, udpPort, SOCK_DGRAM)
+            serve(datagrams, queue) { Self.answerDatagram(datagrams, pod.name) }
+        }
+    }
+
+    func stop() { for source in sources { source.cancel() } }
+
+    private static func open(
+        _ pod: Topology.Pod, _ address: IPAddress, _ port: UInt16, _ type: __socket_type
+    ) throws -> Int32 {
+        try pod.namespace.inside {
+            let descriptor = socket(
+                address.socketDomain, Int32(type.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0)
+            var on: Int32 = 1
+            setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, 4)
+            if address.family == .ipv6 {
+                setsockopt(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, &on, 4)
+            }
+            let bound = SocketAddress(address, port).with { bind(descriptor, $0, $1) }
+            guard bound == 0, type == SOCK_DGRAM || listen(descriptor, 512) == 0 else {
+                throw LabError("pod \(pod.name) cannot listen on \(port): \(String(cString: strerror(errno)))")
+            }
+            return descriptor
+        }
+    }
+
+    private func serve(
+        _ descriptor: Int32, _ queue: DispatchQueue, _ answer: @escaping @Sendable () -> Bool
+    ) {
+        let source = DispatchSource.makeReadSource(fileDescriptor: descriptor, queue: queue)
+        source.setEventHandler { while answer() {} }
+        source.setCancelHandler { close(descriptor) }
+        source.activate()
+        sources.append(source)
+    }
+
+    private static func answerConnection(_ listener: Int32, _ name: String) -> Bool {
+        var peer = sockaddr_storage()
+        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        let connection = withUnsafeMutablePointer(to: &peer) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { accept(listener, $0, &length) }
+        }
+        guard connection >= 0 else { return false }
+        let answer = "\(name) \(peerAddress(peer))\n"
+        _ = answer.withCString { send(connection, $0, strlen($0), Int32(MSG_NOSIGNAL)) }
+        close(connection)
+        return true
+    }
+
+    private static func answerDatagram(_ descriptor: Int32, _ name: String) -> Bool {
+        var peer = sockaddr_storage()
+        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        var question: [UInt8] = Array(repeating: 0, count: 512)
+        return withUnsafeMutablePointer(to: &peer) { storage in
+            storage.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+                guard recvfrom(descriptor, &question, question.count, 0, address, &length) >= 0
+                else { return false }
+                let answer = "\(name) \(peerAddress(storage.pointee))\n"
+                _ = answer.withCString { sendto(descriptor, $0, strlen($0), 0, address, length) }
+                return true
+            }
+        }
+    }
+}

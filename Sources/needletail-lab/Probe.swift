@@ -1,0 +1,41 @@
+internal import Glibc
+internal import NetworkTypes
+
+/// One question to a Service and its answer.
+struct Probe {
+    enum Outcome: Hashable {
+        /// Which pod answered, and the client address that it saw.
+        case answered(pod: String, seen: String)
+        case refused
+        case silent
+    }
+
+    let target: FrontendKey
+
+    /// Asks from inside a namespace; waits a second at most.
+    func send(from namespace: Namespace) throws -> Outcome {
+        let isTCP = target.transport == .tcp
+        let descriptor = try namespace.inside {
+            socket(
+                target.address.socketDomain,
+                Int32((isTCP ? SOCK_STREAM : SOCK_DGRAM).rawValue | SOCK_CLOEXEC.rawValue), 0)
+        }
+        guard descriptor >= 0 else { throw LabError("socket: \(String(cString: strerror(errno)))") }
+        defer { close(descriptor) }
+        var limit = timeval(tv_sec: 1, tv_usec: 0)
+        let size = socklen_t(MemoryLayout<timeval>.size)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, size)
+        setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, size)
+        let connected = SocketAddress(target.address, target.port).with {
+            connect(descriptor, $0, $1)
+        }
+        guard connected == 0 else { return errno == ECONNREFUSED ? .refused : .silent }
+        if !isTCP { _ = Glibc.send(descriptor, "?", 1, 0) }
+        var answer: [UInt8] = Array(repeating: 0, count: 256)
+        let count = recv(descriptor, &answer, answer.count, 0)
+        guard count > 0 else { return count < 0 && errno == ECONNREFUSED ? .refused : .silent }
+        let words = String(decoding: answer[..<count], as: UTF8.self).split { $0 == " " || $0 == "\n" }
+        guard words.count == 2 else { return .silent }
+        return .answered(pod: String(words[0]), seen: String(words[1]))
+    }
+}

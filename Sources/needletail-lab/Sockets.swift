@@ -1,0 +1,51 @@
+internal import Glibc
+internal import NetworkTypes
+
+/// A socket address of either family.
+struct SocketAddress {
+    private var storage = sockaddr_storage()
+    private let length: socklen_t
+
+    init(_ address: IPAddress, _ port: UInt16) {
+        let bytes = address.networkOrderBytes
+        if address.family == .ipv4 {
+            var ipv4 = sockaddr_in()
+            ipv4.sin_family = sa_family_t(AF_INET)
+            ipv4.sin_port = port.bigEndian
+            withUnsafeMutableBytes(of: &ipv4.sin_addr) { $0.copyBytes(from: bytes) }
+            length = socklen_t(MemoryLayout<sockaddr_in>.size)
+            withUnsafeMutableBytes(of: &storage) { target in
+                withUnsafeBytes(of: ipv4) { target.copyMemory(from: $0) }
+            }
+        } else {
+            var ipv6 = sockaddr_in6()
+            ipv6.sin6_family = sa_family_t(AF_INET6)
+            ipv6.sin6_port = port.bigEndian
+            withUnsafeMutableBytes(of: &ipv6.sin6_addr) { $0.copyBytes(from: bytes) }
+            length = socklen_t(MemoryLayout<sockaddr_in6>.size)
+            withUnsafeMutableBytes(of: &storage) { target in
+                withUnsafeBytes(of: ipv6) { target.copyMemory(from: $0) }
+            }
+        }
+    }
+
+    /// Calls with the form that socket functions take.
+    func with<T>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> T) -> T {
+        withUnsafePointer(to: storage) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, length) }
+        }
+    }
+}
+
+extension IPAddress {
+    /// The address family of sockets.
+    var socketDomain: Int32 { family == .ipv4 ? AF_INET : AF_INET6 }
+}
+
+/// The address of a connection's other side as text.
+func peerAddress(_ storage: sockaddr_storage) -> String {
+    withUnsafeBytes(of: storage) { bytes in
+        let range = storage.ss_family == sa_family_t(AF_INET) ? 4..<8 : 8..<24
+        return IPAddress(networkOrder: bytes[range]).map(\.description) ?? "?"
+    }
+}

@@ -1,0 +1,32 @@
+internal import ArgumentParser
+internal import Glibc
+
+struct UpCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "up",
+        abstract: "Build the demonstration's cluster and keep it until Ctrl-C, to look around.")
+
+    func run() async throws {
+        let cluster = try Cluster(nodeCount: 3, pods: (1...6).map { "web-\($0)" })
+        let interrupts = onInterrupt { cluster.tearDown() }
+        defer { withExtendedLifetime(interrupts) { cluster.tearDown() } }
+        try cluster.apply(SampleServices(pods: cluster.topology.pods).yaml)
+        try cluster.startProxies()
+        print(
+            """
+            The lab is up: namespaces \(Namespace.prefix)node1 … and \(Namespace.prefix)pod-web-1 …, \
+            \(Namespace.prefix)client.
+              manifests (edit them): \(cluster.directory)/manifests
+              the rules of a node:   ip netns exec \(Namespace.prefix)node1 nft list ruleset
+            Ctrl-C takes it down.
+            """)
+        while true { try await Task.sleep(for: .seconds(3600)) }
+    }
+}
+
+struct DownCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "down", abstract: "Remove what a killed lab has left.")
+
+    func run() throws { try Namespace.removeAll() }
+}
