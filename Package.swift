@@ -67,6 +67,8 @@ let package = Package(
         module("Netlink", ["NetworkTypes", "CMnl", "CNeedleShim", logging]),
         module("ManifestSource", ["KubernetesModel", "CNeedleShim", yams]),
         module("KubernetesClient", ["KubernetesModel", "CCurl", "CNeedleShim", logging, yams]),
+        // For the lab and the tests.
+        module("NetworkNamespaces", ["CNeedleShim"]),
         // Level 4
         module(
             "NFTablesKernel",
@@ -88,7 +90,7 @@ let package = Package(
             name: "needletail-lab",
             dependencies: [
                 "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "NFTables",
-                "Netlink", "NFTablesKernel", "ClusterStore", "CNeedleShim", argumentParser,
+                "Netlink", "NFTablesKernel", "ClusterStore", "NetworkNamespaces", argumentParser,
                 logging,
             ],
             swiftSettings: settings),

@@ -5,8 +5,8 @@ internal import NetworkTypes
 /// Constants of `linux/netfilter/nf_tables.h` that C has as macros or untyped enumerations.
 enum Constant {
     static let subsystem = UInt16(NFNL_SUBSYS_NFTABLES)
-    /// `NFNLGRP_NFTABLES` as a group mask.
-    static let notificationGroup: UInt32 = 1 << (7 - 1)
+    /// `NFNLGRP_NFTABLES`
+    static let notificationGroup: Int32 = 7
 
     static func messageType(_ type: nf_tables_msg_types) -> UInt16 {
         subsystem << 8 | UInt16(type.rawValue)

@@ -7,6 +7,8 @@ internal import Netlink
 struct ElementParser {
     private let set: SetDefinition
     private(set) var elements: [ElementBytes: Element] = [:]
+    /// An element came twice, so another one may have been left out.
+    private(set) var hasDuplicates = false
     /// The bounds of a tree of ranges: its keys with whether a range ends before them.
     private var bounds: [ElementBytes: Bool] = [:]
 
@@ -17,6 +19,7 @@ struct ElementParser {
     mutating func removeAll() {
         elements = [:]
         bounds = [:]
+        hasDuplicates = false
     }
 
     mutating func add(_ message: NetlinkMessage) {
@@ -46,7 +49,7 @@ struct ElementParser {
             bounds[key] = isEnd
         } else {
             element.key = key
-            elements[key] = element
+            if elements.updateValue(element, forKey: key) != nil { hasDuplicates = true }
         }
     }
 

@@ -17,7 +17,8 @@ struct GenerationWatch: ~Copyable {
 
     /// - Parameter ownPort: the socket whose commits are ours
     init(ignoring ownPort: UInt32) throws(NetlinkError) {
-        let listener = try NetlinkSocket(.netfilter, groups: Constant.notificationGroup)
+        let listener = try NetlinkSocket(.netfilter)
+        try listener.setMembership(of: Constant.notificationGroup, true)
         try listener.ignoreChanges(by: ownPort)
         listener.setNonBlocking()
         self.listener = listener
@@ -33,6 +34,24 @@ struct GenerationWatch: ~Copyable {
     }
 
     mutating func committed() { known &+= 1 }
+
+    /// Runs a large commit of ours without listening.
+    ///
+    /// While anybody listens the kernel writes a notification for each element, which takes longer
+    /// than adding it. The commit itself proves by its generation that nothing happened before it;
+    /// the generation afterwards proves that nothing happened behind it.
+    mutating func withoutListening(
+        _ socket: inout NetlinkSocket, _ body: (inout NetlinkSocket) throws(NetlinkError) -> Void
+    ) throws(NetlinkError) {
+        drain()
+        try listener.setMembership(of: Constant.notificationGroup, false)
+        var failure: NetlinkError?
+        do throws(NetlinkError) { try body(&socket) } catch { failure = error }
+        try listener.setMembership(of: Constant.notificationGroup, true)
+        if let failure { throw failure }
+        committed()
+        if try Self.read(&socket) != known { isTampered = true }
+    }
 
     /// Takes in what has arrived.
     mutating func drain() {

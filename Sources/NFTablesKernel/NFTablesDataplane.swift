@@ -159,8 +159,7 @@ package actor NFTablesDataplane: Dataplane {
             report.bytes = batch.byteCount
             socket.advance(to: batch.sequenceAfter)
             do {
-                try batch.commit(&socket, subsystem: Constant.subsystem)
-                generations.committed()
+                try commit(&batch)
                 return report
             } catch where error.isStaleGeneration {
                 generations.catchUp(with: try GenerationWatch.read(&socket))
@@ -169,6 +168,20 @@ package actor NFTablesDataplane: Dataplane {
         }
         throw NetlinkError("other programs change the ruleset faster than it can be read", code: 0)
     }
+
+    private func commit(_ batch: inout NetlinkBatch) throws(NetlinkError) {
+        if batch.byteCount > Self.largeBatch {
+            try generations.withoutListening(&socket) { socket throws(NetlinkError) in
+                try batch.commit(&socket, subsystem: Constant.subsystem)
+            }
+        } else {
+            try batch.commit(&socket, subsystem: Constant.subsystem)
+            generations.committed()
+        }
+    }
+
+    /// Bytes from which on notifications cost more than two changes of membership.
+    private static let largeBatch = 64 << 10
 
     // MARK: Afterwards
 

@@ -1,5 +1,6 @@
 internal import CMnl
 internal import CNftnl
+internal import Glibc
 internal import NFTables
 internal import NetworkTypes
 internal import Netlink
@@ -140,9 +141,27 @@ struct TableReader {
         return sets
     }
 
+    /// Reads the elements of a set.
+    ///
+    /// While the kernel rehashes a set that has just grown, a dump of it gives some elements twice
+    /// and leaves out as many others (`net/netfilter/nft_set_hash.c: nft_rhash_walk` counts its
+    /// way back to where it was), without a word. Such a dump is repeated.
     func elements(
         of set: SetDefinition, _ socket: inout NetlinkSocket
     ) throws(NetlinkError) -> [ElementBytes: Element] {
+        for _ in 0..<200 {
+            let parser = try dump(set, &socket)
+            guard parser.hasDuplicates else { return parser.elements }
+            usleep(10_000)
+        }
+        throw NetlinkError(
+            "reading the elements of set \(set.id.name) of \(place): the kernel keeps rehashing it",
+            code: 0)
+    }
+
+    private func dump(
+        _ set: SetDefinition, _ socket: inout NetlinkSocket
+    ) throws(NetlinkError) -> ElementParser {
         var parser = ElementParser(set)
         let sequence = socket.nextSequence()
         let request = request(NFT_MSG_GETSETELEM, flags: Constant.dump, sequence) {
@@ -154,7 +173,7 @@ struct TableReader {
             restart: { parser.removeAll() }
         ) { parser.add($0) }
         parser.finish(family)
-        return parser.elements
+        return parser
     }
 }
 

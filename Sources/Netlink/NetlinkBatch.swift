@@ -49,7 +49,7 @@ package struct NetlinkBatch: ~Copyable {
     /// Sends the batch and waits for the kernel's word.
     ///
     /// Throws the first error with the operation that caused it; nothing was changed then.
-    package consuming func commit(
+    package mutating func commit(
         _ socket: inout NetlinkSocket, subsystem: UInt16
     ) throws(NetlinkError) {
         guard !isEmpty else { return }

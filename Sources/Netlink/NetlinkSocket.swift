@@ -58,6 +58,15 @@ package struct NetlinkSocket: ~Copyable {
         guard result == 0 else { throw NetlinkError("filtering the \(name)", code: -result) }
     }
 
+    /// Joins or leaves a multicast group, by number.
+    package func setMembership(of group: Int32, _ isMember: Bool) throws(NetlinkError) {
+        var group = group
+        let option = isMember ? NETLINK_ADD_MEMBERSHIP : NETLINK_DROP_MEMBERSHIP
+        guard mnl_socket_setsockopt(handle, Int32(option), &group, 4) == 0 else {
+            throw NetlinkError("changing the groups of the \(name)", code: errno)
+        }
+    }
+
     package func setNonBlocking() {
         _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
     }

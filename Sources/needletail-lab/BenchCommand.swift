@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Logging
 internal import NFTablesKernel
+internal import NetworkNamespaces
 internal import NetworkTypes
 internal import ServicePlan
 
@@ -30,10 +31,7 @@ struct BenchCommand: AsyncParsableCommand {
     }
 
     private func measure(_ size: Int) async throws {
-        let namespace = Namespace("bench")
-        _ = try? Command.run(["ip", "netns", "delete", namespace.name])
-        try Command.run(["ip", "netns", "add", namespace.name])
-        defer { _ = try? Command.run(["ip", "netns", "delete", namespace.name]) }
+        let namespace = try NetworkNamespace()
         // Its sockets stay in the namespace where they were opened.
         let dataplane = try namespace.inside {
             try NFTablesDataplane(families: [.ipv4, .ipv6], logger: Logger(label: "bench"))

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import NetworkNamespaces
 internal import Synchronization
 
 /// The needletail processes of a lab, one on each node.

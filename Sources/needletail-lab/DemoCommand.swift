@@ -121,8 +121,8 @@ struct Demo {
             // Tens of thousands of connections would meet their own ports in TIME_WAIT.
             usleep(1000)
         }
-        let moment = lastSeen.formattedMilliseconds
-        print("  \(total) connections, \(failed) failed; \(gone.name) answered for the last time after \(moment)")
+        let last = lastSeen == .zero ? "never again" : "for the last time after \(lastSeen.formattedMilliseconds)"
+        print("  \(total) connections, \(failed) failed; \(gone.name) answered \(last)")
         guard failed == 0, lastSeen < .seconds(1) else {
             throw LabError("traffic did not follow the endpoints")
         }

@@ -52,7 +52,7 @@ struct Topology: Sendable {
     func build() throws {
         let all = [fabric, client] + nodes.map(\.namespace) + pods.map(\.namespace)
         for namespace in all {
-            try Command.run(["ip", "netns", "add", namespace.name])
+            try namespace.create()
             try namespace.setSysctl("net/ipv6/conf/default/accept_dad", "0")
             try namespace.ip(["link set lo up"])
         }

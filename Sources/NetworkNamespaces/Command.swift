@@ -1,15 +1,21 @@
-internal import FoundationEssentials
-internal import Glibc
+package import Glibc
 
-/// Other programs that the lab uses.
-enum Command {
+/// A program that could not be run, or failed; the text says which and why.
+package struct CommandError: Error, CustomStringConvertible {
+    package let description: String
+
+    package init(_ description: String) { self.description = description }
+}
+
+/// Other programs that the lab and the tests use.
+package enum Command {
     /// Runs a program to its end and returns what it printed; its failure is an error.
     @discardableResult
-    static func run(_ arguments: [String], input: String = "") throws -> String {
+    package static func run(_ arguments: [String], input: String = "") throws -> String {
         // Both directions in one pair: the child's standard input and output.
         var ends: [Int32] = [0, 0]
         guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &ends) == 0
-        else { throw LabError("socketpair: \(String(cString: strerror(errno)))") }
+        else { throw CommandError("socketpair: \(String(cString: strerror(errno)))") }
         defer { close(ends[0]) }
         let child: pid_t
         do {
@@ -29,13 +35,13 @@ enum Command {
         var status: Int32 = 0
         waitpid(child, &status, 0)
         guard status == 0 else {
-            throw LabError("\(arguments.joined(separator: " ")): \(text.isEmpty ? "failed" : text)")
+            throw CommandError("\(arguments.joined(separator: " ")): \(text.isEmpty ? "failed" : text)")
         }
         return text
     }
 
     /// Starts a program in the network namespace of this thread.
-    static func spawn(_ arguments: [String], input: Int32, output: Int32) throws -> pid_t {
+    package static func spawn(_ arguments: [String], input: Int32, output: Int32) throws -> pid_t {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
@@ -47,7 +53,7 @@ enum Command {
         var child: pid_t = 0
         let code = posix_spawnp(&child, arguments[0], &actions, nil, &words, environ)
         guard code == 0 else {
-            throw LabError("\(arguments[0]) cannot be started: \(String(cString: strerror(code)))")
+            throw CommandError("\(arguments[0]) cannot be started: \(String(cString: strerror(code)))")
         }
         return child
     }

@@ -1,0 +1,73 @@
+internal import CNeedleShim
+internal import Glibc
+
+/// A network namespace that is held open; for the lab and the tests, not for the product.
+package final class NetworkNamespace: Sendable {
+    private let descriptor: Int32
+
+    /// Opens a named namespace of `ip netns`.
+    package init(named name: String) throws {
+        descriptor = open("/run/netns/\(name)", O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            throw CommandError("network namespace \(name): \(String(cString: strerror(errno)))")
+        }
+    }
+
+    /// Makes a new one without a name, which is gone with the last thing that uses it.
+    package init() throws {
+        let home = try Self.current()
+        defer { close(home) }
+        guard needle_new_network_namespace() == 0 else {
+            throw CommandError("a network namespace cannot be made: \(String(cString: strerror(errno)))")
+        }
+        defer { Self.join(home) }
+        descriptor = try Self.current()
+    }
+
+    deinit { close(descriptor) }
+
+    /// Runs the body on this thread inside the namespace: sockets it opens and processes it starts
+    /// belong there.
+    package func inside<T>(_ body: () throws -> T) throws -> T {
+        let home = try Self.current()
+        defer { close(home) }
+        Self.join(descriptor)
+        // A thread of a pool must not stay in a foreign namespace.
+        defer { Self.join(home) }
+        return try body()
+    }
+
+    /// Runs a program inside and returns what it printed.
+    @discardableResult
+    package func run(_ arguments: [String], input: String = "") throws -> String {
+        try inside { try Command.run(arguments, input: input) }
+    }
+
+    /// Runs `ip` commands inside, one a line.
+    package func ip(_ commands: [String]) throws {
+        try run(["ip", "-batch", "-"], input: commands.joined(separator: "\n") + "\n")
+    }
+
+    package func setSysctl(_ name: String, _ value: String) throws {
+        try inside {
+            let file = open("/proc/sys/\(name)", O_WRONLY)
+            defer { close(file) }
+            guard file >= 0, write(file, value, value.utf8.count) > 0 else {
+                throw CommandError("sysctl \(name) cannot be set: \(String(cString: strerror(errno)))")
+            }
+        }
+    }
+
+    private static func current() throws -> Int32 {
+        let file = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else {
+            throw CommandError("/proc/thread-self/ns/net: \(String(cString: strerror(errno)))")
+        }
+        return file
+    }
+
+    private static func join(_ descriptor: Int32) {
+        precondition(
+            needle_join_network_namespace(descriptor) == 0, "a network namespace cannot be joined")
+    }
+}
