@@ -9,17 +9,22 @@ let settings: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
 ]
 
+/// Tests may be less strict about what their own imports are for: nothing imports them.
+let testSettings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .treatAllWarnings(as: .error),
+]
+
 /// A Swift target of this package.
 func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: settings)
 }
 
-/// The tests of a module, with their resources left where they are.
-func tests(
-    _ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []
-) -> Target {
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .testTarget(
-        name: name, dependencies: dependencies, exclude: exclude, swiftSettings: settings)
+        name: name, dependencies: dependencies + ["TestSupport"],
+        swiftSettings: testSettings)
 }
 
 /// A C library found by pkg-config.
@@ -94,5 +99,32 @@ let package = Package(
                 logging,
             ],
             swiftSettings: settings),
+        // Tests
+        .target(
+            name: "TestSupport",
+            dependencies: ["NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler"],
+            path: "Tests/TestSupport", swiftSettings: settings),
+        tests("NetworkTypesTests", ["NetworkTypes"]),
+        tests("KubernetesModelTests", ["NetworkTypes", "KubernetesModel"]),
+        tests(
+            "PlanCompilerTests", ["NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler"]),
+        tests(
+            "NFTablesTests",
+            [
+                "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "NFTables",
+                "ManifestSource",
+            ]),
+        tests("ManifestSourceTests", ["KubernetesModel", "ManifestSource"]),
+        tests("KubernetesClientTests", ["KubernetesModel", "KubernetesClient", logging]),
+        tests(
+            "ClusterStoreTests",
+            ["NetworkTypes", "KubernetesModel", "PlanCompiler", "ServicePlan", "ClusterStore"]),
+        tests(
+            "KernelTests",
+            [
+                "NetworkTypes", "ServicePlan", "NFTables", "Netlink", "NFTablesKernel",
+                "NetworkNamespaces", logging,
+            ]),
+        tests("CommandTests", ["NetworkNamespaces", "needletail", "needletail-lab"]),
     ]
 )

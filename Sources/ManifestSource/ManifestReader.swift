@@ -33,7 +33,11 @@ package struct ManifestReader {
     private func yaml(_ text: String) throws(ManifestError) -> [KubernetesObject] {
         var documents: [Yams.Node] = []
         do {
-            for document in try Yams.compose_all(yaml: text) { documents.append(document) }
+            // Not a for loop: this sequence just ends where it cannot go on, and tells it on the
+            // side.
+            var sequence = try Yams.compose_all(yaml: text)
+            while let document = sequence.next() { documents.append(document) }
+            if let error = sequence.error { throw error }
         } catch {
             throw syntaxError(error)
         }

@@ -51,7 +51,7 @@ extension IPAddress {
         }
         let tail = text[(gap + 2)...]
         guard firstDoubleColon(tail) == nil, tail.first != colon,
-            let front = groupList(text[..<gap]), let back = groupList(tail),
+            let front = groupList(text[..<gap], mayEndInIPv4: false), let back = groupList(tail),
             front.count + back.count <= 7
         else { return nil }
         return front + Array(repeating: 0, count: 8 - front.count - back.count) + back
@@ -64,12 +64,14 @@ extension IPAddress {
     }
 
     /// Colon-separated groups, of which the last may be an IPv4 address; empty text is no groups.
-    private static func groupList(_ text: ArraySlice<UInt8>) -> [UInt16]? {
+    private static func groupList(
+        _ text: ArraySlice<UInt8>, mayEndInIPv4: Bool = true
+    ) -> [UInt16]? {
         guard !text.isEmpty else { return [] }
         var groups: [UInt16] = []
         let parts = text.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false)
         for (index, part) in parts.enumerated() {
-            if index == parts.count - 1, part.contains(UInt8(ascii: ".")) {
+            if mayEndInIPv4, index == parts.count - 1, part.contains(UInt8(ascii: ".")) {
                 guard let value = ipv4Value(part) else { return nil }
                 groups += [UInt16(value >> 16), UInt16(truncatingIfNeeded: value)]
             } else {

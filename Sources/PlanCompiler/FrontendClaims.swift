@@ -19,7 +19,7 @@ package struct FrontendClaims: Sendable {
     private var owners: [FrontendKey: Claim] = [:]
     /// Those that lost, by key; most clusters have none.
     private var losers: [FrontendKey: [Claim]] = [:]
-    private var claimed: [ObjectName: [FrontendKey]] = [:]
+    private var claimed: [ObjectName: (createdAt: Int64, keys: [FrontendKey])] = [:]
 
     package init() {}
 
@@ -33,9 +33,11 @@ package struct FrontendClaims: Sendable {
         // An object without a timestamp is one that is only about to be created.
         let claim = Claim(service: service, createdAt: createdAt ?? .max)
         let keys = plan?.frontends.map(\.key) ?? []
-        var affected = release(service, keeping: keys)
+        // A Service that was deleted and created again between two looks at it is a younger one.
+        let isSame = claimed[service]?.createdAt == claim.createdAt
+        var affected = release(service, keeping: isSame ? keys : [])
         for key in keys { affected.formUnion(acquire(key, claim)) }
-        claimed[service] = keys.isEmpty ? nil : keys
+        claimed[service] = keys.isEmpty ? nil : (claim.createdAt, keys)
         affected.remove(service)
 
         var diagnostics: [Diagnostic] = []
@@ -58,7 +60,7 @@ package struct FrontendClaims: Sendable {
     private mutating func release(
         _ service: ObjectName, keeping keys: [FrontendKey]
     ) -> Set<ObjectName> {
-        guard let old = claimed[service], old != keys else { return [] }
+        guard let old = claimed[service]?.keys, old != keys else { return [] }
         let kept = Set(keys)
         var heirs: Set<ObjectName> = []
         for key in old where !kept.contains(key) {

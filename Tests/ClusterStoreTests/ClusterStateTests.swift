@@ -1,0 +1,89 @@
+import ClusterStore
+import KubernetesModel
+import NetworkTypes
+import PlanCompiler
+import TestSupport
+import Testing
+
+@Suite struct ClusterStateTests {
+    private let web = ObjectName(namespace: "default", name: "web")
+
+    private func slice(_ name: String, of service: String, _ address: String = "10.0.0.1") -> EndpointSlice {
+        var slice = EndpointSlice(
+            name: ObjectName(namespace: "default", name: name),
+            service: ObjectName(namespace: "default", name: service), family: .ipv4)
+        slice.endpoints = [endpoint(address)]
+        return slice
+    }
+
+    @Test func `an equal object changes nothing`() {
+        var state = ClusterState(nodeName: "here")
+        state.set(ClusterBuilder().service)
+        state.set(slice("web-1", of: "web"))
+        #expect(state.takeChanges().services == [web])
+        state.set(ClusterBuilder().service)
+        state.set(slice("web-1", of: "web"))
+        #expect(!state.hasChanges)
+    }
+
+    @Test func `a slice that changes hands touches both Services`() {
+        var state = ClusterState(nodeName: "here")
+        state.set(slice("s", of: "web"))
+        _ = state.takeChanges()
+        state.set(slice("s", of: "api"))
+        #expect(Set(state.takeChanges().services.map(\.name)) == ["web", "api"])
+        state.set(ClusterBuilder().service)
+        #expect(state.input(web)?.slices.isEmpty == true)
+    }
+
+    @Test func `a new list removes what is not in it and touches only what differs`() {
+        var state = ClusterState(nodeName: "here")
+        state.replaceServices([ClusterBuilder().service, ClusterBuilder("api", clusterIP: "10.96.0.11").service])
+        _ = state.takeChanges()
+        state.replaceServices([ClusterBuilder().service])
+        #expect(state.takeChanges().services.map(\.name) == ["api"])
+    }
+
+    @Test func `only this node's Node counts`() {
+        var state = ClusterState(nodeName: "here")
+        state.set(Node(name: "there"))
+        #expect(state.node == nil && !state.hasChanges)
+        state.set(Node(name: "here"))
+        #expect(state.takeChanges().node)
+    }
+}
+
+@Suite struct ClusterStoreTests {
+    @Test func `nothing rings before every list has arrived`() async {
+        let store = ClusterStore(NodeConfiguration(nodeName: "here"), awaiting: [.services, .endpointSlices])
+        await store.update(completing: .services) { $0.set(ClusterBuilder().service) }
+        #expect(await !store.isComplete)
+        await store.update(completing: .endpointSlices) { _ in }
+        #expect(await store.isComplete)
+        var rings = store.changes.makeAsyncIterator()
+        _ = await rings.next()
+        let update = await store.compileChanges(interfaceAddresses: [])
+        #expect(update.plans.map(\.service) == ["default/web"])
+        #expect(await store.compileChanges(interfaceAddresses: []).plans.isEmpty)
+    }
+
+    @Test func `a change of the node's zone compiles every Service again`() async {
+        let store = ClusterStore(NodeConfiguration(nodeName: "here"), awaiting: [])
+        var slice = EndpointSlice(
+            name: ObjectName(namespace: "default", name: "s"),
+            service: ObjectName(namespace: "default", name: "web"), family: .ipv4)
+        slice.ports = [EndpointPort(name: "http", transport: .tcp, port: 80)]
+        slice.endpoints = [endpoint("10.0.0.1", zones: ["a"]), endpoint("10.0.0.2", zones: ["b"])]
+        let endpoints = slice
+        await store.update { state in
+            state.set(ClusterBuilder().service)
+            state.set(endpoints)
+        }
+        #expect(await store.compileChanges(interfaceAddresses: []).plans.first?.plan?.pools[0].endpoints.count == 2)
+        var node = Node(name: "here")
+        node.zone = "b"
+        let zoned = node
+        await store.update { $0.set(zoned) }
+        #expect(await store.compileChanges(interfaceAddresses: []).plans.first?.plan?.pools[0].endpoints.count == 1)
+    }
+}

@@ -1,0 +1,40 @@
+import NFTables
+import NetworkTypes
+
+/// A table that takes changesets as the kernel does: what is deleted must be there, what is added
+/// must not, unless it is the same.
+struct FakeTable {
+    struct Refusal: Error, CustomStringConvertible { let description: String }
+
+    private(set) var contents = TableContents()
+    private var sets = Set(SetID.constant)
+
+    mutating func commit(_ changes: Changeset, program: Program) throws {
+        if changes.createsTable {
+            self = FakeTable()
+            sets.formUnion(program.sets.map(\.id))
+        }
+        sets.formUnion(changes.addedSets)
+        for (set, elements) in changes.removed {
+            for element in elements {
+                guard contents.elements[set, default: [:]].removeValue(forKey: element.key) != nil else {
+                    throw Refusal(description: "ENOENT: \(set) \(element)")
+                }
+            }
+        }
+        for (set, elements) in changes.added {
+            guard sets.contains(set) else { throw Refusal(description: "no set \(set.name)") }
+            for element in elements {
+                if let old = contents.elements[set, default: [:]].updateValue(element, forKey: element.key), old != element {
+                    throw Refusal(description: "EEXIST: \(set) \(element)")
+                }
+            }
+        }
+        for set in changes.removedSets {
+            sets.remove(set)
+            contents.elements[set] = nil
+        }
+        contents.elements = contents.elements.filter { !$0.value.isEmpty }
+        contents.numbers = program.numbers
+    }
+}
