@@ -30,7 +30,7 @@ package struct RandomPlans {
                 Frontend(
                     key: FrontendKey(address(family, 1, index), .tcp, UInt16(80 + port)),
                     kind: .loadBalancerVIP, portName: "p\(port)",
-                    action: chance(2) ? .split(cluster: port, local: chance(2) ? port : nil) : action(plan.pools),
+                    action: externalAction(plan.pools),
                     masquerade: chance(2) ? .node : .everyone,
                     allowedSources: chance(2) ? sources(family) : nil))
         }
@@ -40,6 +40,11 @@ package struct RandomPlans {
     private mutating func action(_ pools: [Pool]) -> Frontend.Action {
         if pools[pools.count - 1].endpoints.isEmpty { return chance(2) ? .reject : .drop }
         return .balance(pool: pools.count - 1)
+    }
+
+    private mutating func externalAction(_ pools: [Pool]) -> Frontend.Action {
+        guard case .balance(let pool) = action(pools), chance(2) else { return action(pools) }
+        return .split(cluster: pool, local: chance(2) ? pool : nil)
     }
 
     private mutating func endpoints(_ family: IPFamily) -> [Endpoint] {

@@ -1,0 +1,75 @@
+import Logging
+import NFTables
+import NFTablesKernel
+import NetworkNamespaces
+import NetworkTypes
+import ServicePlan
+import TestSupport
+import Testing
+
+/// A real kernel's tables in a network namespace of the test's own.
+struct KernelTable {
+    let namespace: NetworkNamespace
+    let dataplane: NFTablesDataplane
+    var node = NodeFacts(
+        serviceCIDRs: [prefix("10.96.0.0/12")], podCIDRs: [prefix("10.0.0.0/8"), prefix("fd00::/16")],
+        localDetection: .podCIDRs)
+
+    init() throws {
+        namespace = try NetworkNamespace()
+        dataplane = try Self.open(namespace)
+        try namespace.ip(["link set lo up"])
+    }
+
+    /// Another process, as far as the kernel can tell.
+    static func open(_ namespace: NetworkNamespace) throws -> NFTablesDataplane {
+        try namespace.inside {
+            var logger = Logger(label: "test")
+            logger.logLevel = .error
+            return try NFTablesDataplane(families: [.ipv4, .ipv6], logger: logger)
+        }
+    }
+
+    /// Debian's own nft, the oracle that other programs on a node use.
+    @discardableResult
+    func nft(_ arguments: String...) throws -> String {
+        try namespace.run(["nft"] + arguments)
+    }
+
+    /// A newer nft, which can also parse everything that is rendered.
+    func newerNft(_ arguments: String...) throws -> String {
+        try namespace.run([Self.newerNft.get()] + arguments)
+    }
+
+    private static let newerNft = Result {
+        try Command.run(["\(Fixture.root)/../scripts/newer-nft", "\(Fixture.root)/../.cache/newer-nft"])
+            .split(separator: "\n").last.map(String.init) ?? ""
+    }
+
+    /// What `needletail diff` would print, as a number of lines.
+    func differences(_ plans: [ServicePlan]) async throws -> Int {
+        try await dataplane.difference(plans, node: node).reduce(0) {
+            $0 + $1.changes.addedCount + $1.changes.removedCount + $1.changes.chains.count
+                + $1.changes.addedSets.count + ($1.changes.createsTable ? 1 : 0)
+        }
+    }
+
+    /// The tables are what the plans say, by our own reading and by nft's.
+    func check(_ plans: [ServicePlan]) async throws {
+        #expect(try await differences(plans) == 0)
+        let listing = try nft("list", "ruleset")
+        let frontends = plans.flatMap(\.frontends)
+        for frontend in frontends.prefix(20) {
+            let text = "\(frontend.key.address) . \(frontend.key.transport) . \(frontend.key.port) comment"
+            #expect(listing.contains(text), "\(text)")
+        }
+        #expect(listing.components(of: "comment \"test/") == frontends.count)
+        try nft("-j", "list", "ruleset")
+    }
+}
+
+extension String {
+    func components(of text: String) -> Int {
+        split(separator: text, omittingEmptySubsequences: false).count - 1
+    }
+}

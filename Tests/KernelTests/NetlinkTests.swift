@@ -1,0 +1,82 @@
+import Glibc
+import NFTables
+import NFTablesKernel
+import NetworkNamespaces
+import NetworkTypes
+import Netlink
+import TestSupport
+import Testing
+
+@Suite struct NetlinkTests {
+    @Test func `addresses are read and followed`() async throws {
+        let namespace = try NetworkNamespace()
+        try namespace.ip(["link set lo up"])
+        let changes = try namespace.inside {
+            try netlinkChanges(.route, groups: InterfaceAddresses.groups) {
+                InterfaceAddresses.isChange($0) ? () : nil
+            }
+        }
+        #expect(try namespace.inside { try InterfaceAddresses.read() } == [ip("127.0.0.1"), ip("::1")])
+        try namespace.ip(["addr add 192.0.2.7/32 dev lo", "addr add 2001:db8::7/128 dev lo"])
+        for await _ in changes {
+            let addresses = try namespace.inside { try InterfaceAddresses.read() }
+            if addresses.contains(ip("192.0.2.7")), addresses.contains(ip("2001:db8::7")) { break }
+        }
+    }
+
+    @Test func `an error names the operation and the kernel's reason`() throws {
+        let namespace = try NetworkNamespace()
+        let error = #expect(throws: NetlinkError.self) {
+            try namespace.inside {
+                var socket = try NetlinkSocket(.netfilter)
+                var batch = NetlinkBatch(subsystem: 10, generation: nil, firstSequence: socket.nextSequence())
+                // NFT_MSG_DELTABLE of a table that is not there.
+                batch.append({ "deleting table ip nothing" }) { buffer, sequence in
+                    buffer.beginMessage(type: 10 << 8 | 2, flags: 1, sequence: sequence)
+                    buffer.appendNetfilterHeader(family: 2)
+                    buffer.attribute(1, "nothing")
+                    buffer.endMessage()
+                }
+                try batch.commit(&socket, subsystem: 10)
+            }
+        }
+        #expect(error?.operation == "deleting table ip nothing")
+        #expect(error?.isNotFound == true)
+    }
+
+    @Test func `a batch for another generation is refused whole`() throws {
+        let namespace = try NetworkNamespace()
+        let error = #expect(throws: NetlinkError.self) {
+            try namespace.inside {
+                var socket = try NetlinkSocket(.netfilter)
+                var batch = NetlinkBatch(subsystem: 10, generation: 4711, firstSequence: socket.nextSequence())
+                batch.append({ "adding a table" }) { buffer, sequence in
+                    buffer.beginMessage(type: 10 << 8 | 0, flags: 0x401, sequence: sequence)
+                    buffer.appendNetfilterHeader(family: 2)
+                    buffer.attribute(1, "nothing")
+                    buffer.endMessage()
+                }
+                try batch.commit(&socket, subsystem: 10)
+            }
+        }
+        #expect(error?.isStaleGeneration == true)
+        #expect(try namespace.run(["nft", "list", "ruleset"]).isEmpty)
+    }
+
+    @Test(arguments: 0..<200 as Range<UInt64>)
+    func `garbage never makes a reader fail`(seed: UInt64) {
+        var random = Seeded(seed)
+        var bytes = (0..<Int.random(in: 0...120, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random) }
+        // Plausible lengths lead further in.
+        if bytes.count > 8 { bytes[0] = UInt8(bytes.count); bytes[1] = 0; bytes[2] = 0; bytes[3] = 0 }
+        bytes.withUnsafeBytes { raw in
+            for message in NetlinkMessages(raw) {
+                for attribute in message.netfilterAttributes {
+                    _ = (attribute.text, attribute.word, attribute.bigEndianShort, attribute.address)
+                    for nested in attribute.nested { _ = nested.byte }
+                }
+                _ = (message.errorCode, message.errorText)
+            }
+        }
+    }
+}

@@ -1,0 +1,140 @@
+import Glibc
+import NFTables
+import NFTablesKernel
+import NetworkNamespaces
+import NetworkTypes
+import ServicePlan
+import TestSupport
+import Testing
+
+@Suite struct RoundTripTests {
+    @Test(arguments: 0..<8 as Range<UInt64>)
+    func `what was written is read back, by us and by nft`(seed: UInt64) async throws {
+        var random = RandomPlans(seed: seed)
+        let table = try KernelTable()
+        var plans = Dictionary(uniqueKeysWithValues: random.cluster(15).map { ($0.service, $0) })
+        let start = try await table.dataplane.commit(.everything(Array(plans.values)), node: table.node)
+        #expect(start.elementsAdded > 0 && start.elementsRemoved == 0)
+        try await table.check(Array(plans.values))
+        for _ in 0..<10 {
+            let index = Int.random(in: 0..<15, using: &random.random)
+            let plan = Bool.random(using: &random.random) ? random.plan(index) : nil
+            plans["test/service-\(index)"] = plan
+            _ = try await table.dataplane.commit(
+                .some([("test/service-\(index)", plan)]), node: table.node)
+            #expect(try await table.differences(Array(plans.values)) == 0)
+        }
+        try await table.check(Array(plans.values))
+        _ = try await table.dataplane.commit(.some(plans.keys.map { ($0, nil) }), node: table.node)
+        try await table.check([])
+    }
+
+    @Test(arguments: 0..<6 as Range<UInt64>)
+    func `a restart changes nothing, whatever the history`(seed: UInt64) async throws {
+        var random = RandomPlans(seed: 100 + seed)
+        let table = try KernelTable()
+        var plans = Dictionary(uniqueKeysWithValues: random.cluster(10).map { ($0.service, $0) })
+        _ = try await table.dataplane.commit(.everything(Array(plans.values)), node: table.node)
+        for _ in 0..<10 {
+            let index = Int.random(in: 0..<10, using: &random.random)
+            let plan = random.plan(index)
+            plans[plan.service] = plan
+            _ = try await table.dataplane.commit(.some([(plan.service, plan)]), node: table.node)
+        }
+        let restarted = try KernelTable.open(table.namespace)
+        let report = try await restarted.commit(.everything(Array(plans.values)), node: table.node)
+        #expect(report.elementsAdded == 0 && report.elementsRemoved == 0 && report.objectsChanged == 0)
+    }
+
+    @Test(arguments: [
+        LocalDetection.none, .podCIDRs, .interface("cbr0"), .interfacePrefix("veth"),
+    ])
+    func `what is rendered is what is programmed`(detection: LocalDetection) async throws {
+        var random = RandomPlans(seed: 5)
+        let plans = random.cluster(12)
+        var table = try KernelTable()
+        table.node = NodeFacts(
+            serviceCIDRs: [prefix("10.96.0.0/12"), prefix("fd96::/108"), prefix("0.0.0.0/8")],
+            podCIDRs: [prefix("10.0.0.0/8"), prefix("fd00::/16")], localDetection: detection)
+        let script = IPFamily.allCases.map { family in
+            let (state, changes) = TableState.adopting(
+                .unusable, plans: plans, node: table.node, family: family)
+            return RulesetPrinter(family).table(state.program, elements: changes.added)
+        }.joined(separator: "\n")
+        let file = "/tmp/needletail-test-\(getpid())-\(detection.fileName).nft"
+        defer { unlink(file) }
+        try script.write(toFile: file, atomically: false, encoding: .utf8)
+        // nft makes the tables; to us they are as if we had made them ourselves, to the byte of
+        // every expression and of the user data of every set.
+        _ = try table.newerNft("-f", file)
+        #expect(try await table.differences(plans) == 0)
+        let loaded = try table.newerNft("-s", "list", "ruleset").lines
+        _ = try table.nft("flush", "ruleset")
+        _ = try await table.dataplane.commit(.everything(plans), node: table.node)
+        #expect(try table.newerNft("-s", "list", "ruleset").lines == loaded)
+    }
+
+    @Test func `rules follow a change of how pods are told`() async throws {
+        var table = try KernelTable()
+        _ = try await table.dataplane.commit(.everything([]), node: table.node)
+        table.node = NodeFacts(localDetection: .none)
+        let report = try await table.dataplane.commit(.some([]), node: table.node)
+        #expect(report.objectsChanged == 4)
+        try await table.check([])
+    }
+
+    @Test func `overlapping source ranges replace each other`() async throws {
+        let table = try KernelTable()
+        let plan = { (ranges: [String]) in
+            ServicePlan(
+                service: "test/a",
+                frontends: [
+                    Frontend(
+                        key: FrontendKey(ip("198.51.100.7"), .tcp, 80), kind: .loadBalancerVIP,
+                        portName: "", action: .reject, masquerade: .everyone,
+                        allowedSources: ranges.map(prefix))
+                ])
+        }
+        _ = try await table.dataplane.commit(.everything([]), node: table.node)
+        for ranges in [["203.0.113.0/25"], ["203.0.113.0/24"], ["203.0.113.0/26", "203.0.113.64/26"], ["203.0.113.0/24"]] {
+            _ = try await table.dataplane.commit(.some([("test/a", plan(ranges))]), node: table.node)
+            try await table.check([plan(ranges)])
+        }
+    }
+
+    @Test func `thousands of Services go in and out in one transaction each`() async throws {
+        let table = try KernelTable()
+        let plans = (0..<3000).map { index in
+            ServicePlan(
+                service: "test/s\(index)",
+                frontends: [
+                    Frontend(
+                        key: FrontendKey(IPAddress(ipv4: 0x0A60_0000 + UInt32(index)), .tcp, 80),
+                        kind: .clusterIP, portName: "", action: .balance(pool: 0), masquerade: .nonPods)
+                ],
+                pools: [
+                    Pool((0..<5).map { Endpoint(IPAddress(ipv4: 0x0A80_0000 + UInt32(index * 8 + $0)), 80, isLocal: false) })
+                ])
+        }
+        let report = try await table.dataplane.commit(.everything(plans), node: table.node)
+        // Frontend, cluster IP, five slots and five endpoints each; service and pod CIDRs.
+        #expect(report.elementsAdded == 3000 * 12 + 3)
+        #expect(try await table.differences(plans) == 0)
+        _ = try await table.dataplane.commit(.everything([]), node: table.node)
+        try await table.check([])
+    }
+}
+
+extension LocalDetection {
+    fileprivate var fileName: String { "\(self)".filter(\.isLetter) }
+}
+
+extension String {
+    /// Lines in any order, without what only separates elements.
+    fileprivate var lines: [String] {
+        split(separator: "\n").map { line in
+            line.filter { $0 != "\t" && $0 != "," && $0 != " " && $0 != "}" }
+                .replacing("elements={", with: "")
+        }.filter { !$0.isEmpty }.sorted()
+    }
+}
