@@ -23,8 +23,10 @@ func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target 
 
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .testTarget(
-        name: name, dependencies: dependencies + ["TestSupport"],
-        swiftSettings: testSettings)
+        name: name,
+        dependencies: dependencies + ["TestSupport"],
+        swiftSettings: testSettings
+    )
 }
 
 /// A C library found by pkg-config.
@@ -33,12 +35,18 @@ func cLibrary(_ name: String, _ pkgConfig: String, _ debianPackage: String) -> T
 }
 
 let argumentParser: Target.Dependency = .product(
-    name: "ArgumentParser", package: "swift-argument-parser")
+    name: "ArgumentParser",
+    package: "swift-argument-parser"
+)
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let lifecycle: Target.Dependency = .product(
-    name: "ServiceLifecycle", package: "swift-service-lifecycle")
+    name: "ServiceLifecycle",
+    package: "swift-service-lifecycle"
+)
 let signals: Target.Dependency = .product(
-    name: "UnixSignals", package: "swift-service-lifecycle")
+    name: "UnixSignals",
+    package: "swift-service-lifecycle"
+)
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
 
 // The levels of docs/architecture.md: a target imports only lower ones.
@@ -77,11 +85,13 @@ let package = Package(
         // Level 4
         module(
             "NFTablesKernel",
-            ["NetworkTypes", "ServicePlan", "NFTables", "Netlink", "CMnl", "CNftnl", logging]),
+            ["NetworkTypes", "ServicePlan", "NFTables", "Netlink", "CMnl", "CNftnl", logging]
+        ),
         module("ClusterStore", ["NetworkTypes", "KubernetesModel", "PlanCompiler"]),
         module(
             "Syncer",
-            ["NetworkTypes", "ServicePlan", "PlanCompiler", "ClusterStore", logging]),
+            ["NetworkTypes", "ServicePlan", "PlanCompiler", "ClusterStore", logging]
+        ),
         // Level 5
         .executableTarget(
             name: "needletail",
@@ -90,7 +100,8 @@ let package = Package(
                 "Netlink", "ManifestSource", "KubernetesClient", "NFTablesKernel", "ClusterStore",
                 "Syncer", argumentParser, logging, lifecycle, signals,
             ],
-            swiftSettings: settings),
+            swiftSettings: settings
+        ),
         .executableTarget(
             name: "needletail-lab",
             dependencies: [
@@ -98,33 +109,56 @@ let package = Package(
                 "Netlink", "NFTablesKernel", "ClusterStore", "NetworkNamespaces", argumentParser,
                 logging,
             ],
-            swiftSettings: settings),
+            swiftSettings: settings
+        ),
         // Tests
         .target(
             name: "TestSupport",
             dependencies: ["NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler"],
-            path: "Tests/TestSupport", swiftSettings: settings),
+            path: "Tests/TestSupport",
+            swiftSettings: settings
+        ),
         tests("NetworkTypesTests", ["NetworkTypes"]),
         tests("KubernetesModelTests", ["NetworkTypes", "KubernetesModel"]),
         tests(
-            "PlanCompilerTests", ["NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler"]),
+            "PlanCompilerTests",
+            ["NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler"]
+        ),
         tests(
             "NFTablesTests",
             [
                 "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "NFTables",
                 "ManifestSource",
-            ]),
+            ]
+        ),
         tests("ManifestSourceTests", ["KubernetesModel", "ManifestSource"]),
         tests("KubernetesClientTests", ["KubernetesModel", "KubernetesClient", logging]),
         tests(
             "ClusterStoreTests",
-            ["NetworkTypes", "KubernetesModel", "PlanCompiler", "ServicePlan", "ClusterStore"]),
+            ["NetworkTypes", "KubernetesModel", "PlanCompiler", "ServicePlan", "ClusterStore"]
+        ),
         tests(
             "KernelTests",
             [
                 "NetworkTypes", "ServicePlan", "NFTables", "Netlink", "NFTablesKernel",
                 "NetworkNamespaces", logging,
-            ]),
+            ]
+        ),
         tests("CommandTests", ["NetworkNamespaces", "needletail", "needletail-lab"]),
     ]
 )
+
+// `make fuzz`: a program whose main function is libFuzzer's.
+if Context.environment["NEEDLETAIL_FUZZ"] != nil {
+    package.products.append(.executable(name: "needletail-fuzz", targets: ["needletail-fuzz"]))
+    package.targets.append(
+        .executableTarget(
+            name: "needletail-fuzz",
+            dependencies: ["KubernetesModel", "ManifestSource", "NetworkTypes", "Netlink"],
+            path: "Fuzz", exclude: ["Corpus"],
+            swiftSettings: [
+                .swiftLanguageMode(.v6),
+                .unsafeFlags(["-sanitize=fuzzer,address", "-parse-as-library"]),
+            ],
+            linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address"])]))
+}

@@ -31,7 +31,10 @@ package actor ClusterStore {
     package var isComplete: Bool { missing.isEmpty }
 
     /// Changes the state; with `completing`, a list that has arrived in full.
-    package func update(completing list: List? = nil, _ body: @Sendable (inout ClusterState) -> Void) {
+    package func update(
+        completing list: List? = nil,
+        _ body: @Sendable (inout ClusterState) -> Void
+    ) {
         body(&state)
         if let list { missing.remove(list) }
         if missing.isEmpty { doorbell.yield() }
@@ -53,8 +56,10 @@ package actor ClusterStore {
         view = newView
         let changed = plans.update(dirty, for: newView, input: state.input)
         return PlanUpdate(
-            plans: changed, diagnostics: dirty.map { ($0, plans.diagnostics[$0] ?? []) },
-            facts: configuration.facts(node: state.node, serviceCIDRs: state.serviceCIDRs))
+            plans: changed,
+            diagnostics: dirty.map { ($0, plans.diagnostics[$0] ?? []) },
+            facts: configuration.facts(node: state.node, serviceCIDRs: state.serviceCIDRs)
+        )
     }
 
     /// Every plan that there is, as compiled last.

@@ -13,11 +13,14 @@ package struct APIClient: Sendable {
 
     /// Every object of a kind, those that cannot be read as messages, and the list's version.
     package func list<Object: Resource>(
-        _: Object.Type, nodeName: String
+        _: Object.Type,
+        nodeName: String
     ) async throws(ClientError) -> (objects: [Object], unreadable: [String], version: String) {
         let path = "\(Object.path)?resourceVersion=0&\(Object.query(nodeName: nodeName))"
         var body: [UInt8] = []
-        try await stream(path, idleLimit: .seconds(60)) { body += $0; return true }
+        try await stream(path, idleLimit: .seconds(60)) {
+            body += $0; return true
+        }
         let list: ListBody<Object>
         do {
             list = try JSONDecoder().decode(ListBody<Object>.self, from: Data(body))
@@ -37,7 +40,9 @@ package struct APIClient: Sendable {
 
     /// Hands each event since the version to the body, until the server ends the watch.
     func watch<Object: Resource>(
-        _: Object.Type, nodeName: String, from version: String,
+        _: Object.Type,
+        nodeName: String,
+        from version: String,
         _ body: (WatchEvent<Object>) async -> Void
     ) async throws(ClientError) {
         let timeout = Int.random(in: 300..<600)
@@ -50,20 +55,27 @@ package struct APIClient: Sendable {
             guard let complete = lines.append(bytes) else {
                 failure = .malformed(
                     url: credentials.server + path,
-                    reason: "an event of more than \(LineSplitter.limit) bytes")
+                    reason: "an event of more than \(LineSplitter.limit) bytes"
+                )
                 return false
             }
             for line in complete {
                 do {
                     let event = try JSONDecoder().decode(WatchEvent<Object>.self, from: Data(line))
                     if case .error(let code, let message) = event.payload {
-                        failure = .status(url: credentials.server + path, code: code, message: message)
+                        failure = .status(
+                            url: credentials.server + path,
+                            code: code,
+                            message: message
+                        )
                         return false
                     }
                     await body(event)
                 } catch {
                     failure = .malformed(
-                        url: credentials.server + path, reason: Self.reason(error))
+                        url: credentials.server + path,
+                        reason: Self.reason(error)
+                    )
                     return false
                 }
             }
@@ -74,10 +86,16 @@ package struct APIClient: Sendable {
 
     /// Hands the body of a 200 over as it arrives, until `false` comes back.
     private func stream(
-        _ path: String, idleLimit: Duration, _ body: ([UInt8]) async -> Bool
+        _ path: String,
+        idleLimit: Duration,
+        _ body: ([UInt8]) async -> Bool
     ) async throws(ClientError) {
         let events = try transport.get(
-            path, credentials, accept: "application/json", idleLimit: idleLimit)
+            path,
+            credentials,
+            accept: "application/json",
+            idleLimit: idleLimit
+        )
         var status = 0
         var errorBody: [UInt8] = []
         do {
@@ -97,7 +115,10 @@ package struct APIClient: Sendable {
         }
         guard status != 200, !Task.isCancelled else { return }
         throw .status(
-            url: credentials.server + path, code: status, message: Self.message(errorBody))
+            url: credentials.server + path,
+            code: status,
+            message: Self.message(errorBody)
+        )
     }
 
     /// The message of a Status, or the text as it is.

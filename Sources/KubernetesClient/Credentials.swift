@@ -54,10 +54,12 @@ extension Credentials {
         else {
             throw .configuration(
                 "this is no pod (KUBERNETES_SERVICE_HOST is not set); give --kubeconfig, --master"
-                    + " or --manifests")
+                    + " or --manifests"
+            )
         }
         var credentials = Credentials(
-            server: "https://\(host.contains(":") ? "[\(host)]" : host):\(port)")
+            server: "https://\(host.contains(":") ? "[\(host)]" : host):\(port)"
+        )
         credentials.certificateAuthority = .file("\(serviceAccount)/ca.crt")
         credentials.token = .file("\(serviceAccount)/token")
         return credentials

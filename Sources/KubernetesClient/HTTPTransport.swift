@@ -17,15 +17,25 @@ package final class HTTPTransport: Sendable {
 
     deinit { shared.stop() }
 
-    /// Starts a GET. The head comes first, then the body as it arrives.
+    /// Starts a GET.
+    ///
+    /// The head comes first, then the body as it arrives.
     ///
     /// Dropping the stream ends the transfer.
     package func get(
-        _ path: String, _ credentials: Credentials, accept: String, idleLimit: Duration
+        _ path: String,
+        _ credentials: Credentials,
+        accept: String,
+        idleLimit: Duration
     ) throws(ClientError) -> AsyncThrowingStream<HTTPEvent, any Error> {
         let (events, continuation) = AsyncThrowingStream<HTTPEvent, any Error>.makeStream()
         let transfer = try Transfer(
-            path, credentials, accept: accept, idleLimit: idleLimit, continuation)
+            path,
+            credentials,
+            accept: accept,
+            idleLimit: idleLimit,
+            continuation
+        )
         continuation.onTermination = { [shared] _ in shared.submit(.remove(transfer)) }
         shared.submit(.add(transfer))
         return events
@@ -59,7 +69,9 @@ private final class SharedTransfers: Sendable {
     func drive() {
         var active: [OpaquePointer: Transfer] = [:]
         while true {
-            for command in commands.withLock({ list in defer { list = [] }; return list }) {
+            for command in commands.withLock({ list in
+                defer { list = [] }; return list
+            }) {
                 switch command {
                 case .add(let transfer):
                     active[transfer.key] = transfer
@@ -107,7 +119,10 @@ private final class Transfer: @unchecked Sendable {
     var key: OpaquePointer { OpaquePointer(easy) }
 
     init(
-        _ path: String, _ credentials: Credentials, accept: String, idleLimit: Duration,
+        _ path: String,
+        _ credentials: Credentials,
+        accept: String,
+        idleLimit: Duration,
         _ continuation: AsyncThrowingStream<HTTPEvent, any Error>.Continuation
     ) throws(ClientError) {
         guard let easy = curl_easy_init() else {
@@ -155,7 +170,9 @@ private final class Transfer: @unchecked Sendable {
             needle_curl_set_string(easy, CURLOPT_USERNAME, username)
             needle_curl_set_string(easy, CURLOPT_PASSWORD, credentials.password ?? "")
         }
-        if let token = try credentials.bearerToken() { add(header: "Authorization: Bearer \(token)") }
+        if let token = try credentials.bearerToken() {
+            add(header: "Authorization: Bearer \(token)")
+        }
     }
 
     private func set(_ material: Credentials.Material?, _ file: CURLoption, _ blob: CURLoption) {
@@ -190,7 +207,10 @@ private final class Transfer: @unchecked Sendable {
 }
 
 private func receiveBody(
-    _ data: UnsafeMutablePointer<CChar>?, _ size: Int, _ count: Int, _ context: UnsafeMutableRawPointer?
+    _ data: UnsafeMutablePointer<CChar>?,
+    _ size: Int,
+    _ count: Int,
+    _ context: UnsafeMutableRawPointer?
 ) -> Int {
     guard let context else { return 0 }
     let transfer = Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue()

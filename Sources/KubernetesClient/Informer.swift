@@ -16,7 +16,10 @@ package struct Informer<Object: Resource>: Sendable {
 
     /// - Parameter isOptional: an API server without this kind has none of them
     package init(
-        _ client: APIClient, nodeName: String, isOptional: Bool = false, logger: Logger
+        _ client: APIClient,
+        nodeName: String,
+        isOptional: Bool = false,
+        logger: Logger
     ) {
         self.client = client
         self.nodeName = nodeName
@@ -24,7 +27,9 @@ package struct Informer<Object: Resource>: Sendable {
         self.logger = logger
     }
 
-    /// Reports to the listener until the task is cancelled. What was reported stays true while
+    /// Reports to the listener until the task is cancelled.
+    ///
+    /// What was reported stays true while
     /// the API server is away.
     package func run(_ listener: @Sendable (Event) async -> Void) async {
         var policy = WatchPolicy()
@@ -33,7 +38,8 @@ package struct Informer<Object: Resource>: Sendable {
                 switch policy.next {
                 case .list: policy.onList(version: try await list(listener))
                 case .watch(let version):
-                    try await client.watch(Object.self, nodeName: nodeName, from: version) { event in
+                    try await client.watch(Object.self, nodeName: nodeName, from: version) {
+                        event in
                         policy.onEvent(version: event.resourceVersion)
                         await report(event, listener)
                     }
@@ -49,7 +55,8 @@ package struct Informer<Object: Resource>: Sendable {
                 guard !Task.isCancelled, delay > .zero else { continue }
                 logger.warning(
                     "the API server cannot be followed; what was programmed stays",
-                    metadata: ["error": "\(error)", "retry": "\(delay)"])
+                    metadata: ["error": "\(error)", "retry": "\(delay)"]
+                )
                 try? await Task.sleep(for: delay)
             }
         }

@@ -10,7 +10,9 @@ private struct Kubeconfig: Decodable {
         init(from decoder: any Decoder) throws {
             let container = try decoder.container(keyedBy: Key.self)
             name = try container.decode(String.self, forKey: Key("name"))
-            let key = ["cluster", "context", "user"].map { Key($0) }.first(where: container.contains)
+            let key = ["cluster", "context", "user"].map { Key($0) }.first(
+                where: container.contains
+            )
             value = try container.decode(Value.self, forKey: key ?? Key("cluster"))
         }
     }
@@ -84,7 +86,8 @@ extension Credentials {
     ///
     /// - Parameter master: overrides the cluster's URL
     package static func kubeconfig(
-        path: String, master: String? = nil
+        path: String,
+        master: String? = nil
     ) throws(ClientError) -> Credentials {
         let data: Data
         do {
@@ -116,8 +119,10 @@ private struct KubeconfigReader {
         let cluster = try find(context.cluster, "cluster", config.clusters)
         var credentials = Credentials(server: master ?? cluster.server)
         credentials.certificateAuthority = try material(
-            cluster.certificateAuthority, cluster.certificateAuthorityData,
-            "certificate-authority-data of cluster \(context.cluster)")
+            cluster.certificateAuthority,
+            cluster.certificateAuthorityData,
+            "certificate-authority-data of cluster \(context.cluster)"
+        )
         credentials.skipsVerification = cluster.insecureSkipTLSVerify ?? false
         credentials.serverName = cluster.tlsServerName
         credentials.proxy = cluster.proxyURL
@@ -128,18 +133,26 @@ private struct KubeconfigReader {
     }
 
     private func enter(
-        _ user: Kubeconfig.User, _ name: String, _ credentials: inout Credentials
+        _ user: Kubeconfig.User,
+        _ name: String,
+        _ credentials: inout Credentials
     ) throws(ClientError) {
         if let exec = user.exec {
             throw problem(
                 "user \(name) runs the plugin \(exec.command), which needletail cannot do; give the"
-                    + " user a token or a client certificate")
+                    + " user a token or a client certificate"
+            )
         }
         credentials.clientCertificate = try material(
-            user.clientCertificate, user.clientCertificateData,
-            "client-certificate-data of user \(name)")
+            user.clientCertificate,
+            user.clientCertificateData,
+            "client-certificate-data of user \(name)"
+        )
         credentials.clientKey = try material(
-            user.clientKey, user.clientKeyData, "client-key-data of user \(name)")
+            user.clientKey,
+            user.clientKeyData,
+            "client-key-data of user \(name)"
+        )
         if let file = user.tokenFile, !file.isEmpty {
             credentials.token = .file(resolved(file))
         } else if let token = user.token, !token.isEmpty {
@@ -150,7 +163,9 @@ private struct KubeconfigReader {
     }
 
     private func find<Value>(
-        _ name: String, _ kind: String, _ list: [Kubeconfig.Named<Value>]?
+        _ name: String,
+        _ kind: String,
+        _ list: [Kubeconfig.Named<Value>]?
     ) throws(ClientError) -> Value {
         guard let entry = list?.first(where: { $0.name == name }) else {
             throw problem("has no \(kind) named \"\(name)\"")
@@ -160,7 +175,9 @@ private struct KubeconfigReader {
 
     /// Inline data wins over a file, as in client-go.
     private func material(
-        _ file: String?, _ base64: String?, _ field: String
+        _ file: String?,
+        _ base64: String?,
+        _ field: String
     ) throws(ClientError) -> Credentials.Material? {
         if let base64, !base64.isEmpty {
             guard let data = Data(base64Encoded: base64) else {
@@ -177,7 +194,9 @@ private struct KubeconfigReader {
         return "\(path[...slash])\(file)"
     }
 
-    private func problem(_ text: String) -> ClientError { .configuration("kubeconfig \(path) \(text)") }
+    private func problem(_ text: String) -> ClientError {
+        .configuration("kubeconfig \(path) \(text)")
+    }
 }
 
 extension DecodingError {

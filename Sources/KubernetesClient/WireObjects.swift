@@ -40,6 +40,7 @@ struct ListBody<Object: Decodable>: Decodable {
 }
 
 /// `meta/v1.Status`
+/// .
 struct Status: Decodable {
     let message: String?
     let code: Int?
@@ -69,7 +70,8 @@ struct WatchEvent<Object: Decodable>: Decodable {
             resourceVersion = nil
             return
         }
-        resourceVersion = try container.decode(ObjectHead.self, forKey: .object).metadata?.resourceVersion
+        resourceVersion = try container.decode(ObjectHead.self, forKey: .object).metadata?
+            .resourceVersion
         guard type != "BOOKMARK" else {
             payload = .bookmark
             return

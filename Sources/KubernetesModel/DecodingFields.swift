@@ -22,7 +22,8 @@ extension KeyedDecodingContainer where Key == Field {
 
     /// Calls the body for each object of a list; an absent list is empty.
     func forEachObject(
-        in field: Field, _ body: (Int, KeyedDecodingContainer<Field>) throws -> Void
+        in field: Field,
+        _ body: (Int, KeyedDecodingContainer<Field>) throws -> Void
     ) throws {
         guard contains(field), try !decodeNil(forKey: field) else { return }
         var list = try nestedUnkeyedContainer(forKey: field)
@@ -65,7 +66,8 @@ struct FieldReader {
     }
 
     mutating func transport(
-        _ name: String?, _ field: @autoclosure () -> String
+        _ name: String?,
+        _ field: @autoclosure () -> String
     ) -> TransportProtocol? {
         guard let name, !name.isEmpty else { return .tcp }
         if let transport = TransportProtocol(kubernetesName: name) { return transport }
@@ -75,7 +77,9 @@ struct FieldReader {
 
     /// A word of an enumeration whose unknown values fall back to the default.
     mutating func word<T: RawRepresentable<String>>(
-        _ text: String?, _ field: @autoclosure () -> String, default fallback: T
+        _ text: String?,
+        _ field: @autoclosure () -> String,
+        default fallback: T
     ) -> T {
         guard let text, !text.isEmpty else { return fallback }
         if let value = T(rawValue: text) { return value }
@@ -90,6 +94,7 @@ func secondsSince1970(_ text: String) -> Int64? {
     guard parts.count >= 6, text.last == "Z" else { return nil }
     // Days since 1970 with the year starting in March, so that the leap day comes last.
     let (year, month) = parts[1] <= 2 ? (parts[0] - 1, parts[1] + 9) : (parts[0], parts[1] - 3)
-    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + parts[2] - 719_469
+    let days =
+        365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + parts[2] - 719_469
     return ((days * 24 + parts[3]) * 60 + parts[4]) * 60 + parts[5]
 }

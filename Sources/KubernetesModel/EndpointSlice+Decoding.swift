@@ -21,7 +21,8 @@ extension EndpointSlice: Decodable {
             service: service.flatMap {
                 $0.isEmpty ? nil : ObjectName(namespace: name.namespace, name: $0)
             },
-            family: family)
+            family: family
+        )
         if family != nil {
             try readPorts(object, &reader)
             try object.forEachObject(in: "endpoints") { index, endpoint in
@@ -32,7 +33,8 @@ extension EndpointSlice: Decodable {
     }
 
     private mutating func readPorts(
-        _ object: KeyedDecodingContainer<Field>, _ reader: inout FieldReader
+        _ object: KeyedDecodingContainer<Field>,
+        _ reader: inout FieldReader
     ) throws {
         try object.forEachObject(in: "ports") { index, port in
             // A port without a number means "all ports", which no Service can use.
@@ -43,12 +45,18 @@ extension EndpointSlice: Decodable {
             guard let transport, let valid else { return }
             ports.append(
                 EndpointPort(
-                    name: try port.value("name") ?? "", transport: transport, port: valid))
+                    name: try port.value("name") ?? "",
+                    transport: transport,
+                    port: valid
+                )
+            )
         }
     }
 
     private mutating func readEndpoint(
-        _ object: KeyedDecodingContainer<Field>, _ path: String, _ reader: inout FieldReader
+        _ object: KeyedDecodingContainer<Field>,
+        _ path: String,
+        _ reader: inout FieldReader
     ) throws {
         let addresses: [String] = try object.value("addresses") ?? []
         guard let text = addresses.first else {
@@ -57,7 +65,9 @@ extension EndpointSlice: Decodable {
         guard let address = reader.address(text, "\(path).addresses[0]") else { return }
         guard address.family == family else {
             return reader.report(
-                "\(path).addresses[0]", "\(text) is not of the slice's address type")
+                "\(path).addresses[0]",
+                "\(text) is not of the slice's address type"
+            )
         }
         if let reason = address.reasonNotForServices {
             return reader.report("\(path).addresses[0]", "\(text) \(reason)")
@@ -65,10 +75,12 @@ extension EndpointSlice: Decodable {
         let conditions = try object.nested("conditions")
         let isReady: Bool = try conditions?.value("ready") ?? true
         var endpoint = SliceEndpoint(
-            address: address, isReady: isReady,
+            address: address,
+            isReady: isReady,
             isServing: try conditions?.value("serving"),
             isTerminating: try conditions?.value("terminating") ?? false,
-            nodeName: try object.value("nodeName"))
+            nodeName: try object.value("nodeName")
+        )
         if let hints = try object.nested("hints") {
             try hints.forEachObject(in: "forZones") { _, hint in
                 if let zone: String = try hint.value("name") { endpoint.zoneHints.append(zone) }

@@ -43,8 +43,12 @@ package struct SliceEndpoint: Sendable, Hashable {
     package var nodeHints: [String]
 
     package init(
-        address: IPAddress, isReady: Bool = true, isServing: Bool? = nil,
-        isTerminating: Bool = false, nodeName: String? = nil, zoneHints: [String] = [],
+        address: IPAddress,
+        isReady: Bool = true,
+        isServing: Bool? = nil,
+        isTerminating: Bool = false,
+        nodeName: String? = nil,
+        zoneHints: [String] = [],
         nodeHints: [String] = []
     ) {
         self.address = address

@@ -20,13 +20,16 @@ package struct KubernetesObjects: Decodable {
     }
 
     private mutating func append(
-        _ decoder: any Decoder, apiVersion: String?, kind: String?,
+        _ decoder: any Decoder,
+        apiVersion: String?,
+        kind: String?,
         _ object: KeyedDecodingContainer<Field>
     ) throws {
         guard let kind, !kind.isEmpty else {
             throw DecodingError.keyNotFound(
                 Field("kind"),
-                .init(codingPath: decoder.codingPath, debugDescription: "the object has no kind"))
+                .init(codingPath: decoder.codingPath, debugDescription: "the object has no kind")
+            )
         }
         switch (apiVersion, kind) {
         case ("v1", "Service"): objects.append(.service(try Service(from: decoder)))
@@ -42,7 +45,9 @@ package struct KubernetesObjects: Decodable {
     }
 
     private mutating func appendItems(
-        _ list: KeyedDecodingContainer<Field>, apiVersion: String?, listKind: String
+        _ list: KeyedDecodingContainer<Field>,
+        apiVersion: String?,
+        listKind: String
     ) throws {
         guard list.contains("items"), try !list.decodeNil(forKey: "items") else { return }
         var items = try list.nestedUnkeyedContainer(forKey: "items")
@@ -51,8 +56,11 @@ package struct KubernetesObjects: Decodable {
             let decoder = try items.superDecoder()
             let item = try decoder.container(keyedBy: Field.self)
             try append(
-                decoder, apiVersion: item.value("apiVersion") ?? apiVersion,
-                kind: item.value("kind") ?? itemKind, item)
+                decoder,
+                apiVersion: item.value("apiVersion") ?? apiVersion,
+                kind: item.value("kind") ?? itemKind,
+                item
+            )
         }
     }
 }

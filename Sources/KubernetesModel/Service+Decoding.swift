@@ -16,7 +16,8 @@ extension Service: Decodable {
             try readPolicies(spec, &reader)
         }
         try object.nested("status")?.nested("loadBalancer")?.forEachObject(in: "ingress") {
-            index, ingress in
+            index,
+            ingress in
             // An ingress may have a hostname instead of an IP.
             guard let text: String = try ingress.value("ip"), !text.isEmpty,
                 try ingress.value("ipMode") ?? "VIP" == "VIP"
@@ -28,7 +29,8 @@ extension Service: Decodable {
     }
 
     private mutating func readAddresses(
-        _ spec: KeyedDecodingContainer<Field>, _ reader: inout FieldReader
+        _ spec: KeyedDecodingContainer<Field>,
+        _ reader: inout FieldReader
     ) throws {
         type = reader.word(try spec.value("type"), "spec.type", default: .clusterIP)
         isExternalName = type == .externalName
@@ -53,7 +55,8 @@ extension Service: Decodable {
     }
 
     private mutating func readPorts(
-        _ spec: KeyedDecodingContainer<Field>, _ reader: inout FieldReader
+        _ spec: KeyedDecodingContainer<Field>,
+        _ reader: inout FieldReader
     ) throws {
         try spec.forEachObject(in: "ports") { index, object in
             let path = "spec.ports[\(index)]"
@@ -63,20 +66,29 @@ extension Service: Decodable {
             guard let transport, let port else { return }
             ports.append(
                 ServicePort(
-                    name: try object.value("name") ?? "", transport: transport, port: port,
-                    nodePort: nodePort == 0 ? nil : reader.port(nodePort, "\(path).nodePort")))
+                    name: try object.value("name") ?? "",
+                    transport: transport,
+                    port: port,
+                    nodePort: nodePort == 0 ? nil : reader.port(nodePort, "\(path).nodePort")
+                )
+            )
         }
     }
 
     private mutating func readPolicies(
-        _ spec: KeyedDecodingContainer<Field>, _ reader: inout FieldReader
+        _ spec: KeyedDecodingContainer<Field>,
+        _ reader: inout FieldReader
     ) throws {
         internalTrafficPolicy = reader.word(
-            try spec.value("internalTrafficPolicy"), "spec.internalTrafficPolicy",
-            default: .cluster)
+            try spec.value("internalTrafficPolicy"),
+            "spec.internalTrafficPolicy",
+            default: .cluster
+        )
         externalTrafficPolicy = reader.word(
-            try spec.value("externalTrafficPolicy"), "spec.externalTrafficPolicy",
-            default: .cluster)
+            try spec.value("externalTrafficPolicy"),
+            "spec.externalTrafficPolicy",
+            default: .cluster
+        )
         guard try spec.value("sessionAffinity") == "ClientIP" else { return }
         let configured: Int? = try spec.nested("sessionAffinityConfig")?.nested("clientIP")?
             .value("timeoutSeconds")
@@ -86,7 +98,8 @@ extension Service: Decodable {
         } else {
             reader.report(
                 "spec.sessionAffinityConfig.clientIP.timeoutSeconds",
-                "\(seconds) is not 1-86400; \(Self.defaultAffinityTimeout) is used")
+                "\(seconds) is not 1-86400; \(Self.defaultAffinityTimeout) is used"
+            )
             affinityTimeout = UInt32(Self.defaultAffinityTimeout)
         }
     }
@@ -101,8 +114,11 @@ extension ObjectName {
         let metadata = try object.nested("metadata")
         guard let name: String = try metadata?.value("name"), !name.isEmpty else {
             throw DecodingError.dataCorrupted(
-                .init(codingPath: object.codingPath + [Field("metadata"), Field("name")],
-                    debugDescription: "the object has no name"))
+                .init(
+                    codingPath: object.codingPath + [Field("metadata"), Field("name")],
+                    debugDescription: "the object has no name"
+                )
+            )
         }
         self.init(namespace: try metadata?.value("namespace") ?? "", name: name)
     }

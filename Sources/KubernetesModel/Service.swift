@@ -18,7 +18,9 @@ package struct Service: Sendable, Hashable {
     package var externalIPs: [IPAddress] = []
     /// Ingress IPs of the load balancer whose ipMode is VIP (the default).
     package var loadBalancerVIPs: [IPAddress] = []
-    /// Nil: everyone may connect. Empty: ranges were given, and none could be read.
+    /// Nil: everyone may connect.
+    ///
+    /// Empty: ranges were given, and none could be read.
     package var loadBalancerSourceRanges: [IPPrefix]?
     /// Seconds for which a client stays with its endpoint; nil without ClientIP affinity.
     package var affinityTimeout: UInt32?
@@ -48,7 +50,10 @@ package struct ServicePort: Sendable, Hashable {
     package var nodePort: UInt16?
 
     package init(
-        name: String, transport: TransportProtocol, port: UInt16, nodePort: UInt16? = nil
+        name: String,
+        transport: TransportProtocol,
+        port: UInt16,
+        nodePort: UInt16? = nil
     ) {
         self.name = name
         self.transport = transport

@@ -49,7 +49,10 @@ package struct ManifestReader {
                 throw located(error, in: document)
             } catch {
                 throw ManifestError(
-                    file: file, line: document.mark?.line, problem: FieldProblem("", "\(error)"))
+                    file: file,
+                    line: document.mark?.line,
+                    problem: FieldProblem("", "\(error)")
+                )
             }
         }
         return objects
@@ -65,7 +68,10 @@ package struct ManifestReader {
             case nil: ("\(error)", nil)
             }
         return ManifestError(
-            file: file, line: line, problem: FieldProblem("", "is no valid YAML: \(reason)"))
+            file: file,
+            line: line,
+            problem: FieldProblem("", "is no valid YAML: \(reason)")
+        )
     }
 
     /// Adds the line of the field, or of the nearest parent that is there.
@@ -73,7 +79,9 @@ package struct ManifestReader {
         var node = root
         var line = root?.mark?.line
         for key in error.path {
-            node = key.intValue.flatMap { node?.sequence?[safe: $0] } ?? node?.mapping?[key.stringValue]
+            node =
+                key.intValue.flatMap { node?.sequence?[safe: $0] }
+                ?? node?.mapping?[key.stringValue]
             guard let found = node else { break }
             line = found.mark?.line ?? line
         }

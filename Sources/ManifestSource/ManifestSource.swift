@@ -19,7 +19,9 @@ package struct ManifestSource: Sendable {
     package mutating func load() -> (objects: [KubernetesObject], errors: [ManifestError]) {
         var errors: [ManifestError] = []
         var files: [String] = []
-        do throws(ManifestError) { files = try manifests() } catch { return (good.values.flatMap(\.self), [error]) }
+        do throws(ManifestError) { files = try manifests() } catch {
+            return (good.values.flatMap(\.self), [error])
+        }
         for file in good.keys where !files.contains(file) { good[file] = nil }
         for file in files {
             do throws(ManifestError) {
@@ -38,9 +40,15 @@ package struct ManifestSource: Sendable {
             isDirectory = attributes[.type] as? FileAttributeType == .typeDirectory
             guard isDirectory else { return [path] }
             return try FileManager.default.contentsOfDirectory(atPath: path)
-                .filter(Self.isManifest).sorted().map { path.hasSuffix("/") ? path + $0 : "\(path)/\($0)" }
+                .filter(Self.isManifest).sorted().map {
+                    path.hasSuffix("/") ? path + $0 : "\(path)/\($0)"
+                }
         } catch {
-            throw ManifestError(file: path, line: nil, problem: FieldProblem("", Self.reason(error)))
+            throw ManifestError(
+                file: path,
+                line: nil,
+                problem: FieldProblem("", Self.reason(error))
+            )
         }
     }
 
@@ -81,16 +89,21 @@ package struct ManifestSource: Sendable {
         guard stat(path, &status) == 0 else { throw unwatchable(errno) }
         let isDirectory = status.st_mode & S_IFMT == S_IFDIR
         let parent = path.split(separator: "/").dropLast().joined(separator: "/")
-        let folder = isDirectory ? path : (path.hasPrefix("/") ? "/" : "") + (parent.isEmpty ? "." : parent)
+        let folder =
+            isDirectory ? path : (path.hasPrefix("/") ? "/" : "") + (parent.isEmpty ? "." : parent)
         let descriptor = needle_inotify_open()
         let result = descriptor < 0 ? descriptor : needle_inotify_watch(descriptor, folder)
         guard result >= 0 else {
             if descriptor >= 0 { close(descriptor) }
             throw unwatchable(-result)
         }
-        let (changes, continuation) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+        let (changes, continuation) = AsyncStream<Void>.makeStream(
+            bufferingPolicy: .bufferingNewest(1)
+        )
         let source = DispatchSource.makeReadSource(
-            fileDescriptor: descriptor, queue: DispatchQueue(label: "needletail.manifests"))
+            fileDescriptor: descriptor,
+            queue: DispatchQueue(label: "needletail.manifests")
+        )
         source.setEventHandler {
             withUnsafeTemporaryAllocation(byteCount: 16 * 1024, alignment: 8) { buffer in
                 // What changed does not matter: everything is read again.

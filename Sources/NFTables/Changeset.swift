@@ -19,7 +19,8 @@ package struct Changeset: Sendable, Hashable {
     package init() {}
 
     package var isEmpty: Bool {
-        !createsTable && removed.isEmpty && added.isEmpty && addedSets.isEmpty && removedSets.isEmpty && chains.isEmpty
+        !createsTable && removed.isEmpty && added.isEmpty && addedSets.isEmpty
+            && removedSets.isEmpty && chains.isEmpty
     }
 
     package var addedCount: Int { added.values.reduce(0) { $0 + $1.count } }

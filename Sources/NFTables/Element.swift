@@ -10,7 +10,9 @@ package struct Element: Sendable, Hashable {
     package var comment: String?
 
     package init(
-        key: ElementBytes, keyEnd: ElementBytes? = nil, data: ElementBytes? = nil,
+        key: ElementBytes,
+        keyEnd: ElementBytes? = nil,
+        data: ElementBytes? = nil,
         comment: String? = nil
     ) {
         self.key = key

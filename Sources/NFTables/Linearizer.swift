@@ -23,7 +23,11 @@ private struct Linearizer {
         case .sourceIsLocal(let isLocal):
             [
                 .sourceAddressType(register: register(0)),
-                .compare(isLocal ? .equal : .notEqual, register: register(0), hostOrder(Self.localRoute)),
+                .compare(
+                    isLocal ? .equal : .notEqual,
+                    register: register(0),
+                    hostOrder(Self.localRoute)
+                ),
             ]
         case .inputInterfaceIsNot(let name, let isPrefix):
             [
@@ -45,9 +49,11 @@ private struct Linearizer {
         case .counter: [.counter]
         case .reject(let withReset):
             // Port unreachable: ICMP code 3, ICMPv6 code 4.
-            [withReset
-                ? .reject(.tcpReset, code: 0)
-                : .reject(.icmpUnreachable, code: family == .ipv4 ? 3 : 4)]
+            [
+                withReset
+                    ? .reject(.tcpReset, code: 0)
+                    : .reject(.icmpUnreachable, code: family == .ipv4 ? 3 : 4)
+            ]
         case .drop: [.verdict(.drop, nil)]
         case .returning: [.verdict(.return, nil)]
         case .jump(let chain): [.verdict(.jump, chain)]
@@ -64,13 +70,17 @@ private struct Linearizer {
         let dataSlot = key.registerBytes(family) / 4
         return load(key) + load(PacketField.endpoint, from: dataSlot) + [
             .updateMap(
-                .affinity, key: register(0), data: register(dataSlot),
-                timeout: UInt64(timeout) * 1000)
+                .affinity,
+                key: register(0),
+                data: register(dataSlot),
+                timeout: UInt64(timeout) * 1000
+            )
         ]
     }
 
     private func flag(
-        _ key: KernelExpression.ConnectionKey, _ bits: UInt32
+        _ key: KernelExpression.ConnectionKey,
+        _ bits: UInt32
     ) -> [KernelExpression] {
         [
             .connection(key, ofOriginal: false, register: register(0)),
@@ -100,10 +110,17 @@ private struct Linearizer {
         case .destinationPort: return payload(.transport, 2)
         case .transportProtocol: return .meta(.l4proto, register: register)
         case .originalSourceAddress:
-            return .connection(isIPv4 ? .sourceIPv4 : .sourceIPv6, ofOriginal: true, register: register)
+            return .connection(
+                isIPv4 ? .sourceIPv4 : .sourceIPv6,
+                ofOriginal: true,
+                register: register
+            )
         case .originalDestinationAddress:
             return .connection(
-                isIPv4 ? .destinationIPv4 : .destinationIPv6, ofOriginal: true, register: register)
+                isIPv4 ? .destinationIPv4 : .destinationIPv6,
+                ofOriginal: true,
+                register: register
+            )
         case .originalDestinationPort:
             return .connection(.protocolDestination, ofOriginal: true, register: register)
         case .random(let modulus, let offset):

@@ -36,7 +36,9 @@ package struct LaidOutPlan: Sendable, Hashable {
 
     package init(_ plan: ServicePlan, previous: (_ pool: Int) -> PoolLayout?) {
         self.plan = plan
-        layouts = plan.pools.indices.map { PoolLayout(plan.pools[$0].endpoints, previous: previous($0)) }
+        layouts = plan.pools.indices.map {
+            PoolLayout(plan.pools[$0].endpoints, previous: previous($0))
+        }
     }
 
     package init(_ plan: ServicePlan, replacing old: LaidOutPlan?) {
@@ -67,7 +69,9 @@ package struct LaidOutPlan: Sendable, Hashable {
     }
 
     private func forEachSlot(
-        _ frontend: Frontend, _ key: ElementBytes, _ body: (SetID, Element) -> Void
+        _ frontend: Frontend,
+        _ key: ElementBytes,
+        _ body: (SetID, Element) -> Void
     ) {
         for (set, pool) in Self.maps(frontend) {
             let layout = layouts[pool]
@@ -77,7 +81,8 @@ package struct LaidOutPlan: Sendable, Hashable {
                 slot.append(hostOrder: first + UInt32(index))
                 body(
                     set,
-                    Element(key: slot, data: ElementBytes(endpoint.address, port: endpoint.port)))
+                    Element(key: slot, data: ElementBytes(endpoint.address, port: endpoint.port))
+                )
             }
         }
     }
@@ -119,7 +124,8 @@ package struct LaidOutPlan: Sendable, Hashable {
             let pools = plan.pools(of: frontend)
             for endpoint in (pools.cluster?.endpoints ?? []) + (pools.local?.endpoints ?? []) {
                 shared.insert(
-                    .serviceEndpoint(endpoint.address, endpoint.port, frontend.key.transport))
+                    .serviceEndpoint(endpoint.address, endpoint.port, frontend.key.transport)
+                )
                 if endpoint.isLocal { shared.insert(.hairpin(endpoint.address)) }
             }
         }
@@ -128,7 +134,8 @@ package struct LaidOutPlan: Sendable, Hashable {
 
     /// Calls the body with each number that rules must know: pool sizes and affinity timeouts.
     package func forEachNumber(
-        _ family: IPFamily, _ body: (WritableKeyPath<RuleNumberUsage, NumberUsage>, UInt32) -> Void
+        _ family: IPFamily,
+        _ body: (WritableKeyPath<RuleNumberUsage, NumberUsage>, UInt32) -> Void
     ) {
         for frontend in plan.frontends where frontend.key.address.family == family {
             for (set, pool) in Self.maps(frontend) {

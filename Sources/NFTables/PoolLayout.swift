@@ -45,7 +45,8 @@ package struct PoolLayout: Sendable, Hashable {
         // The previous layout may know an endpoint from the kernel, which does not tell locality.
         let known = Dictionary(
             pool.map { (Endpoint($0.address, $0.port, isLocal: false), $0) },
-            uniquingKeysWith: { first, _ in first })
+            uniquingKeysWith: { first, _ in first }
+        )
         var held: [Endpoint: Int] = [:]
         for (slot, old) in previous.enumerated() {
             guard let endpoint = known[Endpoint(old.address, old.port, isLocal: false)]

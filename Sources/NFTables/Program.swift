@@ -33,10 +33,15 @@ package struct Program: Sendable, Hashable {
                     Rule(
                         .lookup(PacketField.frontend, in: .restricted),
                         .lookup(
-                            PacketField.frontend + [.sourceAddress], in: .allowedSources,
-                            negated: true),
-                        .counter, .drop)
-                ]),
+                            PacketField.frontend + [.sourceAddress],
+                            in: .allowedSources,
+                            negated: true
+                        ),
+                        .counter,
+                        .drop
+                    )
+                ]
+            ),
             // Packets that conntrack cannot place would leave untranslated, and the other side
             // would answer with a reset that kills the connection (kubernetes/kubernetes#74839).
             Chain(
@@ -46,8 +51,13 @@ package struct Program: Sendable, Hashable {
                     Rule(
                         .lookup(
                             [.sourceAddress, .transportProtocol, .sourcePort],
-                            in: .serviceEndpoints), .counter, .drop),
-                ]),
+                            in: .serviceEndpoints
+                        ),
+                        .counter,
+                        .drop
+                    ),
+                ]
+            ),
             Chain(.pick, numbers.poolSizes.map { Self.pick($0, .endpoints) }),
             Chain(.pickLocal, numbers.localPoolSizes.map { Self.pick($0, .localEndpoints) }),
             Chain(.services, services),
@@ -57,27 +67,40 @@ package struct Program: Sendable, Hashable {
                 .noService,
                 [
                     Rule(
-                        .lookup(PacketField.frontend, in: .noEndpoints), .isTCP, .counter,
-                        .reject(withReset: true)),
+                        .lookup(PacketField.frontend, in: .noEndpoints),
+                        .isTCP,
+                        .counter,
+                        .reject(withReset: true)
+                    ),
                     Rule(
-                        .lookup(PacketField.frontend, in: .noEndpoints), .counter,
-                        .reject(withReset: false)),
+                        .lookup(PacketField.frontend, in: .noEndpoints),
+                        .counter,
+                        .reject(withReset: false)
+                    ),
                     Rule(.lookup(PacketField.frontend, in: .noLocalEndpoints), .counter, .drop),
                     Rule(
-                        .lookup([.destinationAddress], in: .clusterIPs), .isTCP, .counter,
-                        .reject(withReset: true)),
+                        .lookup([.destinationAddress], in: .clusterIPs),
+                        .isTCP,
+                        .counter,
+                        .reject(withReset: true)
+                    ),
                     Rule(
-                        .lookup([.destinationAddress], in: .clusterIPs), .counter,
-                        .reject(withReset: false)),
+                        .lookup([.destinationAddress], in: .clusterIPs),
+                        .counter,
+                        .reject(withReset: false)
+                    ),
                     Rule(.lookup([.destinationAddress], in: .serviceCIDRs), .counter, .drop),
-                ]),
+                ]
+            ),
             Chain(
                 .remember,
                 numbers.affinityTimeouts.map { timeout in
                     Rule(
                         .lookup(PacketField.originalFrontend, in: .stickyTimeout(timeout)),
-                        .remember(timeout: timeout))
-                }),
+                        .remember(timeout: timeout)
+                    )
+                }
+            ),
         ]
     }
 
@@ -95,7 +118,8 @@ package struct Program: Sendable, Hashable {
             Rule(.lookup(PacketField.frontend, in: .frontends, negated: true), .returning),
             Rule(
                 isFrontendOf(.sticky),
-                .dnat([.sourceAddress] + PacketField.frontend, map: .affinity)),
+                .dnat([.sourceAddress] + PacketField.frontend, map: .affinity)
+            ),
             Rule(outsiders + [.sourceIsLocal(false), .goto(.pickLocal)]),
             Rule(.goto(.pick)),
         ]
@@ -104,17 +128,25 @@ package struct Program: Sendable, Hashable {
     private var masquerading: [Rule] {
         var rules = [
             Rule(
-                .lookup(PacketField.originalFrontend, in: .masqueradeFrontends), .masquerade)
+                .lookup(PacketField.originalFrontend, in: .masqueradeFrontends),
+                .masquerade
+            )
         ]
         if let nonPods = nonPods.first {
             rules.append(
                 Rule(
-                    .lookup([.originalDestinationAddress], in: .clusterIPs), nonPods, .masquerade))
+                    .lookup([.originalDestinationAddress], in: .clusterIPs),
+                    nonPods,
+                    .masquerade
+                )
+            )
         }
         rules += [
             Rule(
-                .lookup(PacketField.originalFrontend, in: .localPolicy), .sourceIsLocal(true),
-                .masquerade),
+                .lookup(PacketField.originalFrontend, in: .localPolicy),
+                .sourceIsLocal(true),
+                .masquerade
+            ),
             Rule(.lookup([.sourceAddress, .destinationAddress], in: .hairpin), .masquerade),
         ]
         return rules
@@ -140,11 +172,31 @@ package struct Program: Sendable, Hashable {
             Rule(.state(.new), .isDNATed, .jump(.remember)),
         ]
         return [
-            Chain(.preDNATPrerouting, base: .init(type: .filter, hook: .prerouting, priority: dstnat - 10), checkSources),
-            Chain(.preDNATOutput, base: .init(type: .filter, hook: .output, priority: dstnat - 10), checkSources),
-            Chain(.dnatPrerouting, base: .init(type: .nat, hook: .prerouting, priority: dstnat), [Rule(.jump(.services))]),
-            Chain(.dnatOutput, base: .init(type: .nat, hook: .output, priority: dstnat), [Rule(.jump(.services))]),
-            Chain(.snatPostrouting, base: .init(type: .nat, hook: .postrouting, priority: 100), [Rule(.isDNATed, .jump(.masquerading))]),
+            Chain(
+                .preDNATPrerouting,
+                base: .init(type: .filter, hook: .prerouting, priority: dstnat - 10),
+                checkSources
+            ),
+            Chain(
+                .preDNATOutput,
+                base: .init(type: .filter, hook: .output, priority: dstnat - 10),
+                checkSources
+            ),
+            Chain(
+                .dnatPrerouting,
+                base: .init(type: .nat, hook: .prerouting, priority: dstnat),
+                [Rule(.jump(.services))]
+            ),
+            Chain(
+                .dnatOutput,
+                base: .init(type: .nat, hook: .output, priority: dstnat),
+                [Rule(.jump(.services))]
+            ),
+            Chain(
+                .snatPostrouting,
+                base: .init(type: .nat, hook: .postrouting, priority: 100),
+                [Rule(.isDNATed, .jump(.masquerading))]
+            ),
             Chain(.filterInput, base: .init(type: .filter, hook: .input, priority: 0), filter),
             Chain(.filterForward, base: .init(type: .filter, hook: .forward, priority: 0), filter),
             Chain(.filterOutput, base: .init(type: .filter, hook: .output, priority: 0), filter),

@@ -53,14 +53,17 @@ package struct RulesetPrinter {
         return text
     }
 
-    private func fields(_ low: ElementBytes, end: ElementBytes?, _ fields: [PacketField]) -> String {
+    private func fields(_ low: ElementBytes, end: ElementBytes?, _ fields: [PacketField]) -> String
+    {
         var low = ElementReader(low)
         var high = end.map(ElementReader.init)
         return fields.map { value(of: $0, &low, &high) }.joined(separator: " . ")
     }
 
     private func value(
-        of field: PacketField, _ low: inout ElementReader, _ high: inout ElementReader?
+        of field: PacketField,
+        _ low: inout ElementReader,
+        _ high: inout ElementReader?
     ) -> String {
         let unreadable = "?"
         switch field {

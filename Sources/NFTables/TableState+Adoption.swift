@@ -27,7 +27,10 @@ extension TableState {
     ///
     /// Endpoints keep the slots that they have in the kernel, so a restart changes nothing.
     package static func adopting(
-        _ contents: TableContents, plans: [ServicePlan], node: NodeFacts, family: IPFamily
+        _ contents: TableContents,
+        plans: [ServicePlan],
+        node: NodeFacts,
+        family: IPFamily
     ) -> (state: TableState, changes: Changeset) {
         var state = TableState(family)
         state.usage = RuleNumberUsage(contents.numbers)
@@ -37,7 +40,9 @@ extension TableState {
             laidOut.forEachElement(family) { reconciliation.want($0, $1) }
             for shared in laidOut.sharedElements(family) {
                 state.sharedUsers[shared, default: 0] += 1
-                if state.sharedUsers[shared] == 1 { reconciliation.want(shared.set, shared.element) }
+                if state.sharedUsers[shared] == 1 {
+                    reconciliation.want(shared.set, shared.element)
+                }
             }
             laidOut.forEachNumber(family) { state.usage[keyPath: $0].add($1) }
             state.committed[plan.service] = laidOut
@@ -79,7 +84,8 @@ private struct Reconciliation {
 
     /// The slots of each frontend in the kernel, by the frontend's key.
     private static func layouts(
-        _ elements: [ElementBytes: Element], _ family: IPFamily
+        _ elements: [ElementBytes: Element],
+        _ family: IPFamily
     ) -> [ElementBytes: [(slot: UInt32, Endpoint)]] {
         var layouts: [ElementBytes: [(slot: UInt32, Endpoint)]] = [:]
         for element in elements.values {
@@ -89,7 +95,8 @@ private struct Reconciliation {
                 let address = data?.address(family), let port = data?.port()
             else { continue }
             layouts[ElementBytes(frontend), default: []].append(
-                (slot, Endpoint(address, port, isLocal: false)))
+                (slot, Endpoint(address, port, isLocal: false))
+            )
         }
         return layouts
     }
@@ -112,7 +119,10 @@ private struct Reconciliation {
     }
 
     private func remember(
-        _ map: SetID, _ key: ElementBytes, _ pool: Int, _ previous: inout [Int: PoolLayout]
+        _ map: SetID,
+        _ key: ElementBytes,
+        _ pool: Int,
+        _ previous: inout [Int: PoolLayout]
     ) {
         guard previous[pool] == nil, let slots = layouts[map]?[key] else { return }
         let sorted = slots.sorted { $0.slot < $1.slot }

@@ -28,7 +28,8 @@ package struct TableState: Sendable {
 
     /// Replaces the plans of some Services and enters what that changes.
     package mutating func apply(
-        _ plans: [(service: String, plan: ServicePlan?)], node: NodeFacts
+        _ plans: [(service: String, plan: ServicePlan?)],
+        node: NodeFacts
     ) -> Changeset {
         var changes = Changeset()
         var shared = SharedChanges()
@@ -40,7 +41,9 @@ package struct TableState: Sendable {
     }
 
     private mutating func replace(
-        _ service: String, with plan: ServicePlan?, _ changes: inout Changeset,
+        _ service: String,
+        with plan: ServicePlan?,
+        _ changes: inout Changeset,
         _ shared: inout SharedChanges
     ) {
         let old = committed[service]
@@ -57,7 +60,9 @@ package struct TableState: Sendable {
     }
 
     private func exchangeOwnElements(
-        _ old: LaidOutPlan?, _ new: LaidOutPlan?, _ changes: inout Changeset
+        _ old: LaidOutPlan?,
+        _ new: LaidOutPlan?,
+        _ changes: inout Changeset
     ) {
         guard let old else {
             new?.forEachElement(family) { changes.add($0, $1) }
@@ -107,7 +112,9 @@ package struct TableState: Sendable {
     // MARK: Facts of the node
 
     mutating func replaceFacts(_ new: NodeFacts, _ changes: inout Changeset) {
-        for (set, blocks) in [(SetID.serviceCIDRs, \NodeFacts.serviceCIDRs), (.podCIDRs, \.podCIDRs)] {
+        for (set, blocks) in [
+            (SetID.serviceCIDRs, \NodeFacts.serviceCIDRs), (.podCIDRs, \.podCIDRs),
+        ] {
             let before = elements(of: facts[keyPath: blocks])
             let after = elements(of: new[keyPath: blocks])
             for element in before.subtracting(after) { changes.remove(set, element) }
@@ -125,7 +132,8 @@ package struct TableState: Sendable {
         Set(
             IPPrefix.aggregated(blocks.filter { $0.family == family }).map {
                 Element(key: ElementBytes($0.base), keyEnd: ElementBytes($0.last))
-            })
+            }
+        )
     }
 }
 
@@ -134,7 +142,9 @@ private struct SharedChanges {
     private var usersBefore: [SharedElement: Int32] = [:]
 
     mutating func count(
-        _ element: SharedElement, _ difference: Int32, _ users: inout [SharedElement: Int32]
+        _ element: SharedElement,
+        _ difference: Int32,
+        _ users: inout [SharedElement: Int32]
     ) {
         let now = users[element, default: 0]
         if usersBefore[element] == nil { usersBefore[element] = now }

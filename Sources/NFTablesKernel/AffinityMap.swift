@@ -12,17 +12,25 @@ struct AffinityMap {
     /// for packets on their way: hence the second look. An entry may expire between reading and
     /// deleting; the deletion fails whole then and is tried again with what is left.
     func removeStale(
-        _ stale: StaleEntries, _ socket: inout NetlinkSocket, onCommit: () -> Void
+        _ stale: StaleEntries,
+        _ socket: inout NetlinkSocket,
+        onCommit: () -> Void
     ) throws(NetlinkError) -> Int {
-        guard stale.sticky.keys.contains(where: { $0.address.family == reader.family }) else { return 0 }
+        guard stale.sticky.keys.contains(where: { $0.address.family == reader.family }) else {
+            return 0
+        }
         var count = 0
         for _ in 0..<10 {
             let entries = try staleEntries(stale, &socket)
             guard !entries.isEmpty else { break }
             var batch = NetlinkBatch(
-                subsystem: Constant.subsystem, generation: nil, firstSequence: socket.nextSequence())
+                subsystem: Constant.subsystem,
+                generation: nil,
+                firstSequence: socket.nextSequence()
+            )
             ElementWriter(
-                family: reader.family, table: RulesetPrinter.tableName,
+                family: reader.family,
+                table: RulesetPrinter.tableName,
                 set: SetDefinition(.affinity)
             ).append(entries, isDeletion: true, to: &batch)
             do {
@@ -30,7 +38,7 @@ struct AffinityMap {
                 try batch.commit(&socket, subsystem: Constant.subsystem)
                 onCommit()
                 count += entries.count
-            } catch where error.isNotFound {
+            } catch  where error.isNotFound {
                 continue
             }
         }
@@ -38,7 +46,8 @@ struct AffinityMap {
     }
 
     private func staleEntries(
-        _ stale: StaleEntries, _ socket: inout NetlinkSocket
+        _ stale: StaleEntries,
+        _ socket: inout NetlinkSocket
     ) throws(NetlinkError) -> [Element] {
         try reader.elements(of: SetDefinition(.affinity), &socket).values.filter { element in
             var key = ElementReader(element.key)

@@ -6,6 +6,7 @@ internal import NetworkTypes
 enum Constant {
     static let subsystem = UInt16(NFNL_SUBSYS_NFTABLES)
     /// `NFNLGRP_NFTABLES`
+    /// .
     static let notificationGroup: Int32 = 7
 
     static func messageType(_ type: nf_tables_msg_types) -> UInt16 {
@@ -20,6 +21,7 @@ enum Constant {
 
 extension IPFamily {
     /// `NFPROTO_IPV4` or `NFPROTO_IPV6`
+    /// .
     var netfilterFamily: UInt8 { self == .ipv4 ? 2 : 10 }
 
     init?(netfilterFamily: UInt8) {

@@ -39,7 +39,8 @@ struct ElementParser {
             case NFTA_SET_ELEM_KEY_END.rawValue: element.keyEnd = value(attribute)
             case NFTA_SET_ELEM_DATA.rawValue: element.data = value(attribute)
             case NFTA_SET_ELEM_FLAGS.rawValue:
-                isEnd = (attribute.bigEndianWord ?? 0) & UInt32(NFT_SET_ELEM_INTERVAL_END.rawValue) != 0
+                isEnd =
+                    (attribute.bigEndianWord ?? 0) & UInt32(NFT_SET_ELEM_INTERVAL_END.rawValue) != 0
             case NFTA_SET_ELEM_USERDATA.rawValue: element.comment = comment(attribute)
             default: break
             }
@@ -66,18 +67,25 @@ struct ElementParser {
         return String(decoding: bytes[2..<(Int(bytes[1]) + 2)].prefix { $0 != 0 }, as: UTF8.self)
     }
 
-    /// Joins the bounds of a tree to ranges. nft opens a tree with an end at zero, which bounds
+    /// Joins the bounds of a tree to ranges.
+    ///
+    /// nft opens a tree with an end at zero, which bounds
     /// nothing.
     mutating func finish(_ family: IPFamily) {
         guard isTree else { return }
         var start: ElementBytes?
         for (key, isEnd) in bounds.sorted(by: { $0.key < $1.key }) {
-            if let first = start, isEnd { elements[first] = Element(key: first, keyEnd: key.predecessor) }
+            if let first = start, isEnd {
+                elements[first] = Element(key: first, keyEnd: key.predecessor)
+            }
             start = isEnd ? nil : key
         }
         if let start {
             let highest = [UInt8](repeating: 0xFF, count: set.keyLength(family))
-            elements[start] = Element(key: start, keyEnd: highest.withUnsafeBytes { ElementBytes($0) })
+            elements[start] = Element(
+                key: start,
+                keyEnd: highest.withUnsafeBytes { ElementBytes($0) }
+            )
         }
     }
 }

@@ -14,7 +14,9 @@ struct ElementWriter {
 
     /// Appends all elements to the batch, to be added or deleted.
     func append(
-        _ elements: some Collection<Element>, isDeletion: Bool, to batch: inout NetlinkBatch
+        _ elements: some Collection<Element>,
+        isDeletion: Bool,
+        to batch: inout NetlinkBatch
     ) {
         var rest = Array(elements)[...]
         let place = "set \(set.id.name) of table \(family.nftName) \(table)"
@@ -33,12 +35,16 @@ struct ElementWriter {
 
     /// Writes one message; returns how many elements it holds.
     private func write(
-        _ elements: ArraySlice<Element>, isDeletion: Bool, _ sequence: UInt32,
+        _ elements: ArraySlice<Element>,
+        isDeletion: Bool,
+        _ sequence: UInt32,
         to buffer: inout MessageBuffer
     ) -> Int {
         buffer.beginMessage(
             type: Constant.messageType(isDeletion ? NFT_MSG_DELSETELEM : NFT_MSG_NEWSETELEM),
-            flags: isDeletion ? Constant.request : Constant.create, sequence: sequence)
+            flags: isDeletion ? Constant.request : Constant.create,
+            sequence: sequence
+        )
         buffer.appendNetfilterHeader(family: family.netfilterFamily)
         buffer.attribute(UInt16(NFTA_SET_ELEM_LIST_TABLE.rawValue), table)
         buffer.attribute(UInt16(NFTA_SET_ELEM_LIST_SET.rawValue), set.id.name)
@@ -57,24 +63,31 @@ struct ElementWriter {
     private func write(_ element: Element, isDeletion: Bool, to buffer: inout MessageBuffer) {
         let nest = buffer.beginNest(UInt16(NFTA_LIST_ELEM.rawValue))
         value(NFTA_SET_ELEM_KEY, element.key, &buffer)
-        if let keyEnd = element.keyEnd, set.isConcatenation { value(NFTA_SET_ELEM_KEY_END, keyEnd, &buffer) }
+        if let keyEnd = element.keyEnd, set.isConcatenation {
+            value(NFTA_SET_ELEM_KEY_END, keyEnd, &buffer)
+        }
         if !isDeletion {
             if let data = element.data { value(NFTA_SET_ELEM_DATA, data, &buffer) }
             if let comment = element.comment { write(comment: comment, to: &buffer) }
         }
         buffer.endNest(nest)
         // A range in a tree of single fields is two elements; one up to the highest key is open.
-        guard set.isInterval, !set.isConcatenation, let next = element.keyEnd?.successor else { return }
+        guard set.isInterval, !set.isConcatenation, let next = element.keyEnd?.successor else {
+            return
+        }
         let end = buffer.beginNest(UInt16(NFTA_LIST_ELEM.rawValue))
         buffer.attribute(
             UInt16(NFTA_SET_ELEM_FLAGS.rawValue),
-            bigEndian: UInt32(NFT_SET_ELEM_INTERVAL_END.rawValue))
+            bigEndian: UInt32(NFT_SET_ELEM_INTERVAL_END.rawValue)
+        )
         value(NFTA_SET_ELEM_KEY, next, &buffer)
         buffer.endNest(end)
     }
 
     private func value(
-        _ attribute: nft_set_elem_attributes, _ bytes: ElementBytes, _ buffer: inout MessageBuffer
+        _ attribute: nft_set_elem_attributes,
+        _ bytes: ElementBytes,
+        _ buffer: inout MessageBuffer
     ) {
         let nest = buffer.beginNest(UInt16(attribute.rawValue))
         bytes.withBytes { buffer.attribute(UInt16(NFTA_DATA_VALUE.rawValue), bytes: $0) }
@@ -91,7 +104,9 @@ struct ElementWriter {
                 bytes[utf8.count + 2] = 0
                 UnsafeMutableRawBufferPointer(rebasing: bytes[2...]).copyBytes(from: utf8)
                 buffer.attribute(
-                    UInt16(NFTA_SET_ELEM_USERDATA.rawValue), bytes: UnsafeRawBufferPointer(bytes))
+                    UInt16(NFTA_SET_ELEM_USERDATA.rawValue),
+                    bytes: UnsafeRawBufferPointer(bytes)
+                )
             }
         }
     }

@@ -41,7 +41,8 @@ struct GenerationWatch: ~Copyable {
     /// than adding it. The commit itself proves by its generation that nothing happened before it;
     /// the generation afterwards proves that nothing happened behind it.
     mutating func withoutListening(
-        _ socket: inout NetlinkSocket, _ body: (inout NetlinkSocket) throws(NetlinkError) -> Void
+        _ socket: inout NetlinkSocket,
+        _ body: (inout NetlinkSocket) throws(NetlinkError) -> Void
     ) throws(NetlinkError) {
         drain()
         try listener.setMembership(of: Constant.notificationGroup, false)
@@ -58,13 +59,16 @@ struct GenerationWatch: ~Copyable {
         var generation = known
         var isTouched = false
         do {
-            while try listener.receive(timeout: 0, { message in
-                if let new = Self.generation(message) {
-                    generation = new
-                } else if Self.concernsUs(message) {
-                    isTouched = true
+            while try listener.receive(
+                timeout: 0,
+                { message in
+                    if let new = Self.generation(message) {
+                        generation = new
+                    } else if Self.concernsUs(message) {
+                        isTouched = true
+                    }
                 }
-            }) {}
+            ) {}
         } catch {
             // ENOBUFS: lost notifications may have been about our tables.
             isTouched = true
@@ -99,7 +103,10 @@ struct GenerationWatch: ~Copyable {
         let sequence = socket.nextSequence()
         var request = MessageBuffer(capacity: 64)
         request.beginMessage(
-            type: Constant.messageType(NFT_MSG_GETGEN), flags: Constant.request, sequence: sequence)
+            type: Constant.messageType(NFT_MSG_GETGEN),
+            flags: Constant.request,
+            sequence: sequence
+        )
         request.appendNetfilterHeader(family: 0)
         request.endMessage()
         try socket.send(request.bytes)
@@ -110,8 +117,10 @@ struct GenerationWatch: ~Copyable {
                 guard message.sequence == sequence else { return }
                 if message.isError {
                     failure = NetlinkError(
-                        "reading the nftables generation", code: message.errorCode,
-                        kernelMessage: message.errorText)
+                        "reading the nftables generation",
+                        code: message.errorCode,
+                        kernelMessage: message.errorText
+                    )
                 } else {
                     result = generation(message)
                 }

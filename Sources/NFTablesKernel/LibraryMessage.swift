@@ -11,8 +11,12 @@ struct LibraryMessage: ~Copyable {
 
     init(_ type: nf_tables_msg_types, _ family: IPFamily, flags: UInt16, sequence: UInt32) {
         header = nftnl_nlmsg_build_hdr(
-            memory.baseAddress, UInt16(type.rawValue), UInt16(family.netfilterFamily), flags,
-            sequence)
+            memory.baseAddress,
+            UInt16(type.rawValue),
+            UInt16(family.netfilterFamily),
+            flags,
+            sequence
+        )
     }
 
     deinit { memory.deallocate() }
@@ -30,7 +34,11 @@ struct LibraryTable: ~Copyable {
         nftnl_table_set_str(handle, UInt16(NFTNL_TABLE_NAME.rawValue), name)
         if !userData.isEmpty {
             nftnl_table_set_data(
-                handle, UInt16(NFTNL_TABLE_USERDATA.rawValue), userData, UInt32(userData.count))
+                handle,
+                UInt16(NFTNL_TABLE_USERDATA.rawValue),
+                userData,
+                UInt32(userData.count)
+            )
         }
     }
 

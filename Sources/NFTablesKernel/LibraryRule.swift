@@ -25,7 +25,8 @@ struct LibraryRule: ~Copyable {
     }
 
     var chainName: String {
-        nftnl_rule_get_str(handle, UInt16(NFTNL_RULE_CHAIN.rawValue)).map { String(cString: $0) } ?? ""
+        nftnl_rule_get_str(handle, UInt16(NFTNL_RULE_CHAIN.rawValue)).map { String(cString: $0) }
+            ?? ""
     }
 
     /// The expressions in libnftnl's notation, equal exactly if the rules do the same; and the
@@ -52,7 +53,9 @@ struct RuleFingerprint: Equatable {
             number = nftnl_expr_get_u32(expression, UInt16(NFTNL_EXPR_NG_MODULUS))
         case "dynset":
             let milliseconds = nftnl_expr_get_u64(
-                expression, UInt16(NFTNL_EXPR_DYNSET_TIMEOUT))
+                expression,
+                UInt16(NFTNL_EXPR_DYNSET_TIMEOUT)
+            )
             number = UInt32(truncatingIfNeeded: milliseconds / 1000)
         case "counter":
             // What it has counted is no part of the rule.
@@ -62,7 +65,12 @@ struct RuleFingerprint: Equatable {
         }
         var text = [CChar](repeating: 0, count: 512)
         nftnl_expr_snprintf(
-            &text, text.count, expression, UInt32(NFTNL_OUTPUT_DEFAULT.rawValue), 0)
+            &text,
+            text.count,
+            expression,
+            UInt32(NFTNL_OUTPUT_DEFAULT.rawValue),
+            0
+        )
         let bytes = text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:))
         expressions.append("\(name) \(String(decoding: bytes, as: UTF8.self))")
     }

@@ -41,9 +41,12 @@ package actor NFTablesDataplane: Dataplane {
     /// repairs them.
     package func foreignChanges() -> AsyncStream<Void> {
         let (changes, continuation) = AsyncStream<Void>.makeStream(
-            bufferingPolicy: .bufferingNewest(1))
+            bufferingPolicy: .bufferingNewest(1)
+        )
         let source = DispatchSource.makeReadSource(
-            fileDescriptor: generations.descriptor, queue: kernelQueue.queue)
+            fileDescriptor: generations.descriptor,
+            queue: kernelQueue.queue
+        )
         source.setEventHandler {
             let isTampered = self.assumeIsolated { dataplane in
                 dataplane.generations.drain()
@@ -57,21 +60,26 @@ package actor NFTablesDataplane: Dataplane {
     }
 
     package func commit(
-        _ changes: PlanChanges, node: NodeFacts
+        _ changes: PlanChanges,
+        node: NodeFacts
     ) async throws(CommitError) -> CommitReport {
         do throws(NetlinkError) {
             switch changes {
             case .everything(let plans):
                 var report = try commitEverything(plans, node)
                 report.staleEntriesRemoved = removeStale(
-                    StaleEntries(everything: plans, node: node), node)
+                    StaleEntries(everything: plans, node: node),
+                    node
+                )
                 return report
             case .some(let plans):
                 guard tables.count == families.count, !generations.isTampered else {
                     tables = [:]
                     throw NetlinkError("another program changed the tables", code: 0)
                 }
-                let old = plans.map { (old: tables[families[0]]?.plan(of: $0.service), new: $0.plan) }
+                let old = plans.map {
+                    (old: tables[families[0]]?.plan(of: $0.service), new: $0.plan)
+                }
                 var report = try commit(plans, node)
                 report.staleEntriesRemoved = removeStale(StaleEntries(old), node)
                 return report
@@ -84,14 +92,19 @@ package actor NFTablesDataplane: Dataplane {
 
     /// What a commit of everything would change; touches nothing.
     package func difference(
-        _ plans: [ServicePlan], node: NodeFacts
+        _ plans: [ServicePlan],
+        node: NodeFacts
     ) throws(CommitError) -> [(program: Program, changes: Changeset)] {
         do throws(NetlinkError) {
             var result: [(Program, Changeset)] = []
             for family in families {
                 let contents = try reader(family, node).read(&socket)
                 let (state, changes) = TableState.adopting(
-                    contents, plans: plans, node: node, family: family)
+                    contents,
+                    plans: plans,
+                    node: node,
+                    family: family
+                )
                 result.append((state.program, changes))
             }
             return result
@@ -107,7 +120,8 @@ package actor NFTablesDataplane: Dataplane {
     // MARK: Committing
 
     private func commitEverything(
-        _ plans: [ServicePlan], _ node: NodeFacts
+        _ plans: [ServicePlan],
+        _ node: NodeFacts
     ) throws(NetlinkError) -> CommitReport {
         // Somebody may write between our reading and our writing; the kernel refuses then.
         for _ in 0..<5 {
@@ -116,7 +130,11 @@ package actor NFTablesDataplane: Dataplane {
             for family in families {
                 let contents = try reader(family, node).read(&socket)
                 let (state, changeset) = TableState.adopting(
-                    contents, plans: plans, node: node, family: family)
+                    contents,
+                    plans: plans,
+                    node: node,
+                    family: family
+                )
                 tables[family] = state
                 changes.append(TransactionEncoder(program: state.program, changes: changeset))
             }
@@ -126,7 +144,8 @@ package actor NFTablesDataplane: Dataplane {
     }
 
     private func commit(
-        _ plans: [(service: String, plan: ServicePlan?)], _ node: NodeFacts
+        _ plans: [(service: String, plan: ServicePlan?)],
+        _ node: NodeFacts
     ) throws(NetlinkError) -> CommitReport {
         var changes: [TransactionEncoder] = []
         for family in families {
@@ -153,15 +172,17 @@ package actor NFTablesDataplane: Dataplane {
         guard !report.isEmpty else { return report }
         for _ in 0..<20 {
             var batch = NetlinkBatch(
-                subsystem: Constant.subsystem, generation: generations.known,
-                firstSequence: socket.nextSequence())
+                subsystem: Constant.subsystem,
+                generation: generations.known,
+                firstSequence: socket.nextSequence()
+            )
             for encoder in changes { encoder.encode(into: &batch) }
             report.bytes = batch.byteCount
             socket.advance(to: batch.sequenceAfter)
             do {
                 try commit(&batch)
                 return report
-            } catch where error.isStaleGeneration {
+            } catch  where error.isStaleGeneration {
                 generations.catchUp(with: try GenerationWatch.read(&socket))
                 guard !generations.isTampered else { return nil }
             }
@@ -185,7 +206,9 @@ package actor NFTablesDataplane: Dataplane {
 
     // MARK: Afterwards
 
-    /// Removes what the commit made stale. Failures are reported and do not undo the commit.
+    /// Removes what the commit made stale.
+    ///
+    /// Failures are reported and do not undo the commit.
     private func removeStale(_ stale: StaleEntries, _ node: NodeFacts) -> Int {
         var count = 0
         do throws(NetlinkError) {
@@ -198,7 +221,10 @@ package actor NFTablesDataplane: Dataplane {
                 count += try conntrack.removeStale(stale)
             }
         } catch {
-            logger.warning("removing stale entries failed; some clients may stay where they are", metadata: ["error": "\(error)"])
+            logger.warning(
+                "removing stale entries failed; some clients may stay where they are",
+                metadata: ["error": "\(error)"]
+            )
         }
         return count
     }
@@ -216,13 +242,16 @@ extension CommitError {
         if error.isPermissionDenied {
             self.init(
                 "nftables: \(error)",
-                recovery: .operatorAction("run with the capability NET_ADMIN (root has it)"))
+                recovery: .operatorAction("run with the capability NET_ADMIN (root has it)")
+            )
         } else if error.operation.contains("generation"), error.isUnsupported {
             self.init(
                 "nftables: \(error)",
                 recovery: .operatorAction(
                     "this kernel has no nf_tables: load its module (modprobe nf_tables) or boot a"
-                        + " kernel with CONFIG_NF_TABLES"))
+                        + " kernel with CONFIG_NF_TABLES"
+                )
+            )
         } else {
             self.init("nftables: \(error)", recovery: .retry)
         }

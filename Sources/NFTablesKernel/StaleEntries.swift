@@ -84,14 +84,19 @@ struct StaleEntries {
                 if let previous, let old {
                     let targets = FrontendTargets(frontend, of: new, replacing: previous)
                     let oldTargets = FrontendTargets(previous, of: old, replacing: nil)
-                    if targets.covers(oldTargets), !(previous.affinityTimeout != nil && frontend.affinityTimeout == nil) { continue }
+                    if targets.covers(oldTargets),
+                        !(previous.affinityTimeout != nil && frontend.affinityTimeout == nil)
+                    {
+                        continue
+                    }
                 }
                 enter(frontend, new, replacing: previous)
             }
         }
     }
 
-    private mutating func enter(_ frontend: Frontend, _ plan: ServicePlan, replacing old: Frontend?) {
+    private mutating func enter(_ frontend: Frontend, _ plan: ServicePlan, replacing old: Frontend?)
+    {
         let isSticky = frontend.affinityTimeout != nil || old?.affinityTimeout != nil
         guard isSticky || frontend.needsTracking else { return }
         let targets = FrontendTargets(frontend, of: plan, replacing: old)
@@ -103,7 +108,9 @@ struct StaleEntries {
 
     private static func frontends(_ plan: ServicePlan?) -> [FrontendKey: Frontend] {
         Dictionary(
-            (plan?.frontends ?? []).map { ($0.key, $0) }, uniquingKeysWith: { first, _ in first })
+            (plan?.frontends ?? []).map { ($0.key, $0) },
+            uniquingKeysWith: { first, _ in first }
+        )
     }
 
     /// Whether a tracked connection goes where the plans no longer send it, or was never sent
@@ -137,7 +144,7 @@ extension ConnectionTracking {
                     }
                 guard isConcerned else { continue }
                 for connection in try connections(family, transport, where: stale.isStale) {
-                    if try delete(connection) { count += 1 }
+                    count += try delete(connection) ? 1 : 0
                 }
             }
         }

@@ -48,7 +48,8 @@ struct TableReader {
     /// The numbers in the rules of the chains that have some; such a chain is damaged if a rule
     /// has none.
     private func numbers(
-        _ rules: inout [String: [RuleFingerprint]], _ damaged: inout Set<Chain.Name>
+        _ rules: inout [String: [RuleFingerprint]],
+        _ damaged: inout Set<Chain.Name>
     ) -> ProgramNumbers {
         var numbers = ProgramNumbers()
         for (chain, path) in [
@@ -70,12 +71,17 @@ struct TableReader {
     // MARK: Requests
 
     private func request(
-        _ type: nf_tables_msg_types, flags: UInt16, _ sequence: UInt32,
+        _ type: nf_tables_msg_types,
+        flags: UInt16,
+        _ sequence: UInt32,
         _ attributes: (inout MessageBuffer) -> Void
     ) -> MessageBuffer {
         var request = MessageBuffer(capacity: 256)
         request.beginMessage(
-            type: Constant.messageType(type), flags: flags, sequence: sequence)
+            type: Constant.messageType(type),
+            flags: flags,
+            sequence: sequence
+        )
         request.appendNetfilterHeader(family: family.netfilterFamily)
         attributes(&request)
         request.endMessage()
@@ -98,7 +104,9 @@ struct TableReader {
         let sequence = socket.nextSequence()
         let request = request(NFT_MSG_GETCHAIN, flags: Constant.dump, sequence) { _ in }
         try socket.dump(
-            "the chains of \(place)", request: request, sequence: sequence,
+            "the chains of \(place)",
+            request: request,
+            sequence: sequence,
             restart: { chains = [] }
         ) { message in
             guard let chain = LibraryChain(parsing: message.header),
@@ -118,7 +126,10 @@ struct TableReader {
             $0.attribute(UInt16(NFTA_RULE_TABLE.rawValue), table)
         }
         try socket.dump(
-            "the rules of \(place)", request: request, sequence: sequence, restart: { rules = [:] }
+            "the rules of \(place)",
+            request: request,
+            sequence: sequence,
+            restart: { rules = [:] }
         ) { message in
             guard let rule = LibraryRule(parsing: message.header) else { return }
             rules[rule.chainName, default: []].append(rule.fingerprint)
@@ -133,7 +144,10 @@ struct TableReader {
             $0.attribute(UInt16(NFTA_SET_TABLE.rawValue), table)
         }
         try socket.dump(
-            "the sets of \(place)", request: request, sequence: sequence, restart: { sets = [] }
+            "the sets of \(place)",
+            request: request,
+            sequence: sequence,
+            restart: { sets = [] }
         ) { message in
             guard let set = LibrarySet(parsing: message.header) else { return }
             sets.insert(SetShape(set))
@@ -147,7 +161,8 @@ struct TableReader {
     /// and leaves out as many others (`net/netfilter/nft_set_hash.c: nft_rhash_walk` counts its
     /// way back to where it was), without a word. Such a dump is repeated.
     func elements(
-        of set: SetDefinition, _ socket: inout NetlinkSocket
+        of set: SetDefinition,
+        _ socket: inout NetlinkSocket
     ) throws(NetlinkError) -> [ElementBytes: Element] {
         for _ in 0..<200 {
             let parser = try dump(set, &socket)
@@ -156,11 +171,13 @@ struct TableReader {
         }
         throw NetlinkError(
             "reading the elements of set \(set.id.name) of \(place): the kernel keeps rehashing it",
-            code: 0)
+            code: 0
+        )
     }
 
     private func dump(
-        _ set: SetDefinition, _ socket: inout NetlinkSocket
+        _ set: SetDefinition,
+        _ socket: inout NetlinkSocket
     ) throws(NetlinkError) -> ElementParser {
         var parser = ElementParser(set)
         let sequence = socket.nextSequence()
@@ -169,7 +186,9 @@ struct TableReader {
             $0.attribute(UInt16(NFTA_SET_ELEM_LIST_SET.rawValue), set.id.name)
         }
         try socket.dump(
-            "the elements of set \(set.id.name) of \(place)", request: request, sequence: sequence,
+            "the elements of set \(set.id.name) of \(place)",
+            request: request,
+            sequence: sequence,
             restart: { parser.removeAll() }
         ) { parser.add($0) }
         parser.finish(family)

@@ -18,7 +18,8 @@ struct TransactionEncoder {
             createTable(&batch)
         } else {
             for id in changes.addedSets { add(SetDefinition(id), &batch) }
-            for (chain, change) in changes.chains.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
+            for (chain, change) in changes.chains.sorted(by: { $0.key.rawValue < $1.key.rawValue })
+            {
                 apply(change, chain, &batch)
             }
         }
@@ -41,7 +42,8 @@ struct TransactionEncoder {
         let place = place
         // Adding makes sure that there is something to delete; both are one transaction.
         for (type, verb) in [
-            (NFT_MSG_NEWTABLE, "adding"), (NFT_MSG_DELTABLE, "replacing"), (NFT_MSG_NEWTABLE, "adding"),
+            (NFT_MSG_NEWTABLE, "adding"), (NFT_MSG_DELTABLE, "replacing"),
+            (NFT_MSG_NEWTABLE, "adding"),
         ] {
             append("\(verb) \(place)", type, Constant.create, &batch) { header in
                 LibraryTable(name: table, userData: Self.comment(RulesetPrinter.tableComment))
@@ -61,14 +63,18 @@ struct TransactionEncoder {
     }
 
     private func apply(
-        _ change: Changeset.ChainChange, _ chain: Chain.Name, _ batch: inout NetlinkBatch
+        _ change: Changeset.ChainChange,
+        _ chain: Chain.Name,
+        _ batch: inout NetlinkBatch
     ) {
         switch change {
         case .append(let rules):
             for rule in rules { add(rule, to: chain, &batch) }
         case .replace(let rules):
             append(
-                "emptying chain \(chain.rawValue) of \(place)", NFT_MSG_DELRULE, Constant.request,
+                "emptying chain \(chain.rawValue) of \(place)",
+                NFT_MSG_DELRULE,
+                Constant.request,
                 &batch
             ) { LibraryRule(family, table: table, chain: chain, []).write($0) }
             for rule in rules { add(rule, to: chain, &batch) }
@@ -78,14 +84,18 @@ struct TransactionEncoder {
     private func add(_ rule: Rule, to chain: Chain.Name, _ batch: inout NetlinkBatch) {
         let text = RulesetPrinter(family).text(rule)
         append(
-            "adding rule \"\(text)\" to chain \(chain.rawValue) of \(place)", NFT_MSG_NEWRULE,
-            Constant.append, &batch
+            "adding rule \"\(text)\" to chain \(chain.rawValue) of \(place)",
+            NFT_MSG_NEWRULE,
+            Constant.append,
+            &batch
         ) { LibraryRule(family, table: table, chain: chain, rule.expressions(family)).write($0) }
     }
 
     private func add(_ chain: Chain, _ batch: inout NetlinkBatch) {
         append(
-            "adding chain \(chain.name.rawValue) to \(place)", NFT_MSG_NEWCHAIN, Constant.create,
+            "adding chain \(chain.name.rawValue) to \(place)",
+            NFT_MSG_NEWCHAIN,
+            Constant.create,
             &batch
         ) { header in
             let handle = LibraryChain(table: table, name: chain.name.rawValue)
@@ -102,7 +112,10 @@ struct TransactionEncoder {
 
     private func add(_ set: SetDefinition, _ batch: inout NetlinkBatch) {
         append(
-            "adding set \(set.id.name) to \(place)", NFT_MSG_NEWSET, Constant.create, &batch
+            "adding set \(set.id.name) to \(place)",
+            NFT_MSG_NEWSET,
+            Constant.create,
+            &batch
         ) { header in
             let handle = LibrarySet()
             handle.set(NFTNL_SET_TABLE, table)
@@ -135,8 +148,11 @@ struct TransactionEncoder {
     }
 
     private func append(
-        _ operation: String, _ type: nf_tables_msg_types, _ flags: UInt16,
-        _ batch: inout NetlinkBatch, _ body: (UnsafeMutablePointer<nlmsghdr>) -> Void
+        _ operation: String,
+        _ type: nf_tables_msg_types,
+        _ flags: UInt16,
+        _ batch: inout NetlinkBatch,
+        _ body: (UnsafeMutablePointer<nlmsghdr>) -> Void
     ) {
         batch.append({ operation }) { buffer, sequence in
             let message = LibraryMessage(type, family, flags: flags, sequence: sequence)
@@ -148,6 +164,7 @@ struct TransactionEncoder {
 
 extension SetDefinition {
     /// `NFTA_SET_FLAGS`
+    /// .
     var flags: UInt32 {
         var flags: UInt32 = 0
         if isInterval { flags |= UInt32(NFT_SET_INTERVAL.rawValue) }

@@ -6,7 +6,9 @@ package import NetworkTypes
 package struct TrackedConnection: Sendable, Hashable {
     /// What the client sent to: destination of the original direction.
     package let frontend: FrontendKey
-    /// Who answers: source of the reply direction. The frontend itself if nothing was translated.
+    /// Who answers: source of the reply direction.
+    ///
+    /// The frontend itself if nothing was translated.
     package let endpointAddress: IPAddress
     package let endpointPort: UInt16
     /// The entry's own original tuple and zone, by which the kernel finds it.
@@ -28,17 +30,21 @@ package struct ConnectionTracking: ~Copyable {
     /// The kernel filters by protocol where it can (Linux 5.8), so that a million TCP connections
     /// cost a UDP change nothing; the reader checks all the same.
     package mutating func connections(
-        _ family: IPFamily, _ transport: TransportProtocol, where matches: (TrackedConnection) -> Bool
+        _ family: IPFamily,
+        _ transport: TransportProtocol,
+        where matches: (TrackedConnection) -> Bool
     ) throws(NetlinkError) -> [TrackedConnection] {
         do {
             return try dump(family, transport, filtersInKernel: true, matches)
-        } catch where error.isUnsupported {
+        } catch  where error.isUnsupported {
             return try dump(family, transport, filtersInKernel: false, matches)
         }
     }
 
     private mutating func dump(
-        _ family: IPFamily, _ transport: TransportProtocol, filtersInKernel: Bool,
+        _ family: IPFamily,
+        _ transport: TransportProtocol,
+        filtersInKernel: Bool,
         _ matches: (TrackedConnection) -> Bool
     ) throws(NetlinkError) -> [TrackedConnection] {
         let sequence = socket.nextSequence()
@@ -48,7 +54,9 @@ package struct ConnectionTracking: ~Copyable {
         request.endMessage()
         var found: [TrackedConnection] = []
         try socket.dump(
-            "connection tracking entries", request: request, sequence: sequence,
+            "connection tracking entries",
+            request: request,
+            sequence: sequence,
             restart: { found = [] }
         ) { message in
             guard let connection = TrackedConnection(message.netfilterAttributes),
@@ -64,8 +72,12 @@ package struct ConnectionTracking: ~Copyable {
         let sequence = socket.nextSequence()
         var request = MessageBuffer(capacity: 512)
         begin(
-            &request, IPCTNL_MSG_CT_DELETE, UInt16(NLM_F_ACK), connection.frontend.address.family,
-            sequence)
+            &request,
+            IPCTNL_MSG_CT_DELETE,
+            UInt16(NLM_F_ACK),
+            connection.frontend.address.family,
+            sequence
+        )
         connection.identity.withUnsafeBytes { request.append(bytes: $0) }
         request.endMessage()
         try socket.send(request.bytes)
@@ -78,7 +90,9 @@ package struct ConnectionTracking: ~Copyable {
                 guard message.errorCode != 0 else { return }
                 result = NetlinkError(
                     "deleting the connection tracking entry of \(connection.frontend)",
-                    code: message.errorCode, kernelMessage: message.errorText)
+                    code: message.errorCode,
+                    kernelMessage: message.errorText
+                )
             }
         }
         guard let result else { return true }
@@ -87,17 +101,23 @@ package struct ConnectionTracking: ~Copyable {
     }
 
     private func begin(
-        _ request: inout MessageBuffer, _ type: cntl_msg_types, _ flags: UInt16,
-        _ family: IPFamily, _ sequence: UInt32
+        _ request: inout MessageBuffer,
+        _ type: cntl_msg_types,
+        _ flags: UInt16,
+        _ family: IPFamily,
+        _ sequence: UInt32
     ) {
         request.beginMessage(
             type: UInt16(NFNL_SUBSYS_CTNETLINK) << 8 | UInt16(type.rawValue),
-            flags: UInt16(NLM_F_REQUEST) | flags, sequence: sequence)
+            flags: UInt16(NLM_F_REQUEST) | flags,
+            sequence: sequence
+        )
         request.appendNetfilterHeader(family: UInt8(family == .ipv4 ? AF_INET : AF_INET6))
     }
 
     /// Asks for entries whose original tuple has this protocol (`ctnetlink_parse_filter`).
-    private static func appendFilter(_ request: inout MessageBuffer, _ transport: TransportProtocol) {
+    private static func appendFilter(_ request: inout MessageBuffer, _ transport: TransportProtocol)
+    {
         let tuple = request.beginNest(UInt16(CTA_TUPLE_ORIG.rawValue))
         let proto = request.beginNest(UInt16(CTA_TUPLE_PROTO.rawValue))
         withUnsafeBytes(of: transport.rawValue) {
@@ -119,7 +139,12 @@ extension TrackedConnection {
     fileprivate init?(_ attributes: AttributeReader) {
         guard let original = attributes[Int(CTA_TUPLE_ORIG.rawValue)],
             let reply = attributes[Int(CTA_TUPLE_REPLY.rawValue)],
-            let destination = Side(original.nested, CTA_IP_V4_DST, CTA_IP_V6_DST, CTA_PROTO_DST_PORT),
+            let destination = Side(
+                original.nested,
+                CTA_IP_V4_DST,
+                CTA_IP_V6_DST,
+                CTA_PROTO_DST_PORT
+            ),
             let source = Side(reply.nested, CTA_IP_V4_SRC, CTA_IP_V6_SRC, CTA_PROTO_SRC_PORT),
             let transport = TransportProtocol(rawValue: destination.transport)
         else { return nil }
@@ -128,7 +153,9 @@ extension TrackedConnection {
         endpointPort = source.port
         var identity = MessageBuffer(capacity: 256)
         identity.attribute(
-            UInt16(CTA_TUPLE_ORIG.rawValue) | UInt16(NLA_F_NESTED), bytes: original.payload)
+            UInt16(CTA_TUPLE_ORIG.rawValue) | UInt16(NLA_F_NESTED),
+            bytes: original.payload
+        )
         if let zone = attributes[Int(CTA_ZONE.rawValue)] {
             identity.attribute(UInt16(CTA_ZONE.rawValue), bytes: zone.payload)
         }
@@ -146,7 +173,10 @@ extension TrackedConnection {
         let port: UInt16
 
         init?(
-            _ tuple: AttributeReader, _ ipv4: ctattr_ip, _ ipv6: ctattr_ip, _ port: ctattr_l4proto
+            _ tuple: AttributeReader,
+            _ ipv4: ctattr_ip,
+            _ ipv6: ctattr_ip,
+            _ port: ctattr_l4proto
         ) {
             guard let ip = tuple[Int(CTA_TUPLE_IP.rawValue)]?.nested,
                 let proto = tuple[Int(CTA_TUPLE_PROTO.rawValue)]?.nested,

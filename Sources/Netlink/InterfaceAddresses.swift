@@ -20,14 +20,18 @@ package enum InterfaceAddresses {
         let sequence = socket.nextSequence()
         var request = MessageBuffer(capacity: 64)
         request.beginMessage(
-            type: UInt16(RTM_GETADDR), flags: UInt16(NLM_F_REQUEST | NLM_F_DUMP),
-            sequence: sequence)
+            type: UInt16(RTM_GETADDR),
+            flags: UInt16(NLM_F_REQUEST | NLM_F_DUMP),
+            sequence: sequence
+        )
         // struct ifaddrmsg: any family, all else zero
         request.append(UInt64(0))
         request.endMessage()
         var addresses: Set<IPAddress> = []
         try socket.dump(
-            "the interfaces' addresses", request: request, sequence: sequence,
+            "the interfaces' addresses",
+            request: request,
+            sequence: sequence,
             restart: { addresses = [] }
         ) { message in
             let attributes = message.attributes(after: MemoryLayout<ifaddrmsg>.size)

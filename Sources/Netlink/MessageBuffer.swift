@@ -17,7 +17,9 @@ package struct MessageBuffer: ~Copyable {
 
     deinit { storage.deallocate() }
 
-    package var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: storage, count: count) }
+    package var bytes: UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: storage, count: count)
+    }
 
     package mutating func removeAll() { count = 0 }
 
@@ -35,7 +37,10 @@ package struct MessageBuffer: ~Copyable {
 
     package mutating func endMessage() {
         storage.storeBytes(
-            of: UInt32(count - messageStart), toByteOffset: messageStart, as: UInt32.self)
+            of: UInt32(count - messageStart),
+            toByteOffset: messageStart,
+            as: UInt32.self
+        )
     }
 
     /// Sets flags on the message that was ended last.

@@ -25,10 +25,13 @@ package struct NetlinkBatch: ~Copyable {
     package var isEmpty: Bool { operations.count == 1 }
     package var sequenceAfter: UInt32 { nextSequence &+ 1 }
 
-    private mutating func appendControl(_ type: UInt16, _ subsystem: UInt16, _ generation: UInt32?) {
+    private mutating func appendControl(_ type: UInt16, _ subsystem: UInt16, _ generation: UInt32?)
+    {
         buffer.beginMessage(type: type, flags: UInt16(NLM_F_REQUEST), sequence: takeSequence())
         buffer.appendNetfilterHeader(family: UInt8(AF_UNSPEC), resource: subsystem)
-        if let generation { buffer.attribute(UInt16(NFNL_BATCH_GENID.rawValue), bigEndian: generation) }
+        if let generation {
+            buffer.attribute(UInt16(NFNL_BATCH_GENID.rawValue), bigEndian: generation)
+        }
         buffer.endMessage()
     }
 
@@ -50,7 +53,8 @@ package struct NetlinkBatch: ~Copyable {
     ///
     /// Throws the first error with the operation that caused it; nothing was changed then.
     package mutating func commit(
-        _ socket: inout NetlinkSocket, subsystem: UInt16
+        _ socket: inout NetlinkSocket,
+        subsystem: UInt16
     ) throws(NetlinkError) {
         guard !isEmpty else { return }
         let last = nextSequence &- 1
@@ -66,8 +70,10 @@ package struct NetlinkBatch: ~Copyable {
                 guard message.isError, message.sequence &- first <= last &- first else { return }
                 if message.errorCode != 0, failure == nil {
                     failure = NetlinkError(
-                        operations[Int(message.sequence &- first)](), code: message.errorCode,
-                        kernelMessage: message.errorText)
+                        operations[Int(message.sequence &- first)](),
+                        code: message.errorCode,
+                        kernelMessage: message.errorText
+                    )
                 }
                 isDone = isDone || message.sequence == last || message.sequence == first
             }

@@ -7,7 +7,9 @@ internal import Dispatch
 ///
 /// - Parameter portID: a socket of ours whose own changes are not to be heard
 package func netlinkChanges<Value: Sendable>(
-    _ bus: NetlinkSocket.Bus, groups: UInt32, ignoring portID: UInt32? = nil,
+    _ bus: NetlinkSocket.Bus,
+    groups: UInt32,
+    ignoring portID: UInt32? = nil,
     _ digest: @escaping @Sendable (NetlinkMessage) -> Value?
 ) throws(NetlinkError) -> AsyncStream<Value?> {
     let socket = ListeningSocket(try NetlinkSocket(bus, groups: groups))
@@ -16,13 +18,16 @@ package func netlinkChanges<Value: Sendable>(
     let (values, continuation) = AsyncStream<Value?>.makeStream()
     socket.listen(label: "needletail.netlink.\(bus)") {
         do {
-            while try socket.netlink.receive(timeout: 0, { message in
-                if message.isOverrun {
-                    continuation.yield(nil)
-                } else if let value = digest(message) {
-                    continuation.yield(value)
+            while try socket.netlink.receive(
+                timeout: 0,
+                { message in
+                    if message.isOverrun {
+                        continuation.yield(nil)
+                    } else if let value = digest(message) {
+                        continuation.yield(value)
+                    }
                 }
-            }) {}
+            ) {}
         } catch {
             // ENOBUFS: the queue was full and messages are lost. Nothing else is expected here,
             // and the answer would be the same.
@@ -43,7 +48,9 @@ private final class ListeningSocket: @unchecked Sendable {
 
     func listen(label: String, _ handler: @escaping @Sendable () -> Void) {
         let source = DispatchSource.makeReadSource(
-            fileDescriptor: netlink.descriptor, queue: DispatchQueue(label: label))
+            fileDescriptor: netlink.descriptor,
+            queue: DispatchQueue(label: label)
+        )
         source.setEventHandler(handler: handler)
         self.source = source
         source.activate()

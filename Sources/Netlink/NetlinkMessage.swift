@@ -11,13 +11,16 @@ package struct NetlinkMessage {
 
     /// The attributes behind a fixed header of this length.
     package func attributes(after headerLength: Int) -> AttributeReader {
-        guard payload.count >= headerLength else { return AttributeReader(.init(start: nil, count: 0)) }
+        guard payload.count >= headerLength else {
+            return AttributeReader(.init(start: nil, count: 0))
+        }
         return AttributeReader(UnsafeRawBufferPointer(rebasing: payload[headerLength...]))
     }
 
     /// The attributes of a netfilter message, behind `struct nfgenmsg`.
     package var netfilterAttributes: AttributeReader { attributes(after: 4) }
     /// `nfgen_family`
+    /// .
     package var netfilterFamily: UInt8 { payload.first ?? 0 }
 
     package var isDone: Bool { type == Int(NLMSG_DONE) }
@@ -28,7 +31,7 @@ package struct NetlinkMessage {
 
     /// The error of an `NLMSG_ERROR`, positive; 0 for an acknowledgement.
     package var errorCode: Int32 {
-        payload.count >= 4 ? -payload.loadUnaligned(as: Int32.self) : 0
+        payload.count >= 4 ? 0 &- payload.loadUnaligned(as: Int32.self) : 0
     }
 
     /// The text of the extended ack, if the kernel sent one.
@@ -55,7 +58,8 @@ package struct NetlinkMessages: Sequence, IteratorProtocol {
             type: Int(rest.loadUnaligned(fromByteOffset: 4, as: UInt16.self)),
             flags: Int(rest.loadUnaligned(fromByteOffset: 6, as: UInt16.self)),
             sequence: rest.loadUnaligned(fromByteOffset: 8, as: UInt32.self),
-            payload: UnsafeRawBufferPointer(rebasing: rest[NetlinkMessage.headerLength..<length]))
+            payload: UnsafeRawBufferPointer(rebasing: rest[NetlinkMessage.headerLength..<length])
+        )
         let step = Swift.min((length + 3) & ~3, rest.count)
         rest = UnsafeRawBufferPointer(rebasing: rest[step...])
         return message

@@ -2,7 +2,9 @@ internal import CMnl
 internal import CNeedleShim
 internal import Glibc
 
-/// A netlink socket. Blocking; to be used by one thread at a time.
+/// A netlink socket.
+///
+/// Blocking; to be used by one thread at a time.
 package struct NetlinkSocket: ~Copyable {
     package enum Bus: Int32, Sendable {
         case route = 0
@@ -91,7 +93,8 @@ package struct NetlinkSocket: ~Copyable {
     ///
     /// Returns false if nothing arrived within the time, or at once on a non-blocking socket.
     package func receive(
-        timeout: Int32 = -1, _ body: (NetlinkMessage) -> Void
+        timeout: Int32 = -1,
+        _ body: (NetlinkMessage) -> Void
     ) throws(NetlinkError) -> Bool {
         if timeout >= 0, !wait(milliseconds: timeout) { return false }
         while true {
@@ -120,8 +123,11 @@ package struct NetlinkSocket: ~Copyable {
     /// A dump that the kernel marks as interrupted (`NLM_F_DUMP_INTR`) is asked for again;
     /// `restart` is called before, to forget what the body has collected.
     package mutating func dump(
-        _ what: String, request: borrowing MessageBuffer, sequence: UInt32,
-        restart: () -> Void, _ body: (NetlinkMessage) -> Void
+        _ what: String,
+        request: borrowing MessageBuffer,
+        sequence: UInt32,
+        restart: () -> Void,
+        _ body: (NetlinkMessage) -> Void
     ) throws(NetlinkError) {
         for _ in 0..<100 {
             try send(request.bytes)
@@ -133,7 +139,9 @@ package struct NetlinkSocket: ~Copyable {
 
     /// Reads until the dump is done; true if it must be repeated.
     private func collect(
-        _ what: String, sequence: UInt32, _ body: (NetlinkMessage) -> Void
+        _ what: String,
+        sequence: UInt32,
+        _ body: (NetlinkMessage) -> Void
     ) throws(NetlinkError) -> Bool {
         var isDone = false
         var isInterrupted = false
@@ -149,7 +157,10 @@ package struct NetlinkSocket: ~Copyable {
                         isInterrupted = true
                     } else if message.isError || code > 0, code != 0 {
                         failure = NetlinkError(
-                            "reading \(what)", code: code, kernelMessage: message.errorText)
+                            "reading \(what)",
+                            code: code,
+                            kernelMessage: message.errorText
+                        )
                     }
                 } else {
                     body(message)

@@ -14,7 +14,8 @@ package enum Command {
     package static func run(_ arguments: [String], input: String = "") throws -> String {
         // Both directions in one pair: the child's standard input and output.
         var ends: [Int32] = [0, 0]
-        guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &ends) == 0
+        guard
+            socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &ends) == 0
         else { throw CommandError("socketpair: \(String(cString: strerror(errno)))") }
         defer { close(ends[0]) }
         let child: pid_t
@@ -35,7 +36,9 @@ package enum Command {
         var status: Int32 = 0
         waitpid(child, &status, 0)
         guard status == 0 else {
-            throw CommandError("\(arguments.joined(separator: " ")): \(text.isEmpty ? "failed" : text)")
+            throw CommandError(
+                "\(arguments.joined(separator: " ")): \(text.isEmpty ? "failed" : text)"
+            )
         }
         return text
     }
@@ -53,7 +56,9 @@ package enum Command {
         var child: pid_t = 0
         let code = posix_spawnp(&child, arguments[0], &actions, nil, &words, environ)
         guard code == 0 else {
-            throw CommandError("\(arguments[0]) cannot be started: \(String(cString: strerror(code)))")
+            throw CommandError(
+                "\(arguments[0]) cannot be started: \(String(cString: strerror(code)))"
+            )
         }
         return child
     }

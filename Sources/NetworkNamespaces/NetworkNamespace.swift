@@ -18,7 +18,9 @@ package final class NetworkNamespace: Sendable {
         let home = try Self.current()
         defer { close(home) }
         guard needle_new_network_namespace() == 0 else {
-            throw CommandError("a network namespace cannot be made: \(String(cString: strerror(errno)))")
+            throw CommandError(
+                "a network namespace cannot be made: \(String(cString: strerror(errno)))"
+            )
         }
         defer { Self.join(home) }
         descriptor = try Self.current()
@@ -53,7 +55,9 @@ package final class NetworkNamespace: Sendable {
             let file = open("/proc/sys/\(name)", O_WRONLY)
             defer { close(file) }
             guard file >= 0, write(file, value, value.utf8.count) > 0 else {
-                throw CommandError("sysctl \(name) cannot be set: \(String(cString: strerror(errno)))")
+                throw CommandError(
+                    "sysctl \(name) cannot be set: \(String(cString: strerror(errno)))"
+                )
             }
         }
     }
@@ -68,6 +72,8 @@ package final class NetworkNamespace: Sendable {
 
     private static func join(_ descriptor: Int32) {
         precondition(
-            needle_join_network_namespace(descriptor) == 0, "a network namespace cannot be joined")
+            needle_join_network_namespace(descriptor) == 0,
+            "a network namespace cannot be joined"
+        )
     }
 }

@@ -65,7 +65,8 @@ extension IPAddress {
 
     /// Colon-separated groups, of which the last may be an IPv4 address; empty text is no groups.
     private static func groupList(
-        _ text: ArraySlice<UInt8>, mayEndInIPv4: Bool = true
+        _ text: ArraySlice<UInt8>,
+        mayEndInIPv4: Bool = true
     ) -> [UInt16]? {
         guard !text.isEmpty else { return [] }
         var groups: [UInt16] = []

@@ -28,14 +28,17 @@ package struct IPAddress: Sendable, Hashable {
         case 16:
             self.init(
                 ipv6High: bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) },
-                low: bytes.dropFirst(8).reduce(0) { $0 << 8 | UInt64($1) })
+                low: bytes.dropFirst(8).reduce(0) { $0 << 8 | UInt64($1) }
+            )
         default: return nil
         }
     }
 
     /// The address in network order, 4 or 16 bytes.
     package var networkOrderBytes: [UInt8] {
-        let word = { (value: UInt64) in (0..<8).map { UInt8(truncatingIfNeeded: value >> (56 - 8 * $0)) } }
+        let word = { (value: UInt64) in
+            (0..<8).map { UInt8(truncatingIfNeeded: value >> (56 - 8 * $0)) }
+        }
         return family == .ipv4 ? Array(word(low).suffix(4)) : word(high) + word(low)
     }
 }

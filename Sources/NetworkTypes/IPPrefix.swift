@@ -61,7 +61,8 @@ package struct IPPrefix: Sendable, Hashable {
         let hostBits = family.bitWidth - length
         // Swift's smart shift gives 0 when all bits are shifted out.
         let low: UInt64 = hostBits >= 64 ? .max : (1 << UInt64(hostBits)) - 1
-        let high: UInt64 = hostBits <= 64 ? 0 : hostBits == 128 ? .max : (1 << UInt64(hostBits - 64)) - 1
+        let high: UInt64 =
+            hostBits <= 64 ? 0 : hostBits == 128 ? .max : (1 << UInt64(hostBits - 64)) - 1
         return (high, low)
     }
 }

@@ -16,7 +16,9 @@ package struct ClusterPlans: Sendable {
     ///
     /// - Parameter input: looks up any Service, since others may inherit or lose a frontend
     package mutating func update(
-        _ services: some Sequence<ObjectName>, for node: NodeView, input: (ObjectName) -> Input?
+        _ services: some Sequence<ObjectName>,
+        for node: NodeView,
+        input: (ObjectName) -> Input?
     ) -> [(service: String, plan: ServicePlan?)] {
         let compiler = PlanCompiler(node: node)
         var changed: [ObjectName: ServicePlan?] = [:]

@@ -4,6 +4,7 @@ package import KubernetesModel
 /// object is in force.
 package struct Diagnostic: Sendable, Hashable {
     /// `Service default/web`
+    /// .
     package let object: String
     package let problem: FieldProblem
 

@@ -32,13 +32,16 @@ struct EndpointSelection {
             cluster = Self.preferReady(candidates) { topology.admits($0, node: node) }
             // Hints never leave a Service without endpoints, so what is missing here is readiness.
         }
-        if usesLocal { local = Self.preferReady(candidates.filter(\.endpoint.isLocal)) { _ in true } }
+        if usesLocal {
+            local = Self.preferReady(candidates.filter(\.endpoint.isLocal)) { _ in true }
+        }
         draining = candidates.filter(\.isDraining).map(\.endpoint)
     }
 
     /// The ready ones that are admitted, or else all that terminate and still serve (KEP-1669).
     private static func preferReady(
-        _ candidates: [Candidate], where admits: (Candidate) -> Bool
+        _ candidates: [Candidate],
+        where admits: (Candidate) -> Bool
     ) -> [Endpoint] {
         let ready = candidates.filter { $0.isReady && admits($0) }
         return (ready.isEmpty ? candidates.filter(\.isDraining) : ready).map(\.endpoint)
@@ -56,7 +59,8 @@ enum Topology {
         let ready = candidates.filter(\.isReady)
         let counts = { (hints: (Candidate) -> [String], name: String?) -> Bool in
             guard let name, !name.isEmpty else { return false }
-            return ready.allSatisfy { !hints($0).isEmpty } && ready.contains { hints($0).contains(name) }
+            return ready.allSatisfy { !hints($0).isEmpty }
+                && ready.contains { hints($0).contains(name) }
         }
         if counts(\.nodeHints, node.name) {
             self = .node
@@ -81,7 +85,9 @@ enum Topology {
 /// An endpoint in several slices counts once; the ready one wins, then the serving one, and it is
 /// local if any of them says so.
 func candidates(
-    of port: ServicePort, family: IPFamily, in slices: some Sequence<EndpointSlice>,
+    of port: ServicePort,
+    family: IPFamily,
+    in slices: some Sequence<EndpointSlice>,
     node: NodeView
 ) -> [Candidate] {
     var found: [Endpoint: Candidate] = [:]

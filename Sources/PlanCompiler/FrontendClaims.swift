@@ -28,7 +28,9 @@ package struct FrontendClaims: Sendable {
     ///
     /// Returns the Services whose own plans must be resolved again because ownership moved.
     package mutating func resolve(
-        _ plan: inout ServicePlan?, of service: ObjectName, createdAt: Int64?
+        _ plan: inout ServicePlan?,
+        of service: ObjectName,
+        createdAt: Int64?
     ) -> (affected: Set<ObjectName>, diagnostics: [Diagnostic]) {
         // An object without a timestamp is one that is only about to be created.
         let claim = Claim(service: service, createdAt: createdAt ?? .max)
@@ -50,7 +52,9 @@ package struct FrontendClaims: Sendable {
                     FieldProblem(
                         "spec",
                         "\(key) belongs to the older Service \(owner.service) and is not programmed"
-                    )))
+                    )
+                )
+            )
         }
         plan?.frontends.removeAll { owners[$0.key].map { $0.service != service } ?? false }
         return (affected, diagnostics)
@@ -58,7 +62,8 @@ package struct FrontendClaims: Sendable {
 
     /// Gives up what the Service no longer claims; returns the Services that inherit.
     private mutating func release(
-        _ service: ObjectName, keeping keys: [FrontendKey]
+        _ service: ObjectName,
+        keeping keys: [FrontendKey]
     ) -> Set<ObjectName> {
         guard let old = claimed[service]?.keys, old != keys else { return [] }
         let kept = Set(keys)

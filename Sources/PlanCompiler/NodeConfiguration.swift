@@ -48,8 +48,12 @@ package struct NodeConfiguration: Sendable, Hashable {
                 }
             }
         return NodeView(
-            name: nodeName, zone: node?.zone, nodePortAddresses: answering,
-            primaryAddresses: primary, masqueradesAll: masqueradesAll)
+            name: nodeName,
+            zone: node?.zone,
+            nodePortAddresses: answering,
+            primaryAddresses: primary,
+            masqueradesAll: masqueradesAll
+        )
     }
 
     /// What a dataplane needs to know.
@@ -60,7 +64,9 @@ package struct NodeConfiguration: Sendable, Hashable {
             case .node: node?.podCIDRs ?? []
             }
         return NodeFacts(
-            serviceCIDRs: serviceCIDRs, podCIDRs: localDetection == .podCIDRs ? blocks : [],
-            localDetection: localDetection)
+            serviceCIDRs: serviceCIDRs,
+            podCIDRs: localDetection == .podCIDRs ? blocks : [],
+            localDetection: localDetection
+        )
     }
 }

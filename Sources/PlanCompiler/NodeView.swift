@@ -10,11 +10,15 @@ package struct NodeView: Sendable, Hashable {
     /// The node's primary addresses, one of each family at most.
     package var primaryAddresses: [IPAddress]
     /// `--masquerade-all`
+    /// .
     package var masqueradesAll: Bool
 
     package init(
-        name: String, zone: String? = nil, nodePortAddresses: [IPAddress] = [],
-        primaryAddresses: [IPAddress] = [], masqueradesAll: Bool = false
+        name: String,
+        zone: String? = nil,
+        nodePortAddresses: [IPAddress] = [],
+        primaryAddresses: [IPAddress] = [],
+        masqueradesAll: Bool = false
     ) {
         self.name = name
         self.zone = zone

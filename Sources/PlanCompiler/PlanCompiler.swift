@@ -12,7 +12,8 @@ package struct PlanCompiler: Sendable {
     ///
     /// Bad values never fail: they are left out and reported.
     package func compile(
-        _ service: Service, _ slices: some Sequence<EndpointSlice>
+        _ service: Service,
+        _ slices: some Sequence<EndpointSlice>
     ) -> (plan: ServicePlan?, diagnostics: [Diagnostic]) {
         guard !service.belongsToOtherProxy, !service.isExternalName, !service.isHeadless else {
             return (nil, [])
@@ -50,7 +51,8 @@ private struct PlanDraft {
     }
 
     mutating func compile() {
-        for family in IPFamily.allCases where service.clusterIPs.contains(where: { $0.family == family }) {
+        for family in IPFamily.allCases
+        where service.clusterIPs.contains(where: { $0.family == family }) {
             for port in service.ports { add(port, family) }
         }
         plan.frontends.sort { $0.key < $1.key }
@@ -67,39 +69,60 @@ private struct PlanDraft {
         let selection = EndpointSelection(
             candidates(of: port, family: family, in: slices, node: node),
             usesCluster: !isInternalLocal || !external.isEmpty,
-            usesLocal: isInternalLocal || (isExternalLocal && !external.isEmpty), node: node)
+            usesLocal: isInternalLocal || (isExternalLocal && !external.isEmpty),
+            node: node
+        )
         for address in service.clusterIPs where address.family == family {
             add(
-                address, port.port, .clusterIP, port,
+                address,
+                port.port,
+                .clusterIP,
+                port,
                 action: action(isInternalLocal ? selection.local : selection.cluster, selection),
-                masquerade: node.masqueradesAll ? .everyone : .nonPods)
+                masquerade: node.masqueradesAll ? .everyone : .nonPods
+            )
         }
         for (address, number, kind) in external {
             add(
-                address, number, kind, port,
+                address,
+                number,
+                kind,
+                port,
                 action: isExternalLocal
                     ? splitAction(selection) : action(selection.cluster, selection),
-                masquerade: isExternalLocal ? .node : .everyone)
+                masquerade: isExternalLocal ? .node : .everyone
+            )
         }
     }
 
     private mutating func add(
-        _ address: IPAddress, _ number: UInt16, _ kind: Frontend.Kind, _ port: ServicePort,
-        action: Frontend.Action, masquerade: Frontend.Masquerade
+        _ address: IPAddress,
+        _ number: UInt16,
+        _ kind: Frontend.Kind,
+        _ port: ServicePort,
+        action: Frontend.Action,
+        masquerade: Frontend.Masquerade
     ) {
         if kind != .nodePort, let reason = address.reasonNotForServices {
             return report(kind.field, "\(address) \(reason); no Service is programmed there")
         }
         plan.frontends.append(
             Frontend(
-                key: FrontendKey(address, port.transport, number), kind: kind, portName: port.name,
-                action: action, masquerade: masquerade, affinityTimeout: service.affinityTimeout,
-                allowedSources: kind == .loadBalancerVIP ? allowedSources(address) : nil))
+                key: FrontendKey(address, port.transport, number),
+                kind: kind,
+                portName: port.name,
+                action: action,
+                masquerade: masquerade,
+                affinityTimeout: service.affinityTimeout,
+                allowedSources: kind == .loadBalancerVIP ? allowedSources(address) : nil
+            )
+        )
     }
 
     /// The addresses and port numbers beside the cluster IP.
     private func externalAddresses(
-        _ port: ServicePort, _ family: IPFamily
+        _ port: ServicePort,
+        _ family: IPFamily
     ) -> [(IPAddress, UInt16, Frontend.Kind)] {
         let vips =
             service.externalIPs.map { ($0, port.port, Frontend.Kind.externalIP) }
@@ -111,7 +134,8 @@ private struct PlanDraft {
     }
 
     private mutating func action(
-        _ endpoints: [Endpoint], _ selection: EndpointSelection
+        _ endpoints: [Endpoint],
+        _ selection: EndpointSelection
     ) -> Frontend.Action {
         guard endpoints.isEmpty else { return .balance(pool: pool(endpoints, selection)) }
         return selection.hasAny ? .drop : .reject
@@ -144,9 +168,11 @@ private struct PlanDraft {
         guard !ranges.isEmpty else { return [] }
         var own = ranges.filter { $0.family == vip.family }
         if own.isEmpty || own.contains(where: { $0.length == 0 }) { return nil }
-        if node.primaryAddresses.contains(where: { address in own.contains { $0.contains(address) } }) {
-            own.append(IPPrefix(host: vip))
+        let ranged = own
+        let isNodeAllowed = node.primaryAddresses.contains { address in
+            ranged.contains { $0.contains(address) }
         }
+        if isNodeAllowed { own.append(IPPrefix(host: vip)) }
         return IPPrefix.aggregated(own)
     }
 

@@ -9,7 +9,8 @@ package struct NodeFacts: Sendable, Hashable {
     private var localDetection: LocalDetection
 
     package init(
-        serviceCIDRs: [IPPrefix] = [], podCIDRs: [IPPrefix] = [],
+        serviceCIDRs: [IPPrefix] = [],
+        podCIDRs: [IPPrefix] = [],
         localDetection: LocalDetection = .none
     ) {
         self.serviceCIDRs = serviceCIDRs

@@ -5,6 +5,7 @@ package import NetworkTypes
 /// The unit of work of the whole program. Values are canonical: equal meaning is equal value.
 package struct ServicePlan: Sendable, Hashable {
     /// `namespace/name`
+    /// .
     package let service: String
     /// Sorted by key; no two share one.
     package var frontends: [Frontend]
@@ -95,8 +96,13 @@ package struct Frontend: Sendable, Hashable {
     package var allowedSources: [IPPrefix]?
 
     package init(
-        key: FrontendKey, kind: Kind, portName: String, action: Action, masquerade: Masquerade,
-        affinityTimeout: UInt32? = nil, allowedSources: [IPPrefix]? = nil
+        key: FrontendKey,
+        kind: Kind,
+        portName: String,
+        action: Action,
+        masquerade: Masquerade,
+        affinityTimeout: UInt32? = nil,
+        allowedSources: [IPPrefix]? = nil
     ) {
         self.key = key
         self.kind = kind

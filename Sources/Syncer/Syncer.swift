@@ -19,7 +19,9 @@ package actor Syncer {
     private let rings: AsyncStream<Void>
 
     package init(
-        store: ClusterStore, dataplane: any Dataplane, interfaceAddresses: [IPAddress],
+        store: ClusterStore,
+        dataplane: any Dataplane,
+        interfaceAddresses: [IPAddress],
         logger: Logger
     ) {
         self.store = store
@@ -31,15 +33,15 @@ package actor Syncer {
 
     /// Syncs whenever something rings, until the task is cancelled.
     package func run() async {
-        for await _ in rings {
-            guard await store.isComplete else { continue }
+        for await _ in rings where await store.isComplete {
             do {
                 try await syncAndReport()
             } catch {
                 let delay = policy.onFailure()
                 logger.error(
                     "sync failed; what was programmed stays",
-                    metadata: ["error": "\(error)", "retry": "\(delay)"])
+                    metadata: ["error": "\(error)", "retry": "\(delay)"]
+                )
                 try? await Task.sleep(for: delay)
                 doorbell.yield()
             }
@@ -66,12 +68,14 @@ package actor Syncer {
         let report = try await sync()
         guard isFull || !report.isEmpty else { return }
         logger.log(
-            level: isFull ? .info : .debug, "synced",
+            level: isFull ? .info : .debug,
+            "synced",
             metadata: [
                 "scope": isFull ? "everything" : "changes", "added": "\(report.elementsAdded)",
                 "removed": "\(report.elementsRemoved)", "objects": "\(report.objectsChanged)",
                 "bytes": "\(report.bytes)", "stale": "\(report.staleEntriesRemoved)",
-            ])
+            ]
+        )
     }
 
     /// Brings the dataplane up to date with the store.
@@ -83,7 +87,9 @@ package actor Syncer {
         switch policy.nextScope {
         case .everything:
             report = try await dataplane.commit(
-                .everything(await store.allPlans()), node: update.facts)
+                .everything(await store.allPlans()),
+                node: update.facts
+            )
         case .changes:
             guard !update.plans.isEmpty || update.facts != facts else { return CommitReport() }
             report = try await dataplane.commit(.some(update.plans), node: update.facts)

@@ -8,7 +8,8 @@ internal import ServicePlan
 struct BenchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench",
-        abstract: "Measure transactions of growing clusters, in a namespace of its own.")
+        abstract: "Measure transactions of growing clusters, in a namespace of its own."
+    )
 
     @Option(help: "Numbers of Services, comma separated.")
     var services = "1,100,1000,10000,50000"
@@ -20,11 +21,14 @@ struct BenchCommand: AsyncParsableCommand {
     var changes = 50
 
     func run() async throws {
-        print("Services with \(endpoints) endpoints each; times include encoding, the kernel and its answer.\n")
+        print(
+            "Services with \(endpoints) endpoints each; times include encoding, the kernel and its answer.\n"
+        )
         print(
             "services".leftPadded(9) + "start".leftPadded(12) + "bytes".leftPadded(12)
                 + "elements".leftPadded(10) + "restart".leftPadded(12) + "one change".leftPadded(13)
-                + "bytes".leftPadded(8) + "elements".leftPadded(10))
+                + "bytes".leftPadded(8) + "elements".leftPadded(10)
+        )
         for size in services.split(separator: ",").compactMap({ Int($0) }) {
             try await measure(size)
         }
@@ -56,8 +60,11 @@ struct BenchCommand: AsyncParsableCommand {
             times.append(
                 try await clock.measure {
                     last = try await dataplane.commit(
-                        .some([(changed.service, changed)]), node: NodeFacts())
-                })
+                        .some([(changed.service, changed)]),
+                        node: NodeFacts()
+                    )
+                }
+            )
         }
         times.sort()
         print(
@@ -66,7 +73,8 @@ struct BenchCommand: AsyncParsableCommand {
                 + restartTime.formattedMilliseconds.leftPadded(12)
                 + times[times.count / 2].formattedHundredths.leftPadded(13)
                 + "\(last.bytes)".leftPadded(8)
-                + "\(last.elementsAdded + last.elementsRemoved)".leftPadded(10))
+                + "\(last.elementsAdded + last.elementsRemoved)".leftPadded(10)
+        )
     }
 
     /// A Service with a cluster IP; each round replaces one of its endpoints by another.
@@ -74,13 +82,23 @@ struct BenchCommand: AsyncParsableCommand {
         let pods = (0..<endpoints).map { number in
             let host = number == 0 ? UInt32(round % 200) : UInt32(200 + number)
             return Endpoint(
-                IPAddress(ipv4: 0x0A80_0000 + UInt32(index) << 8 + host), 8080, isLocal: false)
+                IPAddress(ipv4: 0x0A80_0000 + UInt32(index) << 8 + host),
+                8080,
+                isLocal: false
+            )
         }
         let frontend = Frontend(
             key: FrontendKey(IPAddress(ipv4: 0x0A60_0001 + UInt32(index)), .tcp, 80),
-            kind: .clusterIP, portName: "http", action: .balance(pool: 0), masquerade: .nonPods)
+            kind: .clusterIP,
+            portName: "http",
+            action: .balance(pool: 0),
+            masquerade: .nonPods
+        )
         return ServicePlan(
-            service: "bench/service-\(index)", frontends: [frontend], pools: [Pool(pods.sorted())])
+            service: "bench/service-\(index)",
+            frontends: [frontend],
+            pools: [Pool(pods.sorted())]
+        )
     }
 }
 

@@ -20,7 +20,9 @@ final class Cluster: Sendable {
         do {
             for folder in ["manifests", "logs"] {
                 try FileManager.default.createDirectory(
-                    atPath: "\(directory)/\(folder)", withIntermediateDirectories: true)
+                    atPath: "\(directory)/\(folder)",
+                    withIntermediateDirectories: true
+                )
             }
             try topology.build()
             servers = try topology.pods.map {
@@ -37,13 +39,18 @@ final class Cluster: Sendable {
     func apply(_ yaml: String) throws {
         let file = "\(directory)/manifests/services.yaml"
         try yaml.write(toFile: "\(file).partial", atomically: false, encoding: .utf8)
-        guard rename("\(file).partial", file) == 0 else { throw LabError("\(file) cannot be replaced") }
+        guard rename("\(file).partial", file) == 0 else {
+            throw LabError("\(file) cannot be replaced")
+        }
     }
 
     func startProxies() throws {
         try daemons.start(
-            topology.nodes, binary: try Self.needletail(), manifests: "\(directory)/manifests",
-            logs: "\(directory)/logs")
+            topology.nodes,
+            binary: try Self.needletail(),
+            manifests: "\(directory)/manifests",
+            logs: "\(directory)/logs"
+        )
     }
 
     /// The needletail that was built beside this program.
@@ -57,7 +64,10 @@ final class Cluster: Sendable {
     /// What the proxies logged, for a failure.
     var logs: String {
         topology.nodes.map { node in
-            let text = try? String(contentsOfFile: "\(directory)/logs/\(node.name).log", encoding: .utf8)
+            let text = try? String(
+                contentsOfFile: "\(directory)/logs/\(node.name).log",
+                encoding: .utf8
+            )
             return "\(node.name):\n\(text ?? "")"
         }.joined(separator: "\n")
     }

@@ -11,7 +11,11 @@ final class Daemons: Sendable {
     /// `setpriv` lets them end with the lab, however that ends.
     func start(_ nodes: [Topology.Node], binary: String, manifests: String, logs: String) throws {
         for node in nodes {
-            let log = open("\(logs)/\(node.name).log", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+            let log = open(
+                "\(logs)/\(node.name).log",
+                O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
+                0o644
+            )
             let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
             defer {
                 close(log)
@@ -24,7 +28,10 @@ final class Daemons: Sendable {
                         "--hostname-override", node.name, "--node-ip",
                         "\(node.address),\(node.address6)", "--cluster-cidr",
                         Topology.clusterCIDRs,
-                    ], input: null, output: log)
+                    ],
+                    input: null,
+                    output: log
+                )
             }
             children.withLock { $0.append(child) }
         }

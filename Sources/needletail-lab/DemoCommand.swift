@@ -4,7 +4,9 @@ internal import NetworkTypes
 
 struct DemoCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "demo", abstract: "Build a cluster, balance real connections, show who answered.")
+        commandName: "demo",
+        abstract: "Build a cluster, balance real connections, show who answered."
+    )
 
     @Option(help: "Connections for each row of the table.")
     var connections = 240
@@ -54,7 +56,8 @@ struct Demo {
             load balancer \(SampleServices.loadBalancerIP); node port \(SampleServices.nodePort)
             Service shop/empty, without endpoints: cluster IP \(SampleServices.emptyIP)
 
-            """)
+            """
+        )
     }
 
     // MARK: Who answers
@@ -76,7 +79,8 @@ struct Demo {
         print("Who answered \(connections) connections each, and whom the pods saw:\n")
         print(
             "  \("from".padded(10))\("to".padded(26))"
-                + names.map { $0.leftPadded(7) }.joined() + "   client seen as")
+                + names.map { $0.leftPadded(7) }.joined() + "   client seen as"
+        )
         for (from, namespace, target) in rows {
             var counts: [Probe.Outcome: Int] = [:]
             for _ in 0..<connections {
@@ -121,7 +125,9 @@ struct Demo {
             // Tens of thousands of connections would meet their own ports in TIME_WAIT.
             usleep(1000)
         }
-        let last = lastSeen == .zero ? "never again" : "for the last time after \(lastSeen.formattedMilliseconds)"
+        let last =
+            lastSeen == .zero
+            ? "never again" : "for the last time after \(lastSeen.formattedMilliseconds)"
         print("  \(total) connections, \(failed) failed; \(gone.name) answered \(last)")
         guard failed == 0, lastSeen < .seconds(1) else {
             throw LabError("traffic did not follow the endpoints")
@@ -129,14 +135,18 @@ struct Demo {
     }
 
     private func key(
-        _ address: String, _ transport: TransportProtocol, _ port: UInt16
+        _ address: String,
+        _ transport: TransportProtocol,
+        _ port: UInt16
     ) throws -> FrontendKey {
         guard let address = IPAddress(address) else { throw LabError("\(address) is no address") }
         return FrontendKey(address, transport, port)
     }
 
     private func wait(
-        for target: FrontendKey, from namespace: Namespace, _ isGood: (Probe.Outcome) -> Bool
+        for target: FrontendKey,
+        from namespace: Namespace,
+        _ isGood: (Probe.Outcome) -> Bool
     ) throws {
         let clock = ContinuousClock()
         let start = clock.now

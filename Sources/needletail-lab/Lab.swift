@@ -6,7 +6,8 @@ struct Lab: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "needletail-lab",
         abstract: "Clusters of network namespaces on one machine, with needletail on each node.",
-        subcommands: [DemoCommand.self, UpCommand.self, DownCommand.self, BenchCommand.self])
+        subcommands: [DemoCommand.self, UpCommand.self, DownCommand.self, BenchCommand.self]
+    )
 }
 
 /// An error that ends the program, told in one line.

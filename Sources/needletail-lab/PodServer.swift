@@ -22,11 +22,17 @@ final class PodServer: @unchecked Sendable {
     func stop() { for source in sources { source.cancel() } }
 
     private static func open(
-        _ pod: Topology.Pod, _ address: IPAddress, _ port: UInt16, _ type: __socket_type
+        _ pod: Topology.Pod,
+        _ address: IPAddress,
+        _ port: UInt16,
+        _ type: __socket_type
     ) throws -> Int32 {
         try pod.namespace.inside {
             let descriptor = socket(
-                address.socketDomain, Int32(type.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0)
+                address.socketDomain,
+                Int32(type.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue),
+                0
+            )
             var on: Int32 = 1
             setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, 4)
             if address.family == .ipv6 {
@@ -34,14 +40,18 @@ final class PodServer: @unchecked Sendable {
             }
             let bound = SocketAddress(address, port).with { bind(descriptor, $0, $1) }
             guard bound == 0, type == SOCK_DGRAM || listen(descriptor, 512) == 0 else {
-                throw LabError("pod \(pod.name) cannot listen on \(port): \(String(cString: strerror(errno)))")
+                throw LabError(
+                    "pod \(pod.name) cannot listen on \(port): \(String(cString: strerror(errno)))"
+                )
             }
             return descriptor
         }
     }
 
     private func serve(
-        _ descriptor: Int32, _ queue: DispatchQueue, _ answer: @escaping @Sendable () -> Bool
+        _ descriptor: Int32,
+        _ queue: DispatchQueue,
+        _ answer: @escaping @Sendable () -> Bool
     ) {
         let source = DispatchSource.makeReadSource(fileDescriptor: descriptor, queue: queue)
         source.setEventHandler { while answer() {} }

@@ -18,7 +18,9 @@ struct Probe {
         let descriptor = try namespace.inside {
             socket(
                 target.address.socketDomain,
-                Int32((isTCP ? SOCK_STREAM : SOCK_DGRAM).rawValue | SOCK_CLOEXEC.rawValue), 0)
+                Int32((isTCP ? SOCK_STREAM : SOCK_DGRAM).rawValue | SOCK_CLOEXEC.rawValue),
+                0
+            )
         }
         guard descriptor >= 0 else { throw LabError("socket: \(String(cString: strerror(errno)))") }
         defer { close(descriptor) }
@@ -34,7 +36,9 @@ struct Probe {
         var answer: [UInt8] = Array(repeating: 0, count: 256)
         let count = recv(descriptor, &answer, answer.count, 0)
         guard count > 0 else { return count < 0 && errno == ECONNREFUSED ? .refused : .silent }
-        let words = String(decoding: answer[..<count], as: UTF8.self).split { $0 == " " || $0 == "\n" }
+        let words = String(decoding: answer[..<count], as: UTF8.self).split {
+            $0 == " " || $0 == "\n"
+        }
         guard words.count == 2 else { return .silent }
         return .answered(pod: String(words[0]), seen: String(words[1]))
     }

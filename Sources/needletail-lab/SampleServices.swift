@@ -14,8 +14,11 @@ struct SampleServices {
 
     /// A multi-document manifest as a user would write it.
     var yaml: String {
-        [service, slice("web-4", "IPv4", pods, \.address), slice("web-6", "IPv6", pods, \.address6), Self.empty]
-            .joined(separator: "---\n")
+        [
+            service, slice("web-4", "IPv4", pods, \.address),
+            slice("web-6", "IPv6", pods, \.address6), Self.empty,
+        ]
+        .joined(separator: "---\n")
     }
 
     private var service: String {
@@ -51,7 +54,9 @@ struct SampleServices {
         """
 
     private func slice(
-        _ name: String, _ type: String, _ pods: [Topology.Pod],
+        _ name: String,
+        _ type: String,
+        _ pods: [Topology.Pod],
         _ address: (Topology.Pod) -> String
     ) -> String {
         let endpoints = pods.map {

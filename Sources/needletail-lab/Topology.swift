@@ -64,7 +64,10 @@ struct Topology: Sendable {
     }
 
     private func plug(
-        _ namespace: Namespace, port: String, _ address: String, _ address6: String
+        _ namespace: Namespace,
+        port: String,
+        _ address: String,
+        _ address6: String
     ) throws {
         try fabric.ip([
             "link add \(port) type veth peer name eth0 netns \(namespace.name)",
@@ -92,7 +95,8 @@ struct Topology: Sendable {
                         "route add \($0.podCIDR) via \($0.address)",
                         "route add \($0.podCIDR6) via \($0.address6)",
                     ]
-                })
+                }
+        )
     }
 
     private func build(_ pod: Pod) throws {

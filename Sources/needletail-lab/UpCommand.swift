@@ -4,7 +4,8 @@ internal import Glibc
 struct UpCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "up",
-        abstract: "Build the demonstration's cluster and keep it until Ctrl-C, to look around.")
+        abstract: "Build the demonstration's cluster and keep it until Ctrl-C, to look around."
+    )
 
     func run() async throws {
         let cluster = try Cluster(nodeCount: 3, pods: (1...6).map { "web-\($0)" })
@@ -19,14 +20,17 @@ struct UpCommand: AsyncParsableCommand {
               manifests (edit them): \(cluster.directory)/manifests
               the rules of a node:   ip netns exec \(Namespace.prefix)node1 nft list ruleset
             Ctrl-C takes it down.
-            """)
+            """
+        )
         while true { try await Task.sleep(for: .seconds(3600)) }
     }
 }
 
 struct DownCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "down", abstract: "Remove what a killed lab has left.")
+        commandName: "down",
+        abstract: "Remove what a killed lab has left."
+    )
 
     func run() throws { try Namespace.removeAll() }
 }

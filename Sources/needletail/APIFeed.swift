@@ -18,7 +18,9 @@ struct APIFeed: ServiceLifecycle.Service {
         self.store = store
         self.logger = logger
         if client.credentials.skipsVerification {
-            logger.warning("the API server's certificate is not verified (insecure-skip-tls-verify)")
+            logger.warning(
+                "the API server's certificate is not verified (insecure-skip-tls-verify)"
+            )
         }
     }
 
@@ -74,7 +76,8 @@ struct APIFeed: ServiceLifecycle.Service {
     }
 
     private func informer<Object: Resource>(
-        _: Object.Type, isOptional: Bool = false
+        _: Object.Type,
+        isOptional: Bool = false
     ) -> Informer<Object> {
         Informer(client, nodeName: nodeName, isOptional: isOptional, logger: logger)
     }
@@ -103,7 +106,8 @@ extension SourceOptions {
 
 /// Reads everything once, from where the options say; any error is final.
 func readObjects(
-    _ source: SourceOptions, _ node: NodeOptions
+    _ source: SourceOptions,
+    _ node: NodeOptions
 ) async throws -> [KubernetesObject] {
     if let path = source.manifests { return try readManifests(path) }
     let client = try source.client()
@@ -118,7 +122,7 @@ func readObjects(
         do throws(ClientError) {
             objects += try await client.list(ServiceCIDR.self, nodeName: name).objects
                 .map(KubernetesObject.serviceCIDR)
-        } catch where error.isNotFound {}
+        } catch  where error.isNotFound {}
         return objects
     } catch {
         throw Failure("\(error)")

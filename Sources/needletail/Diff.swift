@@ -9,7 +9,8 @@ internal import ServicePlan
 struct Diff: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Compare desired state with this node's kernel; changes nothing.",
-        discussion: "Exit status: 0 no difference; 1 differences, or failure.")
+        discussion: "Exit status: 0 no difference; 1 differences, or failure."
+    )
 
     @OptionGroup var source: SourceOptions
     @OptionGroup var node: NodeOptions
@@ -20,8 +21,9 @@ struct Diff: AsyncParsableCommand {
         var isDifferent = false
         do {
             for (program, changes) in try await dataplane.difference(
-                snapshot.plans, node: snapshot.facts)
-            {
+                snapshot.plans,
+                node: snapshot.facts
+            ) {
                 for line in differenceLines(program, changes) {
                     isDifferent = true
                     print(line)

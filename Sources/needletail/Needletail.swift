@@ -1,7 +1,9 @@
 internal import ArgumentParser
 internal import Glibc
 
-/// The command line. Contract: docs/architecture.md.
+/// The command line.
+///
+/// Contract: docs/architecture.md.
 @main
 struct Needletail: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -16,7 +18,8 @@ struct Needletail: AsyncParsableCommand {
             """,
         version: version,
         subcommands: [Run.self, Render.self, Diff.self, Version.self],
-        defaultSubcommand: Run.self)
+        defaultSubcommand: Run.self
+    )
 
     static let version = "0.1.0"
 

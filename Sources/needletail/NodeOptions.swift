@@ -4,7 +4,9 @@ internal import NetworkTypes
 internal import PlanCompiler
 internal import ServicePlan
 
-/// What is said of the node. Names and meanings are kube-proxy's where it has the flag.
+/// What is said of the node.
+///
+/// Names and meanings are kube-proxy's where it has the flag.
 struct NodeOptions: ParsableArguments {
     @Option(help: "The name of this node; default: its host name.")
     var hostnameOverride: String?
@@ -20,11 +22,13 @@ struct NodeOptions: ParsableArguments {
 
     @Option(
         name: .customLong("nodeport-addresses"),
-        help: "Where NodePorts answer: CIDR blocks of node addresses, or \"primary\".")
+        help: "Where NodePorts answer: CIDR blocks of node addresses, or \"primary\"."
+    )
     var nodePortAddresses: NodePortSelection = .init()
 
     @Option(
-        help: "How to tell pods: ClusterCIDR, NodeCIDR, BridgeInterface or InterfaceNamePrefix.")
+        help: "How to tell pods: ClusterCIDR, NodeCIDR, BridgeInterface or InterfaceNamePrefix."
+    )
     var detectLocalMode = DetectLocalMode.clusterCIDR
 
     @Option(help: "The pods' bridge, for BridgeInterface.")
@@ -39,7 +43,10 @@ struct NodeOptions: ParsableArguments {
         }
         if detectLocalMode == .interfaceNamePrefix {
             try Self.checkInterface(
-                podInterfaceNamePrefix, "--pod-interface-name-prefix", "InterfaceNamePrefix")
+                podInterfaceNamePrefix,
+                "--pod-interface-name-prefix",
+                "InterfaceNamePrefix"
+            )
         }
     }
 
@@ -84,8 +91,11 @@ struct NodeOptions: ParsableArguments {
         guard gethostname(&buffer, buffer.count) == 0 else {
             throw Failure("the host name cannot be read; give --hostname-override")
         }
-        return String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
-            .lowercased()
+        return String(
+            decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)),
+            as: UTF8.self
+        )
+        .lowercased()
     }
 }
 

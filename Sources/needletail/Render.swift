@@ -13,7 +13,8 @@ struct Render: AsyncParsableCommand {
             Reads manifests, the API, or standard input:
 
               kubectl get svc,endpointslices -A -o json | needletail render -
-            """)
+            """
+    )
 
     enum Format: String, ExpressibleByArgument, CaseIterable { case nft, json, plan }
 
@@ -39,7 +40,9 @@ struct Render: AsyncParsableCommand {
     private func objects() async throws -> [KubernetesObject] {
         guard let input else { return try await readObjects(source, node) }
         guard input == "-" else {
-            throw ValidationError("\"\(input)\": only \"-\" is possible here; files go with --manifests")
+            throw ValidationError(
+                "\"\(input)\": only \"-\" is possible here; files go with --manifests"
+            )
         }
         var text = ""
         while let line = readLine(strippingNewline: false) { text += line }
@@ -55,7 +58,11 @@ struct Render: AsyncParsableCommand {
 func nftText(_ snapshot: Snapshot) -> String {
     IPFamily.allCases.map { family in
         let (state, changes) = TableState.adopting(
-            .unusable, plans: snapshot.plans, node: snapshot.facts, family: family)
+            .unusable,
+            plans: snapshot.plans,
+            node: snapshot.facts,
+            family: family
+        )
         return RulesetPrinter(family).table(state.program, elements: changes.added)
     }.joined(separator: "\n")
 }
@@ -98,13 +105,18 @@ private struct PlanDocument: Encodable {
                 case .drop: "drop"
                 }
             return Frontend(
-                address: frontend.key.address.description, port: frontend.key.port,
-                protocol: frontend.key.transport.description, kind: frontend.kind.name,
-                portName: frontend.portName, action: action,
+                address: frontend.key.address.description,
+                port: frontend.key.port,
+                protocol: frontend.key.transport.description,
+                kind: frontend.kind.name,
+                portName: frontend.portName,
+                action: action,
                 endpoints: pools.cluster?.endpoints.map(\.description),
                 localEndpoints: pools.local?.endpoints.map(\.description),
-                masquerade: frontend.masquerade.name, affinitySeconds: frontend.affinityTimeout,
-                allowedSources: frontend.allowedSources?.map(\.description))
+                masquerade: frontend.masquerade.name,
+                affinitySeconds: frontend.affinityTimeout,
+                allowedSources: frontend.allowedSources?.map(\.description)
+            )
         }
     }
 }

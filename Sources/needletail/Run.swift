@@ -16,7 +16,8 @@ struct Run: AsyncParsableCommand {
         discussion: """
             The rules stay when the daemon stops, and the next one takes them over without \
             touching a connection.
-            """)
+            """
+    )
 
     enum Mode: String, ExpressibleByArgument, CaseIterable { case nftables }
 
@@ -29,7 +30,10 @@ struct Run: AsyncParsableCommand {
     @Flag(help: "Print what would be programmed (as render -o nft does) and touch nothing.")
     var dryRun = false
 
-    @Option(name: [.customShort("v"), .customLong("v")], help: "Log verbosity: 0, or 2 and more for every sync.")
+    @Option(
+        name: [.customShort("v"), .customLong("v")],
+        help: "Log verbosity: 0, or 2 and more for every sync."
+    )
     var verbosity = 0
 
     @OptionGroup var source: SourceOptions
@@ -54,13 +58,18 @@ struct Run: AsyncParsableCommand {
     }
 
     private func programOnce(
-        _ configuration: NodeConfiguration, _ dataplane: NFTablesDataplane, _ logger: Logger
+        _ configuration: NodeConfiguration,
+        _ dataplane: NFTablesDataplane,
+        _ logger: Logger
     ) async throws {
         let store = ClusterStore(configuration, awaiting: [])
         await store.replaceAll(try await readObjects(source, node))
         let syncer = Syncer(
-            store: store, dataplane: dataplane,
-            interfaceAddresses: try interfaceAddresses(configuration), logger: logger)
+            store: store,
+            dataplane: dataplane,
+            interfaceAddresses: try interfaceAddresses(configuration),
+            logger: logger
+        )
         do {
             _ = try await syncer.sync()
         } catch {
@@ -69,12 +78,17 @@ struct Run: AsyncParsableCommand {
     }
 
     private func follow(
-        _ configuration: NodeConfiguration, _ dataplane: NFTablesDataplane, _ logger: Logger
+        _ configuration: NodeConfiguration,
+        _ dataplane: NFTablesDataplane,
+        _ logger: Logger
     ) async throws {
         let store = ClusterStore(configuration, awaiting: Set(ClusterStore.List.allCases))
         let syncer = Syncer(
-            store: store, dataplane: dataplane,
-            interfaceAddresses: try interfaceAddresses(configuration), logger: logger)
+            store: store,
+            dataplane: dataplane,
+            interfaceAddresses: try interfaceAddresses(configuration),
+            logger: logger
+        )
         let source: any Service =
             if let path = source.manifests {
                 try ManifestFeed(path: path, store: store, logger: logger)
@@ -83,19 +97,26 @@ struct Run: AsyncParsableCommand {
             }
         let services: [any Service] = [
             SyncLoop(
-                syncer: syncer, store: store, dataplane: dataplane,
-                followsInterfaces: configuration.followsInterfaces, logger: logger), source,
+                syncer: syncer,
+                store: store,
+                dataplane: dataplane,
+                followsInterfaces: configuration.followsInterfaces,
+                logger: logger
+            ), source,
         ]
         logger.info(
             "needletail \(Needletail.version)",
-            metadata: ["mode": "\(mode.rawValue)", "node": "\(configuration.nodeName)"])
+            metadata: ["mode": "\(mode.rawValue)", "node": "\(configuration.nodeName)"]
+        )
         // At debug level the group logs its services with all that they hold.
         var groupLogger = logger
         groupLogger.logLevel = .warning
         try await ServiceGroup(
             configuration: .init(
-                services: services, gracefulShutdownSignals: [.sigterm, .sigint],
-                logger: groupLogger)
+                services: services,
+                gracefulShutdownSignals: [.sigterm, .sigint],
+                logger: groupLogger
+            )
         ).run()
     }
 }

@@ -20,7 +20,8 @@ struct Snapshot {
         _ = plans.update(
             state.takeChanges().services,
             for: configuration.view(node: state.node, interfaceAddresses: addresses),
-            input: state.input)
+            input: state.input
+        )
         self.plans = plans.plans.values.sorted { $0.service < $1.service }
         facts = configuration.facts(node: state.node, serviceCIDRs: state.serviceCIDRs)
         diagnostics = plans.diagnostics.sorted { $0.key < $1.key }.flatMap(\.value)

@@ -8,10 +8,14 @@ import Testing
 @Suite struct ClusterStateTests {
     private let web = ObjectName(namespace: "default", name: "web")
 
-    private func slice(_ name: String, of service: String, _ address: String = "10.0.0.1") -> EndpointSlice {
+    private func slice(_ name: String, of service: String, _ address: String = "10.0.0.1")
+        -> EndpointSlice
+    {
         var slice = EndpointSlice(
             name: ObjectName(namespace: "default", name: name),
-            service: ObjectName(namespace: "default", name: service), family: .ipv4)
+            service: ObjectName(namespace: "default", name: service),
+            family: .ipv4
+        )
         slice.endpoints = [endpoint(address)]
         return slice
     }
@@ -38,7 +42,9 @@ import Testing
 
     @Test func `a new list removes what is not in it and touches only what differs`() {
         var state = ClusterState(nodeName: "here")
-        state.replaceServices([ClusterBuilder().service, ClusterBuilder("api", clusterIP: "10.96.0.11").service])
+        state.replaceServices([
+            ClusterBuilder().service, ClusterBuilder("api", clusterIP: "10.96.0.11").service,
+        ])
         _ = state.takeChanges()
         state.replaceServices([ClusterBuilder().service])
         #expect(state.takeChanges().services.map(\.name) == ["api"])
@@ -55,7 +61,10 @@ import Testing
 
 @Suite struct ClusterStoreTests {
     @Test func `nothing rings before every list has arrived`() async {
-        let store = ClusterStore(NodeConfiguration(nodeName: "here"), awaiting: [.services, .endpointSlices])
+        let store = ClusterStore(
+            NodeConfiguration(nodeName: "here"),
+            awaiting: [.services, .endpointSlices]
+        )
         await store.update(completing: .services) { $0.set(ClusterBuilder().service) }
         #expect(await !store.isComplete)
         await store.update(completing: .endpointSlices) { _ in }
@@ -71,7 +80,9 @@ import Testing
         let store = ClusterStore(NodeConfiguration(nodeName: "here"), awaiting: [])
         var slice = EndpointSlice(
             name: ObjectName(namespace: "default", name: "s"),
-            service: ObjectName(namespace: "default", name: "web"), family: .ipv4)
+            service: ObjectName(namespace: "default", name: "web"),
+            family: .ipv4
+        )
         slice.ports = [EndpointPort(name: "http", transport: .tcp, port: 80)]
         slice.endpoints = [endpoint("10.0.0.1", zones: ["a"]), endpoint("10.0.0.2", zones: ["b"])]
         let endpoints = slice
@@ -79,11 +90,17 @@ import Testing
             state.set(ClusterBuilder().service)
             state.set(endpoints)
         }
-        #expect(await store.compileChanges(interfaceAddresses: []).plans.first?.plan?.pools[0].endpoints.count == 2)
+        #expect(
+            await store.compileChanges(interfaceAddresses: []).plans.first?.plan?.pools[0].endpoints
+                .count == 2
+        )
         var node = Node(name: "here")
         node.zone = "b"
         let zoned = node
         await store.update { $0.set(zoned) }
-        #expect(await store.compileChanges(interfaceAddresses: []).plans.first?.plan?.pools[0].endpoints.count == 1)
+        #expect(
+            await store.compileChanges(interfaceAddresses: []).plans.first?.plan?.pools[0].endpoints
+                .count == 1
+        )
     }
 }

@@ -22,7 +22,9 @@ import Testing
         "add element ip needletail cluster-ips { 1.2.3.4 }",
         "delete chain ip needletail filter-input",
     ])
-    func `what another program does to our tables is noticed and repaired`(command: String) async throws {
+    func `what another program does to our tables is noticed and repaired`(command: String)
+        async throws
+    {
         let (table, plans) = try await start()
         var changes = await table.dataplane.foreignChanges().makeAsyncIterator()
         try table.namespace.run(["nft", "-f", "-"], input: command + "\n")
@@ -40,7 +42,9 @@ import Testing
         var random = RandomPlans(seed: 78)
         for round in 0..<30 {
             try table.namespace.run(
-                ["nft", "-f", "-"], input: "table ip other { chain c\(round) { counter; }; }\n")
+                ["nft", "-f", "-"],
+                input: "table ip other { chain c\(round) { counter; }; }\n"
+            )
             let plan = random.plan(100 + round)
             plans.append(plan)
             // Needs no reading back: the notifications tell that ours were not touched.

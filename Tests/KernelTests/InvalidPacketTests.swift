@@ -20,10 +20,15 @@ import Testing
             service: "test/web",
             frontends: [
                 Frontend(
-                    key: FrontendKey(ip("10.96.0.10"), .tcp, 80), kind: .clusterIP, portName: "",
-                    action: .balance(pool: 0), masquerade: .nonPods)
+                    key: FrontendKey(ip("10.96.0.10"), .tcp, 80),
+                    kind: .clusterIP,
+                    portName: "",
+                    action: .balance(pool: 0),
+                    masquerade: .nonPods
+                )
             ],
-            pools: [Pool([Endpoint(ip("10.244.1.2"), 8080, isLocal: true)])])
+            pools: [Pool([Endpoint(ip("10.244.1.2"), 8080, isLocal: true)])]
+        )
         _ = try await table.dataplane.commit(.everything([plan]), node: table.node)
 
         // A SYN-ACK that answers nothing is invalid to conntrack.
@@ -38,7 +43,14 @@ import Testing
             inet_pton(AF_INET, "10.1.0.2", &target.sin_addr)
             let sent = withUnsafePointer(to: &target) {
                 $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    sendto(sender, segment, segment.count, 0, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+                    sendto(
+                        sender,
+                        segment,
+                        segment.count,
+                        0,
+                        $0,
+                        socklen_t(MemoryLayout<sockaddr_in>.size)
+                    )
                 }
             }
             #expect(sent == segment.count)
@@ -47,12 +59,18 @@ import Testing
         // The untranslated packet of a pod that is no endpoint arrives: nobody asked us to stop it.
         #expect(poll(&limit, 1, isEndpoint ? 300 : 2000) == (isEndpoint ? 0 : 1))
         let counters = try table.nft("list", "chain", "ip", "needletail", "invalid")
-        #expect(counters.contains("@service-endpoints counter packets \(isEndpoint ? 1 : 0) "), "\(counters)")
+        #expect(
+            counters.contains("@service-endpoints counter packets \(isEndpoint ? 1 : 0) "),
+            "\(counters)"
+        )
     }
 
     private func connect(
-        _ node: NetworkNamespace, _ left: NetworkNamespace, _ leftNet: String,
-        _ right: NetworkNamespace, _ rightNet: String
+        _ node: NetworkNamespace,
+        _ left: NetworkNamespace,
+        _ leftNet: String,
+        _ right: NetworkNamespace,
+        _ rightNet: String
     ) throws {
         for (name, peer, net) in [("left", left, leftNet), ("right", right, rightNet)] {
             // Unnamed namespaces are reached by a process: the moving end is made there.
@@ -61,7 +79,8 @@ import Testing
             try move("\(name)0", from: node, to: peer)
             try node.ip(["addr add \(net).1/24 dev \(name)", "link set \(name) up"])
             try peer.ip([
-                "link set \(name)0 up", "addr add \(net).2/24 dev \(name)0", "route add default via \(net).1",
+                "link set \(name)0 up", "addr add \(net).2/24 dev \(name)0",
+                "route add default via \(net).1",
             ])
         }
         try node.setSysctl("net/ipv4/ip_forward", "1")
@@ -80,19 +99,28 @@ import Testing
     }
 
     private func rawSocket() throws -> Int32 {
-        let descriptor = socket(AF_INET, Int32(SOCK_RAW.rawValue | SOCK_CLOEXEC.rawValue), Int32(IPPROTO_TCP))
+        let descriptor = socket(
+            AF_INET,
+            Int32(SOCK_RAW.rawValue | SOCK_CLOEXEC.rawValue),
+            Int32(IPPROTO_TCP)
+        )
         try #require(descriptor >= 0)
         return descriptor
     }
 
     /// A TCP header without options, with its checksum.
-    private func synAck(from: IPAddress, _ fromPort: UInt16, to: IPAddress, _ toPort: UInt16) -> [UInt8] {
+    private func synAck(from: IPAddress, _ fromPort: UInt16, to: IPAddress, _ toPort: UInt16)
+        -> [UInt8]
+    {
         func words(_ value: UInt16) -> [UInt8] { [UInt8(value >> 8), UInt8(value & 0xFF)] }
         func segment(_ checksum: UInt16) -> [UInt8] {
-            words(fromPort) + words(toPort) + [0, 0, 0, 9] + [0, 0, 0, 9] + [0x50, 0x12] + words(1024) + words(checksum) + [0, 0]
+            words(fromPort) + words(toPort) + [0, 0, 0, 9] + [0, 0, 0, 9] + [0x50, 0x12]
+                + words(1024) + words(checksum) + [0, 0]
         }
         let bytes = from.networkOrderBytes + to.networkOrderBytes + [0, 6, 0, 20] + segment(0)
-        var sum = stride(from: 0, to: bytes.count, by: 2).reduce(UInt32(0)) { $0 + UInt32(bytes[$1]) << 8 + UInt32(bytes[$1 + 1]) }
+        var sum = stride(from: 0, to: bytes.count, by: 2).reduce(UInt32(0)) {
+            $0 + UInt32(bytes[$1]) << 8 + UInt32(bytes[$1 + 1])
+        }
         while sum > 0xFFFF { sum = sum & 0xFFFF + sum >> 16 }
         return segment(~UInt16(sum))
     }

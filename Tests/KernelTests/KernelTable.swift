@@ -12,8 +12,10 @@ struct KernelTable {
     let namespace: NetworkNamespace
     let dataplane: NFTablesDataplane
     var node = NodeFacts(
-        serviceCIDRs: [prefix("10.96.0.0/12")], podCIDRs: [prefix("10.0.0.0/8"), prefix("fd00::/16")],
-        localDetection: .podCIDRs)
+        serviceCIDRs: [prefix("10.96.0.0/12")],
+        podCIDRs: [prefix("10.0.0.0/8"), prefix("fd00::/16")],
+        localDetection: .podCIDRs
+    )
 
     init() throws {
         namespace = try NetworkNamespace()
@@ -42,8 +44,10 @@ struct KernelTable {
     }
 
     private static let newerNft = Result {
-        try Command.run(["\(Fixture.root)/../scripts/newer-nft", "\(Fixture.root)/../.cache/newer-nft"])
-            .split(separator: "\n").last.map(String.init) ?? ""
+        try Command.run([
+            "\(Fixture.root)/../scripts/newer-nft", "\(Fixture.root)/../.cache/newer-nft",
+        ])
+        .split(separator: "\n").last.map(String.init) ?? ""
     }
 
     /// What `needletail diff` would print, as a number of lines.
@@ -60,7 +64,8 @@ struct KernelTable {
         let listing = try nft("list", "ruleset")
         let frontends = plans.flatMap(\.frontends)
         for frontend in frontends.prefix(20) {
-            let text = "\(frontend.key.address) . \(frontend.key.transport) . \(frontend.key.port) comment"
+            let text =
+                "\(frontend.key.address) . \(frontend.key.transport) . \(frontend.key.port) comment"
             #expect(listing.contains(text), "\(text)")
         }
         #expect(listing.components(of: "comment \"test/") == frontends.count)

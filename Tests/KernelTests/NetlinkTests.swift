@@ -16,7 +16,9 @@ import Testing
                 InterfaceAddresses.isChange($0) ? () : nil
             }
         }
-        #expect(try namespace.inside { try InterfaceAddresses.read() } == [ip("127.0.0.1"), ip("::1")])
+        #expect(
+            try namespace.inside { try InterfaceAddresses.read() } == [ip("127.0.0.1"), ip("::1")]
+        )
         try namespace.ip(["addr add 192.0.2.7/32 dev lo", "addr add 2001:db8::7/128 dev lo"])
         for await _ in changes {
             let addresses = try namespace.inside { try InterfaceAddresses.read() }
@@ -29,7 +31,11 @@ import Testing
         let error = #expect(throws: NetlinkError.self) {
             try namespace.inside {
                 var socket = try NetlinkSocket(.netfilter)
-                var batch = NetlinkBatch(subsystem: 10, generation: nil, firstSequence: socket.nextSequence())
+                var batch = NetlinkBatch(
+                    subsystem: 10,
+                    generation: nil,
+                    firstSequence: socket.nextSequence()
+                )
                 // NFT_MSG_DELTABLE of a table that is not there.
                 batch.append({ "deleting table ip nothing" }) { buffer, sequence in
                     buffer.beginMessage(type: 10 << 8 | 2, flags: 1, sequence: sequence)
@@ -49,7 +55,11 @@ import Testing
         let error = #expect(throws: NetlinkError.self) {
             try namespace.inside {
                 var socket = try NetlinkSocket(.netfilter)
-                var batch = NetlinkBatch(subsystem: 10, generation: 4711, firstSequence: socket.nextSequence())
+                var batch = NetlinkBatch(
+                    subsystem: 10,
+                    generation: 4711,
+                    firstSequence: socket.nextSequence()
+                )
                 batch.append({ "adding a table" }) { buffer, sequence in
                     buffer.beginMessage(type: 10 << 8 | 0, flags: 0x401, sequence: sequence)
                     buffer.appendNetfilterHeader(family: 2)
@@ -63,16 +73,34 @@ import Testing
         #expect(try namespace.run(["nft", "list", "ruleset"]).isEmpty)
     }
 
+    // Found by fuzzing: negating it overflows.
+    @Test func `the most negative error code is one`() {
+        var bytes = [UInt8](repeating: 0, count: 20)
+        bytes[0] = 20
+        bytes[4] = 2
+        bytes[19] = 0x80
+        bytes.withUnsafeBytes { raw in
+            var messages = NetlinkMessages(raw)
+            #expect(messages.next()?.errorCode == .min)
+        }
+    }
+
     @Test(arguments: 0..<200 as Range<UInt64>)
     func `garbage never makes a reader fail`(seed: UInt64) {
         var random = Seeded(seed)
-        var bytes = (0..<Int.random(in: 0...120, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random) }
+        var bytes = (0..<Int.random(in: 0...120, using: &random)).map { _ in
+            UInt8.random(in: 0...255, using: &random)
+        }
         // Plausible lengths lead further in.
-        if bytes.count > 8 { bytes[0] = UInt8(bytes.count); bytes[1] = 0; bytes[2] = 0; bytes[3] = 0 }
+        if bytes.count > 8 {
+            bytes[0] = UInt8(bytes.count); bytes[1] = 0; bytes[2] = 0; bytes[3] = 0
+        }
         bytes.withUnsafeBytes { raw in
             for message in NetlinkMessages(raw) {
                 for attribute in message.netfilterAttributes {
-                    _ = (attribute.text, attribute.word, attribute.bigEndianShort, attribute.address)
+                    _ = (
+                        attribute.text, attribute.word, attribute.bigEndianShort, attribute.address
+                    )
                     for nested in attribute.nested { _ = nested.byte }
                 }
                 _ = (message.errorCode, message.errorText)

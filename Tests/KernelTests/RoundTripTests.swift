@@ -13,7 +13,10 @@ import Testing
         var random = RandomPlans(seed: seed)
         let table = try KernelTable()
         var plans = Dictionary(uniqueKeysWithValues: random.cluster(15).map { ($0.service, $0) })
-        let start = try await table.dataplane.commit(.everything(Array(plans.values)), node: table.node)
+        let start = try await table.dataplane.commit(
+            .everything(Array(plans.values)),
+            node: table.node
+        )
         #expect(start.elementsAdded > 0 && start.elementsRemoved == 0)
         try await table.check(Array(plans.values))
         for _ in 0..<10 {
@@ -21,7 +24,9 @@ import Testing
             let plan = Bool.random(using: &random.random) ? random.plan(index) : nil
             plans["test/service-\(index)"] = plan
             _ = try await table.dataplane.commit(
-                .some([("test/service-\(index)", plan)]), node: table.node)
+                .some([("test/service-\(index)", plan)]),
+                node: table.node
+            )
             #expect(try await table.differences(Array(plans.values)) == 0)
         }
         try await table.check(Array(plans.values))
@@ -43,7 +48,9 @@ import Testing
         }
         let restarted = try KernelTable.open(table.namespace)
         let report = try await restarted.commit(.everything(Array(plans.values)), node: table.node)
-        #expect(report.elementsAdded == 0 && report.elementsRemoved == 0 && report.objectsChanged == 0)
+        #expect(
+            report.elementsAdded == 0 && report.elementsRemoved == 0 && report.objectsChanged == 0
+        )
     }
 
     @Test(arguments: [
@@ -55,10 +62,16 @@ import Testing
         var table = try KernelTable()
         table.node = NodeFacts(
             serviceCIDRs: [prefix("10.96.0.0/12"), prefix("fd96::/108"), prefix("0.0.0.0/8")],
-            podCIDRs: [prefix("10.0.0.0/8"), prefix("fd00::/16")], localDetection: detection)
+            podCIDRs: [prefix("10.0.0.0/8"), prefix("fd00::/16")],
+            localDetection: detection
+        )
         let script = IPFamily.allCases.map { family in
             let (state, changes) = TableState.adopting(
-                .unusable, plans: plans, node: table.node, family: family)
+                .unusable,
+                plans: plans,
+                node: table.node,
+                family: family
+            )
             return RulesetPrinter(family).table(state.program, elements: changes.added)
         }.joined(separator: "\n")
         let file = "/tmp/needletail-test-\(getpid())-\(detection.fileName).nft"
@@ -90,14 +103,25 @@ import Testing
                 service: "test/a",
                 frontends: [
                     Frontend(
-                        key: FrontendKey(ip("198.51.100.7"), .tcp, 80), kind: .loadBalancerVIP,
-                        portName: "", action: .reject, masquerade: .everyone,
-                        allowedSources: ranges.map(prefix))
-                ])
+                        key: FrontendKey(ip("198.51.100.7"), .tcp, 80),
+                        kind: .loadBalancerVIP,
+                        portName: "",
+                        action: .reject,
+                        masquerade: .everyone,
+                        allowedSources: ranges.map(prefix)
+                    )
+                ]
+            )
         }
         _ = try await table.dataplane.commit(.everything([]), node: table.node)
-        for ranges in [["203.0.113.0/25"], ["203.0.113.0/24"], ["203.0.113.0/26", "203.0.113.64/26"], ["203.0.113.0/24"]] {
-            _ = try await table.dataplane.commit(.some([("test/a", plan(ranges))]), node: table.node)
+        for ranges in [
+            ["203.0.113.0/25"], ["203.0.113.0/24"], ["203.0.113.0/26", "203.0.113.64/26"],
+            ["203.0.113.0/24"],
+        ] {
+            _ = try await table.dataplane.commit(
+                .some([("test/a", plan(ranges))]),
+                node: table.node
+            )
             try await table.check([plan(ranges)])
         }
     }
@@ -110,11 +134,24 @@ import Testing
                 frontends: [
                     Frontend(
                         key: FrontendKey(IPAddress(ipv4: 0x0A60_0000 + UInt32(index)), .tcp, 80),
-                        kind: .clusterIP, portName: "", action: .balance(pool: 0), masquerade: .nonPods)
+                        kind: .clusterIP,
+                        portName: "",
+                        action: .balance(pool: 0),
+                        masquerade: .nonPods
+                    )
                 ],
                 pools: [
-                    Pool((0..<5).map { Endpoint(IPAddress(ipv4: 0x0A80_0000 + UInt32(index * 8 + $0)), 80, isLocal: false) })
-                ])
+                    Pool(
+                        (0..<5).map {
+                            Endpoint(
+                                IPAddress(ipv4: 0x0A80_0000 + UInt32(index * 8 + $0)),
+                                80,
+                                isLocal: false
+                            )
+                        }
+                    )
+                ]
+            )
         }
         let report = try await table.dataplane.commit(.everything(plans), node: table.node)
         // Frontend, cluster IP, five slots and five endpoints each; service and pod CIDRs.

@@ -9,54 +9,76 @@ import Testing
 /// Connection tracking entries are made with the conntrack tool, as if packets had made them.
 @Suite struct StaleEntriesTests {
     private func plan(
-        _ endpoints: [String], draining: [String] = [], transport: TransportProtocol = .udp,
+        _ endpoints: [String],
+        draining: [String] = [],
+        transport: TransportProtocol = .udp,
         affinity: UInt32? = nil
     ) -> ServicePlan {
         let pool = Pool(
             endpoints.map { Endpoint(ip($0), 5353, isLocal: false) },
-            draining: draining.map { Endpoint(ip($0), 5353, isLocal: false) })
+            draining: draining.map { Endpoint(ip($0), 5353, isLocal: false) }
+        )
         return ServicePlan(
             service: "test/dns",
             frontends: [
                 Frontend(
-                    key: FrontendKey(ip("10.96.0.10"), transport, 53), kind: .clusterIP, portName: "",
-                    action: endpoints.isEmpty ? .reject : .balance(pool: 0), masquerade: .nonPods,
-                    affinityTimeout: affinity)
+                    key: FrontendKey(ip("10.96.0.10"), transport, 53),
+                    kind: .clusterIP,
+                    portName: "",
+                    action: endpoints.isEmpty ? .reject : .balance(pool: 0),
+                    masquerade: .nonPods,
+                    affinityTimeout: affinity
+                )
             ],
-            pools: [pool])
+            pools: [pool]
+        )
     }
 
     private func track(
-        _ table: KernelTable, _ source: Int, to destination: String = "10.96.0.10", via endpoint: String,
-        port: Int = 5353, transport: String = "udp"
+        _ table: KernelTable,
+        _ source: Int,
+        to destination: String = "10.96.0.10",
+        via endpoint: String,
+        port: Int = 5353,
+        transport: String = "udp"
     ) throws {
         let state = transport == "tcp" ? ["--state", "ESTABLISHED"] : []
         try table.namespace.run(
             [
-                "conntrack", "-I", "-p", transport, "-s", "10.1.0.1", "-d", destination, "--sport", "\(source)",
+                "conntrack", "-I", "-p", transport, "-s", "10.1.0.1", "-d", destination, "--sport",
+                "\(source)",
                 "--dport", "53", "-r", endpoint, "-q", "10.1.0.1", "--reply-port-src", "\(port)",
                 "--reply-port-dst", "\(source)", "--timeout", "600",
-            ] + state)
+            ] + state
+        )
     }
 
     /// The client ports of what is still tracked.
     private func tracked(_ table: KernelTable) throws -> [Int] {
         try table.namespace.run(["conntrack", "-L"]).split(separator: "\n").compactMap { line in
-            line.split(separator: " ").first { $0.hasPrefix("sport=") }.flatMap { Int($0.dropFirst(6)) }
+            line.split(separator: " ").first { $0.hasPrefix("sport=") }.flatMap {
+                Int($0.dropFirst(6))
+            }
         }.sorted()
     }
 
-    @Test func `connections to endpoints that went are deleted, others are not touched`() async throws {
+    @Test func `connections to endpoints that went are deleted, others are not touched`()
+        async throws
+    {
         let table = try KernelTable()
         _ = try await table.dataplane.commit(
-            .everything([plan(["10.244.1.5", "10.244.2.5", "10.244.3.5"])]), node: table.node)
+            .everything([plan(["10.244.1.5", "10.244.2.5", "10.244.3.5"])]),
+            node: table.node
+        )
         try track(table, 1001, via: "10.244.1.5")
         try track(table, 1002, via: "10.244.2.5")
         try track(table, 1003, via: "10.244.3.5")
         try track(table, 1004, to: "192.0.2.99", via: "192.0.2.99", port: 53)
         try track(table, 1005, via: "10.244.1.5", transport: "tcp")
         let report = try await table.dataplane.commit(
-            .some([("test/dns", plan(["10.244.2.5"], draining: ["10.244.3.5"]))]), node: table.node)
+            .some([("test/dns", plan(["10.244.2.5"], draining: ["10.244.3.5"]))]),
+            node: table.node
+        )
         #expect(try tracked(table) == [1002, 1003, 1004, 1005])
         #expect(report.staleEntriesRemoved == 1)
     }
@@ -80,7 +102,9 @@ import Testing
         #expect(try tracked(table) == [])
     }
 
-    @Test func `a Service deleted while nobody watched loses its connections at the start`() async throws {
+    @Test func `a Service deleted while nobody watched loses its connections at the start`()
+        async throws
+    {
         let table = try KernelTable()
         try track(table, 1001, via: "10.244.1.5")
         try track(table, 1002, to: "192.0.2.99", via: "10.244.1.5")
@@ -89,11 +113,16 @@ import Testing
     }
 
     // kubernetes/kubernetes#48370
-    @Test func `a flow that began before its Service is deleted, so that it is translated`() async throws {
+    @Test func `a flow that began before its Service is deleted, so that it is translated`()
+        async throws
+    {
         let table = try KernelTable()
         _ = try await table.dataplane.commit(.everything([]), node: table.node)
         try track(table, 1001, via: "10.96.0.10", port: 53)
-        _ = try await table.dataplane.commit(.some([("test/dns", plan(["10.244.1.5"]))]), node: table.node)
+        _ = try await table.dataplane.commit(
+            .some([("test/dns", plan(["10.244.1.5"]))]),
+            node: table.node
+        )
         #expect(try tracked(table) == [])
     }
 
@@ -112,11 +141,18 @@ import Testing
     @Test func `clients forget an endpoint that went, and no other`() async throws {
         let table = try KernelTable()
         _ = try await table.dataplane.commit(
-            .everything([plan(["10.244.1.5", "10.244.2.5"], affinity: 600)]), node: table.node)
+            .everything([plan(["10.244.1.5", "10.244.2.5"], affinity: 600)]),
+            node: table.node
+        )
         let entry = { (client: String, endpoint: String) in
             try table.newerNft(
-                "add", "element", "ip", "needletail", "affinity",
-                "{ \(client) . 10.96.0.10 . udp . 53 timeout 1h : \(endpoint) . 5353 }")
+                "add",
+                "element",
+                "ip",
+                "needletail",
+                "affinity",
+                "{ \(client) . 10.96.0.10 . udp . 53 timeout 1h : \(endpoint) . 5353 }"
+            )
         }
         _ = try entry("10.1.0.1", "10.244.1.5")
         _ = try entry("10.1.0.2", "10.244.2.5")

@@ -17,7 +17,9 @@ import Testing
         #"{"metadata": {"name": "\#(name)", "namespace": "n", "resourceVersion": "\#(version)"}, "spec": {"clusterIP": "10.96.0.1"}}"#
     }
 
-    private func collect(_ answers: [ScriptedServer.Answer], count: Int) async throws -> (events: [String], requests: [String]) {
+    private func collect(_ answers: [ScriptedServer.Answer], count: Int) async throws -> (
+        events: [String], requests: [String]
+    ) {
         let server = try ScriptedServer(answers)
         let client = APIClient(Credentials(server: "http://127.0.0.1:\(server.port)"))
         let (stream, continuation) = AsyncStream<String>.makeStream()
@@ -25,7 +27,8 @@ import Testing
         let task = Task {
             await informer.run { event in
                 switch event {
-                case .replaced(let list): continuation.yield("list \(list.map(\.name.name).joined(separator: ","))")
+                case .replaced(let list):
+                    continuation.yield("list \(list.map(\.name.name).joined(separator: ","))")
                 case .set(let object): continuation.yield("set \(object.name.name)")
                 case .removed(let object): continuation.yield("removed \(object.name.name)")
                 }
@@ -44,9 +47,13 @@ import Testing
                 .json(#"{"metadata": {"resourceVersion": "10"}, "items": [\#(service("a", 9))]}"#),
                 .chunks([#"{"type":"ADDED","object":\#(service("b", 11))}"# + "\n"]),
                 .chunks([#"{"type":"DELETED","object":\#(service("a", 12))}"# + "\n"]),
-            ], count: 3)
+            ],
+            count: 3
+        )
         #expect(events == ["list a", "set b", "removed a"])
-        #expect(requests[1].contains("resourceVersion=10") && requests[2].contains("resourceVersion=11"))
+        #expect(
+            requests[1].contains("resourceVersion=10") && requests[2].contains("resourceVersion=11")
+        )
         #expect(requests[0].contains("labelSelector=%21service.kubernetes.io%2Fservice-proxy-name"))
     }
 
@@ -54,16 +61,26 @@ import Testing
         let (events, _) = try await collect(
             [
                 .json(#"{"metadata": {"resourceVersion": "10"}, "items": []}"#),
-                .chunks([#"{"type":"ERROR","object":{"kind":"Status","code":410,"message":"too old"}}"# + "\n"]),
+                .chunks([
+                    #"{"type":"ERROR","object":{"kind":"Status","code":410,"message":"too old"}}"#
+                        + "\n"
+                ]),
                 .json(#"{"metadata": {"resourceVersion": "20"}, "items": [\#(service("c", 19))]}"#),
-            ], count: 2)
+            ],
+            count: 2
+        )
         #expect(events == ["list ", "list c"])
     }
 
     @Test func `one unreadable item harms no other`() async throws {
         let (events, _) = try await collect(
-            [.json(#"{"metadata": {"resourceVersion": "10"}, "items": [{"metadata": {"name": "x"}, "spec": 5}, \#(service("a", 9))]}"#)],
-            count: 1)
+            [
+                .json(
+                    #"{"metadata": {"resourceVersion": "10"}, "items": [{"metadata": {"name": "x"}, "spec": 5}, \#(service("a", 9))]}"#
+                )
+            ],
+            count: 1
+        )
         #expect(events == ["list a"])
     }
 
@@ -72,7 +89,9 @@ import Testing
             [
                 .status(503, "busy"), .drop,
                 .json(#"{"metadata": {"resourceVersion": "10"}, "items": [\#(service("a", 9))]}"#),
-            ], count: 1)
+            ],
+            count: 1
+        )
         #expect(events == ["list a"])
     }
 }

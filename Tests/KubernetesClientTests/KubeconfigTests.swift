@@ -4,7 +4,9 @@ import Testing
 
 @Suite struct KubeconfigTests {
     private func credentials(_ text: String, master: String? = nil) throws -> Credentials {
-        let file = FileManager.default.temporaryDirectory.appending(path: "needletail-test-\(UUID().uuidString)")
+        let file = FileManager.default.temporaryDirectory.appending(
+            path: "needletail-test-\(UUID().uuidString)"
+        )
         try Data(text.utf8).write(to: file)
         defer { try? FileManager.default.removeItem(at: file) }
         return try .kubeconfig(path: file.path(), master: master)
@@ -28,12 +30,18 @@ import Testing
     @Test func `the current context is used, and paths are relative to the file`() throws {
         let credentials = try credentials(complete)
         #expect(credentials.server == "https://192.0.2.1:6443")
-        #expect(credentials.certificateAuthority == .file(FileManager.default.temporaryDirectory.path() + "pki/ca.crt"))
+        #expect(
+            credentials.certificateAuthority
+                == .file(FileManager.default.temporaryDirectory.path() + "pki/ca.crt")
+        )
         #expect(credentials.clientCertificate == .inline(Array("hello".utf8)))
         #expect(credentials.clientKey == .file("/etc/key.pem"))
         #expect(credentials.token == .inline(Array("s3cret".utf8)))
         #expect(credentials.serverName == "api")
-        #expect(try self.credentials(complete, master: "http://127.0.0.1:1").server == "http://127.0.0.1:1")
+        #expect(
+            try self.credentials(complete, master: "http://127.0.0.1:1").server
+                == "http://127.0.0.1:1"
+        )
     }
 
     @Test func `secrets are never printed`() throws {
@@ -41,7 +49,9 @@ import Testing
         var dumped = ""
         dump(credentials, to: &dumped)
         dump(APIClient(credentials), to: &dumped)
-        for text in ["\(credentials)", String(reflecting: credentials), dumped, "\(APIClient(credentials))"] {
+        for text in [
+            "\(credentials)", String(reflecting: credentials), dumped, "\(APIClient(credentials))",
+        ] {
             #expect(!text.contains("s3cret") && !text.contains("115"), "\(text)")
         }
     }
@@ -60,7 +70,9 @@ import Testing
 
     @Test func `without a cluster there are no in-cluster credentials`() throws {
         #expect(throws: ClientError.self) { try Credentials.inCluster([:]) }
-        let credentials = try Credentials.inCluster(["KUBERNETES_SERVICE_HOST": "fd00::1", "KUBERNETES_SERVICE_PORT": "443"])
+        let credentials = try Credentials.inCluster([
+            "KUBERNETES_SERVICE_HOST": "fd00::1", "KUBERNETES_SERVICE_PORT": "443",
+        ])
         #expect(credentials.server == "https://[fd00::1]:443")
     }
 }

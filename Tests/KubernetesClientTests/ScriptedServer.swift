@@ -32,7 +32,9 @@ final class ScriptedServer: Sendable {
         }
         try #require(bound == 0 && listen(listener, 16) == 0)
         withUnsafeMutablePointer(to: &address) {
-            _ = $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(listener, $0, &length) }
+            _ = $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                getsockname(listener, $0, &length)
+            }
         }
         port = UInt16(bigEndian: address.sin_port)
         DispatchQueue(label: "test.server").async { [self] in serve(answers) }
@@ -48,7 +50,10 @@ final class ScriptedServer: Sendable {
             guard connection >= 0 else { return }
             var request = [UInt8](repeating: 0, count: 8192)
             let count = recv(connection, &request, request.count, 0)
-            let line = String(decoding: request.prefix(max(0, count)).prefix { $0 != UInt8(ascii: "\r") }, as: UTF8.self)
+            let line = String(
+                decoding: request.prefix(max(0, count)).prefix { $0 != UInt8(ascii: "\r") },
+                as: UTF8.self
+            )
             seen.withLock { $0.append(line) }
             // After the script the server hangs up on everybody.
             let text = Self.text(rest.popFirst() ?? .drop)
@@ -59,10 +64,12 @@ final class ScriptedServer: Sendable {
 
     private static func text(_ answer: Answer) -> String {
         switch answer {
-        case .json(let body): "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)"
+        case .json(let body):
+            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)"
         case .chunks(let chunks):
             "HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
-                + chunks.map { "\(String($0.utf8.count, radix: 16))\r\n\($0)\r\n" }.joined() + "0\r\n\r\n"
+                + chunks.map { "\(String($0.utf8.count, radix: 16))\r\n\($0)\r\n" }.joined()
+                + "0\r\n\r\n"
         case .status(let code, let body):
             "HTTP/1.1 \(code) No\r\nConnection: close\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)"
         case .drop: ""

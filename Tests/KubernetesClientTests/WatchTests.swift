@@ -7,7 +7,9 @@ import Testing
 @Suite struct WatchTests {
     private func events(_ name: String) throws -> [WatchEvent<Service>] {
         var splitter = LineSplitter()
-        let complete = splitter.append(Array(try Fixture.data("Fixtures/apiserver/watch/\(name).json")))
+        let complete = splitter.append(
+            Array(try Fixture.data("Fixtures/apiserver/watch/\(name).json"))
+        )
         let lines = try #require(complete)
         return try lines.map { try JSONDecoder().decode(WatchEvent<Service>.self, from: Data($0)) }
     }
@@ -27,7 +29,8 @@ import Testing
     }
 
     @Test func `an expired version comes as an error event`() throws {
-        guard case .error(let code, let message) = try events("services-too-old").first?.payload else {
+        guard case .error(let code, let message) = try events("services-too-old").first?.payload
+        else {
             Issue.record("no error event")
             return
         }
@@ -59,7 +62,8 @@ import Testing
     }
 
     @Test func `an object that cannot be read is skipped with its name and field`() throws {
-        let line = #"{"type": "ADDED", "object": {"metadata": {"name": "a", "namespace": "n", "resourceVersion": "7"}, "spec": {"ports": [{"port": "x"}]}}}"#
+        let line =
+            #"{"type": "ADDED", "object": {"metadata": {"name": "a", "namespace": "n", "resourceVersion": "7"}, "spec": {"ports": [{"port": "x"}]}}}"#
         let event = try JSONDecoder().decode(WatchEvent<Service>.self, from: Data(line.utf8))
         guard case .unreadable(let error) = event.payload else {
             Issue.record("it was read")

@@ -12,11 +12,16 @@ private func decode<T: Decodable>(_: T.Type, _ json: String) throws -> T {
     @Test func `reads every object of recorded lists`() throws {
         let objects = try ["services", "endpointslices", "nodes", "servicecidrs"].flatMap { name in
             try JSONDecoder().decode(
-                KubernetesObjects.self, from: Fixture.data("Fixtures/apiserver/list/\(name).json")
+                KubernetesObjects.self,
+                from: Fixture.data("Fixtures/apiserver/list/\(name).json")
             ).objects
         }
-        let services = objects.compactMap { if case .service(let service) = $0 { service } else { nil } }
-        let slices = objects.compactMap { if case .endpointSlice(let slice) = $0 { slice } else { nil } }
+        let services = objects.compactMap {
+            if case .service(let service) = $0 { service } else { nil }
+        }
+        let slices = objects.compactMap {
+            if case .endpointSlice(let slice) = $0 { slice } else { nil }
+        }
         // The counts of the recording's own inventory (kubernetes included).
         #expect(services.count >= 33)
         #expect(slices.count >= 24)
@@ -39,7 +44,8 @@ private func decode<T: Decodable>(_: T.Type, _ json: String) throws -> T {
              "endpoints": [{"addresses": ["10.0.0.1"]},
                            {"addresses": ["10.0.0.2"], "conditions": {"ready": false}},
                            {"addresses": ["10.0.0.3"], "conditions": {"ready": false, "serving": true, "terminating": true}}]}
-            """)
+            """
+        )
         #expect(slice.service == ObjectName(namespace: "n", name: "web"))
         #expect(slice.ports == [EndpointPort(name: "", transport: .tcp, port: 8080)])
         #expect(slice.endpoints.map(\.isReady) == [true, false, false])
@@ -56,7 +62,8 @@ private func decode<T: Decodable>(_: T.Type, _ json: String) throws -> T {
                "loadBalancerSourceRanges": ["10.0.0.0/64"],
                "sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 90000}},
                "ports": [{"port": 0}, {"port": 70000}, {"port": 80, "protocol": "ICMP"}, {"port": 81, "nodePort": -1}]}}
-            """)
+            """
+        )
         #expect(service.clusterIPs == [ip("10.96.0.3")])
         #expect(service.ports == [ServicePort(name: "", transport: .tcp, port: 81)])
         #expect(service.loadBalancerSourceRanges == [])
@@ -67,7 +74,8 @@ private func decode<T: Decodable>(_: T.Type, _ json: String) throws -> T {
                 "spec.clusterIPs[0]", "spec.externalIPs[0]", "spec.loadBalancerSourceRanges[0]",
                 "spec.ports[0].port", "spec.ports[1].port", "spec.ports[2].protocol",
                 "spec.ports[3].nodePort", "spec.sessionAffinityConfig.clientIP.timeoutSeconds",
-            ])
+            ]
+        )
     }
 
     @Test(arguments: ["127.0.0.1", "0.0.0.0", "169.254.0.1", "fd00::1", "x"])
@@ -92,7 +100,10 @@ private func decode<T: Decodable>(_: T.Type, _ json: String) throws -> T {
     }
 
     @Test func `kinds that a proxy does not read are left out`() throws {
-        let objects = try decode(KubernetesObjects.self, #"{"kind": "ConfigMap", "apiVersion": "v1"}"#).objects
+        let objects = try decode(
+            KubernetesObjects.self,
+            #"{"kind": "ConfigMap", "apiVersion": "v1"}"#
+        ).objects
         #expect(objects.isEmpty)
         #expect(throws: DecodingError.self) { try decode(KubernetesObjects.self, "{}") }
     }

@@ -47,20 +47,28 @@ import Testing
     @Test func `a type error tells file, line and field`() throws {
         let error = #expect(throws: ManifestError.self) { try read("broken-types.yaml") }
         #expect(error?.problem.field == "spec.ports[0].port")
-        let lines = try Fixture.text("Fixtures/manifests/broken-types.yaml").split(separator: "\n", omittingEmptySubsequences: false)
+        let lines = try Fixture.text("Fixtures/manifests/broken-types.yaml").split(
+            separator: "\n",
+            omittingEmptySubsequences: false
+        )
         let line = try #require(error?.line)
         #expect(lines[line - 1].contains("port:"), "\(lines[line - 1])")
     }
 
     @Test func `an error in JSON tells the line too`() throws {
-        let text = "{\"kind\": \"Service\", \"apiVersion\": \"v1\",\n \"metadata\": {\"name\": \"a\"},\n \"spec\": {\"ports\": [{\n\"port\": \"http\"}]}}"
-        let error = #expect(throws: ManifestError.self) { try ManifestReader(file: "a.json").objects(in: text) }
+        let text =
+            "{\"kind\": \"Service\", \"apiVersion\": \"v1\",\n \"metadata\": {\"name\": \"a\"},\n \"spec\": {\"ports\": [{\n\"port\": \"http\"}]}}"
+        let error = #expect(throws: ManifestError.self) {
+            try ManifestReader(file: "a.json").objects(in: text)
+        }
         #expect(error?.description == "a.json:4: spec.ports[0].port: is not a whole number")
     }
 }
 
 @Suite struct ManifestSourceTests {
-    private let directory = FileManager.default.temporaryDirectory.appending(path: "needletail-test-\(UUID().uuidString)")
+    private let directory = FileManager.default.temporaryDirectory.appending(
+        path: "needletail-test-\(UUID().uuidString)"
+    )
 
     private func write(_ text: String, to name: String) throws {
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
@@ -100,7 +108,10 @@ import Testing
 
     @Test func `a path that is not there is an error`() {
         var source = ManifestSource(path: "/nonexistent/needletail")
-        #expect(source.load().errors.first?.description == "/nonexistent/needletail: cannot be read: No such file or directory")
+        #expect(
+            source.load().errors.first?.description
+                == "/nonexistent/needletail: cannot be read: No such file or directory"
+        )
         #expect(throws: ManifestError.self) { try source.changes() }
     }
 }

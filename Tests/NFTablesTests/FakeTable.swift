@@ -17,7 +17,8 @@ struct FakeTable {
         sets.formUnion(changes.addedSets)
         for (set, elements) in changes.removed {
             for element in elements {
-                guard contents.elements[set, default: [:]].removeValue(forKey: element.key) != nil else {
+                guard contents.elements[set, default: [:]].removeValue(forKey: element.key) != nil
+                else {
                     throw Refusal(description: "ENOENT: \(set) \(element)")
                 }
             }
@@ -25,7 +26,10 @@ struct FakeTable {
         for (set, elements) in changes.added {
             guard sets.contains(set) else { throw Refusal(description: "no set \(set.name)") }
             for element in elements {
-                if let old = contents.elements[set, default: [:]].updateValue(element, forKey: element.key), old != element {
+                if let old = contents.elements[set, default: [:]].updateValue(
+                    element,
+                    forKey: element.key
+                ), old != element {
                     throw Refusal(description: "EEXIST: \(set) \(element)")
                 }
             }

@@ -13,27 +13,48 @@ import Testing
 /// `make golden` (NEEDLETAIL_RECORD=1) writes what there is now and fails, so that a reviewer sees
 /// the difference.
 @Suite struct GoldenTests {
-    static let cases = ((try? FileManager.default.contentsOfDirectory(atPath: "\(Fixture.root)/Golden")) ?? []).sorted()
+    static let cases =
+        ((try? FileManager.default.contentsOfDirectory(atPath: "\(Fixture.root)/Golden")) ?? [])
+        .sorted()
 
     @Test func `there are cases`() { #expect(Self.cases.count >= 5) }
 
     @Test(arguments: cases)
     func `rendering gives what was reviewed`(name: String) throws {
-        let objects = try ManifestReader(file: name).objects(in: Fixture.text("Golden/\(name)/input.yaml"))
+        let objects = try ManifestReader(file: name).objects(
+            in: Fixture.text("Golden/\(name)/input.yaml")
+        )
         var configuration = NodeConfiguration(nodeName: "node-1")
         configuration.nodeIPs = [ip("192.0.2.11"), ip("2001:db8::11")]
         configuration.podCIDRs = .cluster([prefix("10.244.0.0/16")])
         var plans = ClusterPlans()
         var byName: [ObjectName: (service: Service, slices: [EndpointSlice])] = [:]
         for case .service(let service) in objects { byName[service.name] = (service, []) }
-        for case .endpointSlice(let slice) in objects { slice.service.map { byName[$0]?.slices.append(slice) } }
-        _ = plans.update(byName.keys, for: configuration.view(node: nil, interfaceAddresses: [])) { byName[$0] }
+        for case .endpointSlice(let slice) in objects {
+            slice.service.map { byName[$0]?.slices.append(slice) }
+        }
+        _ = plans.update(byName.keys, for: configuration.view(node: nil, interfaceAddresses: [])) {
+            byName[$0]
+        }
         let sorted = plans.plans.values.sorted { $0.service < $1.service }
-        let diagnostics = plans.diagnostics.sorted { $0.key < $1.key }.flatMap(\.value).map { "# \($0)" }
-        try compare((diagnostics + sorted.map(\.text)).joined(separator: "\n") + "\n", "Golden/\(name)/plan.txt")
-        let facts = configuration.facts(node: nil, serviceCIDRs: [prefix("10.96.0.0/12"), prefix("fd96::/108")])
+        let diagnostics = plans.diagnostics.sorted { $0.key < $1.key }.flatMap(\.value).map {
+            "# \($0)"
+        }
+        try compare(
+            (diagnostics + sorted.map(\.text)).joined(separator: "\n") + "\n",
+            "Golden/\(name)/plan.txt"
+        )
+        let facts = configuration.facts(
+            node: nil,
+            serviceCIDRs: [prefix("10.96.0.0/12"), prefix("fd96::/108")]
+        )
         let ruleset = IPFamily.allCases.map { family in
-            let (state, changes) = TableState.adopting(.unusable, plans: sorted, node: facts, family: family)
+            let (state, changes) = TableState.adopting(
+                .unusable,
+                plans: sorted,
+                node: facts,
+                family: family
+            )
             return RulesetPrinter(family).table(state.program, elements: changes.added)
         }
         try compare(ruleset.joined(separator: "\n"), "Golden/\(name)/ruleset.nft")
@@ -45,7 +66,9 @@ import Testing
         if ProcessInfo.processInfo.environment["NEEDLETAIL_RECORD"] != nil {
             try Data(text.utf8).write(to: URL(filePath: "\(Fixture.root)/\(path)"))
         }
-        let difference = text.split(separator: "\n").difference(from: (recorded ?? "").split(separator: "\n"))
+        let difference = text.split(separator: "\n").difference(
+            from: (recorded ?? "").split(separator: "\n")
+        )
         Issue.record("\(path) is not what is rendered: \(difference.prefix(10))")
     }
 }

@@ -6,12 +6,16 @@ import Testing
 
 @Suite struct PoolLayoutTests {
     private func endpoints(_ numbers: some Sequence<Int>) -> [Endpoint] {
-        numbers.map { Endpoint(IPAddress(ipv4: 0x0A00_0000 + UInt32($0)), 80, isLocal: $0 % 2 == 0) }.sorted()
+        numbers.map {
+            Endpoint(IPAddress(ipv4: 0x0A00_0000 + UInt32($0)), 80, isLocal: $0 % 2 == 0)
+        }.sorted()
     }
 
     @Test func `up to 32 endpoints have a slot each, more have at least eight`() {
         #expect([1, 2, 31, 32].map(PoolLayout.size) == [1, 2, 31, 32])
-        #expect([33, 64, 65, 128, 129, 1000].map(PoolLayout.size) == [512, 512, 1024, 1024, 2048, 8192])
+        #expect(
+            [33, 64, 65, 128, 129, 1000].map(PoolLayout.size) == [512, 512, 1024, 1024, 2048, 8192]
+        )
         #expect(PoolLayout.size(for: 100_000) == 32768)
     }
 
@@ -39,8 +43,14 @@ import Testing
     @Test func `slots of different sizes never overlap`() {
         var sizes = Set((1...100).map { PoolLayout.size(for: $0) })
         sizes.insert(PoolLayout.largestSize)
-        let ranges = sizes.sorted().map { UInt64(PoolLayout.firstSlot(UInt32($0)))..<(UInt64(PoolLayout.firstSlot(UInt32($0))) + UInt64($0)) }
-        for (left, right) in zip(ranges, ranges.dropFirst()) { #expect(left.upperBound <= right.lowerBound) }
+        let ranges = sizes.sorted().map {
+            UInt64(
+                PoolLayout.firstSlot(UInt32($0))
+            )..<(UInt64(PoolLayout.firstSlot(UInt32($0))) + UInt64($0))
+        }
+        for (left, right) in zip(ranges, ranges.dropFirst()) {
+            #expect(left.upperBound <= right.lowerBound)
+        }
         #expect((ranges.last?.upperBound ?? 0) <= UInt64(UInt32.max))
     }
 }

@@ -8,12 +8,18 @@ import Testing
     private let facts = NodeFacts(serviceCIDRs: [prefix("10.96.0.0/12")])
 
     @Test(arguments: 0..<40 as Range<UInt64>)
-    func `small changes lead where a fresh start leads, and a restart changes nothing`(seed: UInt64) throws {
+    func `small changes lead where a fresh start leads, and a restart changes nothing`(seed: UInt64)
+        throws
+    {
         var random = RandomPlans(seed: seed)
         let family: IPFamily = seed % 2 == 0 ? .ipv4 : .ipv6
         var wanted = Dictionary(uniqueKeysWithValues: random.cluster(12).map { ($0.service, $0) })
         var (state, start) = TableState.adopting(
-            .unusable, plans: Array(wanted.values), node: facts, family: family)
+            .unusable,
+            plans: Array(wanted.values),
+            node: facts,
+            family: family
+        )
         var table = FakeTable()
         try table.commit(start, program: state.program)
         for _ in 0..<25 {
@@ -23,12 +29,19 @@ import Testing
                 return (service: "test/service-\(index)", plan: isGone ? nil : random.plan(index))
             }
             // One commit names a Service once.
-            let unique = Dictionary(changes.map { ($0.service, $0.plan) }, uniquingKeysWith: { _, last in last })
+            let unique = Dictionary(
+                changes.map { ($0.service, $0.plan) },
+                uniquingKeysWith: { _, last in last }
+            )
             for (service, plan) in unique { wanted[service] = plan }
             let changeset = state.apply(unique.map { ($0.key, $0.value) }, node: facts)
             try table.commit(changeset, program: state.program)
             let (_, difference) = TableState.adopting(
-                table.contents, plans: Array(wanted.values), node: facts, family: family)
+                table.contents,
+                plans: Array(wanted.values),
+                node: facts,
+                family: family
+            )
             #expect(difference.added.isEmpty && difference.removed.isEmpty, "\(difference)")
         }
     }
@@ -47,10 +60,15 @@ import Testing
                 service: "a",
                 frontends: [
                     Frontend(
-                        key: FrontendKey(ip("10.96.0.1"), .tcp, 80), kind: .clusterIP, portName: "",
-                        action: .balance(pool: 0), masquerade: .nonPods)
+                        key: FrontendKey(ip("10.96.0.1"), .tcp, 80),
+                        kind: .clusterIP,
+                        portName: "",
+                        action: .balance(pool: 0),
+                        masquerade: .nonPods
+                    )
                 ],
-                pools: [Pool(endpoints.map { Endpoint(ip($0), 80, isLocal: false) })])
+                pools: [Pool(endpoints.map { Endpoint(ip($0), 80, isLocal: false) })]
+            )
         }
         var state = TableState(.ipv4)
         _ = state.apply([("a", plan(["10.0.0.1", "10.0.0.2", "10.0.0.3"]))], node: facts)
@@ -84,7 +102,12 @@ import Testing
     @Test func `what somebody put in or took out is repaired`() throws {
         var random = RandomPlans(seed: 9)
         let plans = random.cluster(6)
-        let (state, start) = TableState.adopting(.unusable, plans: plans, node: facts, family: .ipv4)
+        let (state, start) = TableState.adopting(
+            .unusable,
+            plans: plans,
+            node: facts,
+            family: .ipv4
+        )
         var table = FakeTable()
         try table.commit(start, program: state.program)
         var contents = table.contents

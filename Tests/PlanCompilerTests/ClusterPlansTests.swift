@@ -13,15 +13,22 @@ import Testing
         return service
     }
 
-    private func update(_ plans: inout ClusterPlans, _ services: [String: Service], _ names: [String]) -> Set<String> {
+    private func update(
+        _ plans: inout ClusterPlans,
+        _ services: [String: Service],
+        _ names: [String]
+    ) -> Set<String> {
         let changed = plans.update(
-            names.map { ObjectName(namespace: "default", name: $0) }, for: NodeView(name: "here")
+            names.map { ObjectName(namespace: "default", name: $0) },
+            for: NodeView(name: "here")
         ) { name in services[name.name].map { ($0, []) } }
         return Set(changed.map(\.service))
     }
 
     private func owner(_ plans: ClusterPlans) -> [String] {
-        plans.plans.values.filter { $0.frontends.contains { $0.kind == .externalIP } }.map(\.service)
+        plans.plans.values.filter { $0.frontends.contains { $0.kind == .externalIP } }.map(
+            \.service
+        )
     }
 
     @Test func `the older Service keeps a frontend that two claim, whatever comes first`() {
@@ -34,7 +41,11 @@ import Testing
             for name in order { _ = update(&plans, services, [name]) }
             #expect(owner(plans) == ["default/old"])
             let young = plans.diagnostics[ObjectName(namespace: "default", name: "young")] ?? []
-            #expect(young.contains { "\($0)".contains("198.51.100.1:80/tcp belongs to the older Service default/old") })
+            #expect(
+                young.contains {
+                    "\($0)".contains("198.51.100.1:80/tcp belongs to the older Service default/old")
+                }
+            )
             #expect(plans.plans.count == 2)
         }
     }
@@ -74,7 +85,10 @@ import Testing
                 services[name] = nil
             } else {
                 services[name] = service(
-                    name, ip: "10.96.0.\(name.dropFirst())9", createdAt: Int64.random(in: 0..<4, using: &random))
+                    name,
+                    ip: "10.96.0.\(name.dropFirst())9",
+                    createdAt: Int64.random(in: 0..<4, using: &random)
+                )
             }
             _ = update(&plans, services, [name])
             var fresh = ClusterPlans()

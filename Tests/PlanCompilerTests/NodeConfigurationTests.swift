@@ -6,13 +6,18 @@ import TestSupport
 import Testing
 
 @Suite struct NodeConfigurationTests {
-    private let interfaces = ["127.0.0.1", "192.0.2.1", "192.0.2.9", "10.244.0.1", "fe80::1", "2001:db8::1"].map(ip)
+    private let interfaces = [
+        "127.0.0.1", "192.0.2.1", "192.0.2.9", "10.244.0.1", "fe80::1", "2001:db8::1",
+    ].map(ip)
 
     @Test func `NodePorts answer on the primary addresses by default`() {
         var node = Node(name: "here")
         node.addresses = ["192.0.2.1", "192.0.2.9", "2001:db8::1"].map(ip)
         let configuration = NodeConfiguration(nodeName: "here")
-        #expect(configuration.view(node: node, interfaceAddresses: []).nodePortAddresses == ["192.0.2.1", "2001:db8::1"].map(ip))
+        #expect(
+            configuration.view(node: node, interfaceAddresses: []).nodePortAddresses
+                == ["192.0.2.1", "2001:db8::1"].map(ip)
+        )
     }
 
     @Test func `NodePorts follow interfaces within blocks, never on loopback or link-local`() {
@@ -20,7 +25,10 @@ import Testing
         configuration.nodePortAddresses = .within([prefix("0.0.0.0/0"), prefix("::/0")])
         #expect(configuration.followsInterfaces)
         let view = configuration.view(node: nil, interfaceAddresses: interfaces)
-        #expect(view.nodePortAddresses == ["192.0.2.1", "192.0.2.9", "10.244.0.1", "2001:db8::1"].map(ip))
+        #expect(
+            view.nodePortAddresses
+                == ["192.0.2.1", "192.0.2.9", "10.244.0.1", "2001:db8::1"].map(ip)
+        )
     }
 
     @Test func `pods cannot be told in a family without a block`() {
@@ -37,6 +45,8 @@ import Testing
         var node = Node(name: "here")
         #expect(configuration.facts(node: node, serviceCIDRs: []).localDetection(.ipv4) == .none)
         node.podCIDRs = [prefix("10.244.3.0/24")]
-        #expect(configuration.facts(node: node, serviceCIDRs: []).podCIDRs == [prefix("10.244.3.0/24")])
+        #expect(
+            configuration.facts(node: node, serviceCIDRs: []).podCIDRs == [prefix("10.244.3.0/24")]
+        )
     }
 }

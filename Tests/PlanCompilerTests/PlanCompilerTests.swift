@@ -13,7 +13,10 @@ import Testing
 
     @Test func `a cluster IP balances over ready endpoints`() {
         #expect(
-            base.lines() == ["10.96.0.10:80/tcp ClusterIP port=http to [10.0.0.1:8080* 10.0.0.2:8080] masquerade=non-pods"])
+            base.lines() == [
+                "10.96.0.10:80/tcp ClusterIP port=http to [10.0.0.1:8080* 10.0.0.2:8080] masquerade=non-pods"
+            ]
+        )
     }
 
     @Test func `headless, ExternalName and other proxies' Services are left alone`() {
@@ -30,13 +33,17 @@ import Testing
     // topology.go: CategorizeEndpoints; KEP-1669
     @Test func `terminating endpoints that serve are used only if none is ready`() {
         let both = ClusterBuilder().with {
-            $0.add(endpoint("10.0.0.1"), endpoint("10.0.0.2", ready: false, serving: true, terminating: true))
+            $0.add(
+                endpoint("10.0.0.1"),
+                endpoint("10.0.0.2", ready: false, serving: true, terminating: true)
+            )
         }
         #expect(both.lines()[0].contains("to [10.0.0.1:8080 (10.0.0.2:8080)]"))
         let last = ClusterBuilder().with {
             $0.add(
                 endpoint("10.0.0.2", ready: false, serving: true, terminating: true),
-                endpoint("10.0.0.3", ready: false, serving: false, terminating: true))
+                endpoint("10.0.0.3", ready: false, serving: false, terminating: true)
+            )
         }
         #expect(last.lines()[0].contains("to [10.0.0.2:8080]"))
     }
@@ -67,7 +74,8 @@ import Testing
                 "10.96.0.10:80/tcp ClusterIP port=http to [10.0.0.1:8080* 10.0.0.2:8080] masquerade=non-pods",
                 "192.0.2.1:30080/tcp NodePort port=http pods to [10.0.0.1:8080* 10.0.0.2:8080] others to [10.0.0.1:8080*] masquerade=node",
                 "203.0.113.1:80/tcp LoadBalancer port=http pods to [10.0.0.1:8080* 10.0.0.2:8080] others to [10.0.0.1:8080*] masquerade=node",
-            ])
+            ]
+        )
         let remote = service.with { $0.slices[0].endpoints.removeFirst() }
         #expect(remote.lines()[1].contains("pods to [10.0.0.2:8080] others dropped"))
     }
@@ -88,7 +96,10 @@ import Testing
     // endpointslicecache.go: by port name and protocol, deduplicated, favouring local
     @Test func `endpoints come from all slices once`() {
         let service = ClusterBuilder().with {
-            $0.add(endpoint("10.0.0.1", on: nil), endpoint("10.0.0.2", ready: false, terminating: true))
+            $0.add(
+                endpoint("10.0.0.1", on: nil),
+                endpoint("10.0.0.2", ready: false, terminating: true)
+            )
             $0.add(endpoint("10.0.0.1", on: "here"), endpoint("10.0.0.2"))
             $0.add(endpoint("10.0.0.3"), port: 9090)
             $0.add(endpoint("10.0.0.4"), portName: "other")
@@ -103,7 +114,10 @@ import Testing
             $0.service.clusterIPs.append(ip("fd96::10"))
             $0.add(endpoint("fd00::1"), family: .ipv6)
         }
-        #expect(service.lines().last == "[fd96::10]:80/tcp ClusterIP port=http to [[fd00::1]:8080] masquerade=non-pods")
+        #expect(
+            service.lines().last
+                == "[fd96::10]:80/tcp ClusterIP port=http to [[fd00::1]:8080] masquerade=non-pods"
+        )
     }
 
     // topology.go: topologyModeFromHints
@@ -112,22 +126,31 @@ import Testing
             ClusterBuilder().with {
                 $0.add(
                     endpoint("10.0.0.1", zones: zones[0], nodes: nodes[0]),
-                    endpoint("10.0.0.2", zones: zones[1], nodes: nodes[1]))
+                    endpoint("10.0.0.2", zones: zones[1], nodes: nodes[1])
+                )
             }.lines()[0]
         }
         let none: [[String]] = [[], []]
         #expect(hinted([["zone-a"], ["zone-b"]], none).contains("to [10.0.0.1:8080]"))
         #expect(hinted([["zone-a"], []], none).contains("to [10.0.0.1:8080 10.0.0.2:8080]"))
-        #expect(hinted([["zone-c"], ["zone-b"]], none).contains("to [10.0.0.1:8080 10.0.0.2:8080]"))
-        #expect(hinted([["zone-a"], ["zone-b"]], [["there"], ["here"]]).contains("to [10.0.0.2:8080]"))
-        #expect(hinted([["zone-a"], ["zone-b"]], [["there"], ["there"]]).contains("to [10.0.0.1:8080]"))
+        #expect(
+            hinted([["zone-c"], ["zone-b"]], none).contains("to [10.0.0.1:8080 10.0.0.2:8080]")
+        )
+        #expect(
+            hinted([["zone-a"], ["zone-b"]], [["there"], ["here"]]).contains("to [10.0.0.2:8080]")
+        )
+        #expect(
+            hinted([["zone-a"], ["zone-b"]], [["there"], ["there"]]).contains("to [10.0.0.1:8080]")
+        )
     }
 
     @Test func `an unready endpoint's missing hint does not count`() {
         let service = ClusterBuilder().with {
             $0.add(
-                endpoint("10.0.0.1", zones: ["zone-a"]), endpoint("10.0.0.2", zones: ["zone-b"]),
-                endpoint("10.0.0.3", ready: false))
+                endpoint("10.0.0.1", zones: ["zone-a"]),
+                endpoint("10.0.0.2", zones: ["zone-b"]),
+                endpoint("10.0.0.3", ready: false)
+            )
         }
         #expect(service.lines()[0].contains("to [10.0.0.1:8080]"))
     }
@@ -157,15 +180,23 @@ import Testing
     }
 
     @Test func `no Service takes a loopback or link-local address`() {
-        let (plan, diagnostics) = base.with { $0.service.externalIPs = [ip("127.0.0.1"), ip("169.254.20.10")] }.compile()
+        let (plan, diagnostics) = base.with {
+            $0.service.externalIPs = [ip("127.0.0.1"), ip("169.254.20.10")]
+        }.compile()
         #expect(plan?.frontends.count == 1)
         #expect(diagnostics.count == 2)
     }
 
     @Test func `what is wrong with an object is told with its name`() {
-        let diagnostics = base.with { $0.service.problems = [FieldProblem("spec.ports[0].port", "0 is no port")] }
-            .compile().diagnostics
-        #expect(diagnostics.map(\.description) == ["Service default/web: spec.ports[0].port: 0 is no port"])
+        let diagnostics = base.with {
+            $0.service.problems = [FieldProblem("spec.ports[0].port", "0 is no port")]
+        }
+        .compile().diagnostics
+        #expect(
+            diagnostics.map(\.description) == [
+                "Service default/web: spec.ports[0].port: 0 is no port"
+            ]
+        )
     }
 
     @Test func `compiling is deterministic and the order of slices does not matter`() {

@@ -19,8 +19,11 @@ package struct ClusterBuilder {
     package var service: Service
     package var slices: [EndpointSlice] = []
     package var node = NodeView(
-        name: "here", zone: "zone-a", nodePortAddresses: [ip("192.0.2.1")],
-        primaryAddresses: [ip("192.0.2.1")])
+        name: "here",
+        zone: "zone-a",
+        nodePortAddresses: [ip("192.0.2.1")],
+        primaryAddresses: [ip("192.0.2.1")]
+    )
 
     /// `default/web`, TCP port 80 named http.
     package init(_ name: String = "web", clusterIP: String = "10.96.0.10") {
@@ -37,12 +40,17 @@ package struct ClusterBuilder {
 
     /// Adds a slice with one port 8080 named http.
     package mutating func add(
-        _ endpoints: SliceEndpoint..., family: IPFamily = .ipv4, port: UInt16 = 8080,
-        portName: String = "http", transport: TransportProtocol = .tcp
+        _ endpoints: SliceEndpoint...,
+        family: IPFamily = .ipv4,
+        port: UInt16 = 8080,
+        portName: String = "http",
+        transport: TransportProtocol = .tcp
     ) {
         var slice = EndpointSlice(
             name: ObjectName(namespace: "default", name: "web-\(slices.count)"),
-            service: service.name, family: family)
+            service: service.name,
+            family: family
+        )
         slice.ports = [EndpointPort(name: portName, transport: transport, port: port)]
         slice.endpoints = endpoints
         slices.append(slice)
@@ -54,16 +62,29 @@ package struct ClusterBuilder {
 
     /// The plan's lines without the first, which names the Service.
     package func lines() -> [String] {
-        (compile().plan?.text ?? "").split(separator: "\n").dropFirst().map { $0.dropFirst(2).description }
+        (compile().plan?.text ?? "").split(separator: "\n").dropFirst().map {
+            $0.dropFirst(2).description
+        }
     }
 }
 
 /// An endpoint on this node, or, with another name, elsewhere.
 package func endpoint(
-    _ address: String, on nodeName: String? = "there", ready: Bool = true, serving: Bool? = nil,
-    terminating: Bool = false, zones: [String] = [], nodes: [String] = []
+    _ address: String,
+    on nodeName: String? = "there",
+    ready: Bool = true,
+    serving: Bool? = nil,
+    terminating: Bool = false,
+    zones: [String] = [],
+    nodes: [String] = []
 ) -> SliceEndpoint {
     SliceEndpoint(
-        address: ip(address), isReady: ready, isServing: serving, isTerminating: terminating,
-        nodeName: nodeName, zoneHints: zones, nodeHints: nodes)
+        address: ip(address),
+        isReady: ready,
+        isServing: serving,
+        isTerminating: terminating,
+        nodeName: nodeName,
+        zoneHints: zones,
+        nodeHints: nodes
+    )
 }

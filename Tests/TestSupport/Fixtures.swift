@@ -2,7 +2,9 @@ package import FoundationEssentials
 
 /// Files beside the tests.
 package enum Fixture {
-    package static let root = String(#filePath.split(separator: "/").dropLast(2).map { "/\($0)" }.joined())
+    package static let root = String(
+        #filePath.split(separator: "/").dropLast(2).map { "/\($0)" }.joined()
+    )
 
     package static func data(_ path: String) throws -> Data {
         try Data(contentsOf: URL(filePath: "\(root)/\(path)"))

@@ -19,20 +19,32 @@ package struct RandomPlans {
             let pool = Pool(endpoints(family))
             plan.pools.append(pool)
             let key = FrontendKey(
-                address(family, 0, index), chance(3) ? .udp : .tcp, UInt16(80 + port))
+                address(family, 0, index),
+                chance(3) ? .udp : .tcp,
+                UInt16(80 + port)
+            )
             plan.frontends.append(
                 Frontend(
-                    key: key, kind: .clusterIP, portName: "p\(port)",
-                    action: action(plan.pools), masquerade: .nonPods,
-                    affinityTimeout: chance(3) ? UInt32(60 * Int.random(in: 1...3, using: &random)) : nil))
+                    key: key,
+                    kind: .clusterIP,
+                    portName: "p\(port)",
+                    action: action(plan.pools),
+                    masquerade: .nonPods,
+                    affinityTimeout: chance(3)
+                        ? UInt32(60 * Int.random(in: 1...3, using: &random)) : nil
+                )
+            )
             guard chance(2) else { continue }
             plan.frontends.append(
                 Frontend(
                     key: FrontendKey(address(family, 1, index), .tcp, UInt16(80 + port)),
-                    kind: .loadBalancerVIP, portName: "p\(port)",
+                    kind: .loadBalancerVIP,
+                    portName: "p\(port)",
                     action: externalAction(plan.pools),
                     masquerade: chance(2) ? .node : .everyone,
-                    allowedSources: chance(2) ? sources(family) : nil))
+                    allowedSources: chance(2) ? sources(family) : nil
+                )
+            )
         }
         return plan
     }
@@ -49,7 +61,9 @@ package struct RandomPlans {
 
     private mutating func endpoints(_ family: IPFamily) -> [Endpoint] {
         // Pods are shared by Services; a few pools are larger than there are exact sizes.
-        let count = chance(12) ? Int.random(in: 33...70, using: &random) : Int.random(in: 0...6, using: &random)
+        let count =
+            chance(12)
+            ? Int.random(in: 33...70, using: &random) : Int.random(in: 0...6, using: &random)
         let numbers = (0..<90).shuffled(using: &random).prefix(count)
         return numbers.map { Endpoint(address(family, 2, $0), 8080, isLocal: $0 % 3 == 0) }.sorted()
     }
@@ -58,7 +72,8 @@ package struct RandomPlans {
         let blocks = (0..<Int.random(in: 1...3, using: &random)).compactMap { _ in
             IPPrefix(
                 address(family, 3, Int.random(in: 0...5, using: &random)),
-                length: Int.random(in: (family == .ipv4 ? 20...32 : 100...128), using: &random))
+                length: Int.random(in: (family == .ipv4 ? 20...32 : 100...128), using: &random)
+            )
         }
         return IPPrefix.aggregated(blocks)
     }
@@ -69,5 +84,7 @@ package struct RandomPlans {
             : IPAddress(ipv6High: 0xFD00_0000_0000_0000 + UInt64(net), low: UInt64(host + 1))
     }
 
-    private mutating func chance(_ oneIn: Int) -> Bool { Int.random(in: 0..<oneIn, using: &random) == 0 }
+    private mutating func chance(_ oneIn: Int) -> Bool {
+        Int.random(in: 0..<oneIn, using: &random) == 0
+    }
 }

@@ -1,0 +1,69 @@
+# The two commands of README are `make demo` and `make test`; `make help` lists the others.
+
+SWIFT ?= swift
+# Release builds carry the Swift standard library.
+RELEASE := -c release -Xswiftc -static-stdlib
+CONFORMANCE_DIR ?= ../shared/conformance
+CONFORMANCE_FLAGS ?=
+
+.PHONY: help
+help: ## this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+
+.PHONY: demo
+demo: release ## a cluster in network namespaces, real connections, who answered
+	.build/release/needletail-lab demo
+
+.PHONY: test
+test: packages-test check oracle ## everything that proves the product on this machine
+	$(SWIFT) build --build-tests
+	$(SWIFT) test --skip-build
+
+.PHONY: release
+release: packages
+	$(SWIFT) build $(RELEASE)
+
+.PHONY: bench
+bench: release ## transaction times and sizes for growing clusters
+	.build/release/needletail-lab bench
+
+.PHONY: conformance
+conformance: release packages-test ## packet-level cases, from CONFORMANCE_DIR
+	@if [ -d "$(CONFORMANCE_DIR)" ]; then set -ex; \
+	    python3 -B "$(CONFORMANCE_DIR)/run.py" --driver needletail --mode nftables --binary "$(CURDIR)/.build/release/needletail" $(CONFORMANCE_FLAGS); \
+	    python3 -B "$(CONFORMANCE_DIR)/run.py" --driver needletail --mode nftables --binary "$(CURDIR)/.build/release/needletail" --live $(CONFORMANCE_FLAGS); \
+	else echo "no conformance suite in $(CONFORMANCE_DIR); set CONFORMANCE_DIR"; fi
+
+.PHONY: sanitize
+sanitize: packages-test ## the tests under the address and thread sanitizers
+	$(SWIFT) test --sanitize=address --scratch-path .build-asan --skip CommandTests
+	$(SWIFT) test --sanitize=thread --scratch-path .build-tsan --skip CommandTests
+
+.PHONY: fuzz
+FUZZ_SECONDS ?= 60
+fuzz: packages ## libFuzzer on every reader of foreign bytes, from the committed corpus
+	scripts/fuzz $(FUZZ_SECONDS)
+
+.PHONY: golden
+golden: ## record Tests/Golden anew; fails, so that the difference is reviewed
+	NEEDLETAIL_RECORD=1 $(SWIFT) test --filter GoldenTests
+
+.PHONY: check
+check: ## formatting, module levels, file sizes
+	scripts/check-source
+
+.PHONY: format
+format: ## format the sources
+	$(SWIFT) format --in-place --recursive --parallel Sources Tests Fuzz Package.swift
+
+.PHONY: packages packages-test oracle
+packages:
+	@scripts/install-packages
+packages-test:
+	@scripts/install-packages test
+oracle:
+	@scripts/newer-nft .cache/newer-nft >/dev/null
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf .build .build-* .cache

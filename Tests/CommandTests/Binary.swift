@@ -1,0 +1,118 @@
+import FoundationEssentials
+import Glibc
+import NetworkNamespaces
+import TestSupport
+import Testing
+
+/// The needletail that was built beside the tests, run as a user runs it.
+enum Binary {
+    static let path: String = {
+        let own =
+            (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
+        return own.split(separator: "/").dropLast().map { "/\($0)" }.joined() + "/needletail"
+    }()
+
+    struct Result {
+        let output: String
+        let status: Int32
+    }
+
+    /// Runs it to its end in a namespace; `wrapper` goes before it.
+    static func run(
+        _ arguments: [String],
+        in namespace: NetworkNamespace,
+        wrapper: [String] = [],
+        input: String = ""
+    ) throws -> Result {
+        // The shell tells the status beside the output.
+        let quoted = (wrapper + [path] + arguments).map { "'\($0)'" }.joined(separator: " ")
+        let text = try namespace.run(
+            ["sh", "-c", "\(quoted); status=$?; echo; echo status=$status"],
+            input: input
+        )
+        let parts = text.split(separator: "\nstatus=")
+        return Result(
+            output: parts.first.map(String.init) ?? "",
+            status: Int32(parts.last?.filter(\.isNumber) ?? "") ?? -1
+        )
+    }
+}
+
+/// A daemon that ends with the test.
+final class Daemon {
+    private let child: pid_t
+    private let log: String
+    private var isRunning = true
+
+    init(_ arguments: [String], in namespace: NetworkNamespace, log: String) throws {
+        self.log = log
+        let file = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
+        let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
+        defer {
+            close(file)
+            close(null)
+        }
+        child = try namespace.inside {
+            try Command.spawn(
+                ["setpriv", "--pdeathsig", "KILL", Binary.path, "run"] + arguments,
+                input: null,
+                output: file
+            )
+        }
+    }
+
+    var output: String { (try? String(contentsOfFile: log, encoding: .utf8)) ?? "" }
+
+    /// Waits until the log holds the text; the reason why not is in the error.
+    func wait(for text: String, count: Int = 1) throws {
+        let clock = ContinuousClock()
+        let deadline = clock.now + .seconds(20)
+        while output.components(separatedBy: text) < count {
+            guard clock.now < deadline else { throw CommandError("no \"\(text)\" in: \(output)") }
+            usleep(5000)
+        }
+    }
+
+    /// Ends it with a signal and returns the wait status.
+    @discardableResult
+    func stop(_ signal: Int32 = SIGTERM) -> Int32 {
+        guard isRunning else { return 0 }
+        isRunning = false
+        kill(child, signal)
+        var status: Int32 = 0
+        waitpid(child, &status, 0)
+        return status
+    }
+
+    deinit { stop(SIGKILL) }
+}
+
+extension String {
+    fileprivate func components(separatedBy text: String) -> Int {
+        split(separator: text, omittingEmptySubsequences: false).count - 1
+    }
+}
+
+/// A folder of the test's own.
+final class Folder {
+    let path: String
+
+    init() throws {
+        path =
+            FileManager.default.temporaryDirectory.path() + "needletail-test-\(UUID().uuidString)"
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    }
+
+    /// Puts a file there in one step.
+    @discardableResult
+    func write(_ text: String, to name: String) throws -> String {
+        let file = "\(path)/\(name)"
+        try Data(text.utf8).write(to: URL(filePath: "\(path)/.partial"))
+        guard rename("\(path)/.partial", file) == 0 else {
+            throw CommandError("\(file) cannot be written")
+        }
+        return file
+    }
+
+    deinit { try? FileManager.default.removeItem(atPath: path) }
+}

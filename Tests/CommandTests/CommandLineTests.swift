@@ -1,0 +1,133 @@
+import NetworkNamespaces
+import Testing
+
+@Suite struct CommandLineTests {
+    private let namespace: NetworkNamespace
+    private let folder: Folder
+
+    init() throws {
+        namespace = try NetworkNamespace()
+        folder = try Folder()
+    }
+
+    private let web = """
+        {"apiVersion": "v1", "kind": "List", "items": [
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "default"},
+         "spec": {"clusterIP": "10.96.0.10", "ports": [{"name": "http", "port": 80}]}}]}
+        """
+
+    @Test func `once programs the kernel and leaves the rules`() throws {
+        let file = try folder.write(web, to: "web.json")
+        let result = try Binary.run(
+            ["run", "--once", "--manifests", file, "--cluster-cidr", "10.244.0.0/16"],
+            in: namespace
+        )
+        #expect(result.status == 0, "\(result.output)")
+        let listing = try namespace.run(["nft", "list", "table", "ip", "needletail"])
+        #expect(listing.contains("10.96.0.10 . tcp . 80 comment \"default/web:http\""))
+        #expect(
+            try Binary.run(
+                ["diff", "--manifests", file, "--cluster-cidr", "10.244.0.0/16"],
+                in: namespace
+            ).status == 0
+        )
+        let changed = try Binary.run(["diff", "--manifests", file], in: namespace)
+        #expect(
+            changed.status == 1
+                && changed.output.contains("- ip needletail pod-cidrs: 10.244.0.0/16"),
+            "\(changed.output)"
+        )
+    }
+
+    @Test func `a dry run touches nothing and prints what nft can load`() throws {
+        let file = try folder.write(web, to: "web.json")
+        let result = try Binary.run(
+            ["run", "--dry-run", "--manifests", file],
+            in: namespace,
+            wrapper: ["setpriv", "--bounding-set=-all"]
+        )
+        #expect(result.status == 0 && result.output.contains("table ip6 needletail {"))
+        #expect(try namespace.run(["nft", "list", "ruleset"]).isEmpty)
+    }
+
+    @Test(arguments: ["nft", "json", "plan"])
+    func `render reads standard input`(format: String) throws {
+        let result = try Binary.run(["render", "-o", format, "-"], in: namespace, input: web)
+        #expect(result.status == 0 && result.output.contains("10.96.0.10"), "\(result.output)")
+    }
+
+    @Test(arguments: [
+        (["run", "--no-such-flag"], "Unknown option '--no-such-flag'", 64),
+        (["run", "--cluster-cidr", "10.0.0.0"], "--cluster-cidr", 64),
+        (["run", "--detect-local-mode", "BridgeInterface"], "needs --pod-bridge-interface", 64),
+        (["run", "--mode", "userspace"], "--mode", 64),
+        (["run", "--kubeconfig", "/nonexistent"], "kubeconfig /nonexistent cannot be read", 1),
+        (["run", "--manifests", "/nonexistent"], "/nonexistent", 1),
+        (["run", "--once", "--manifests", "/nonexistent"], "No such file or directory", 1),
+        (["run", "--hostname-override", " "], "--hostname-override is blank", 1),
+        (["run"], "give --kubeconfig", 1),
+    ])
+    func `wrong usage is told`(arguments: [String], reason: String, status: Int32) throws {
+        let result = try Binary.run(arguments, in: namespace)
+        #expect(result.output.contains(reason) && result.status == status, "\(result)")
+    }
+
+    @Test func `kube-proxy's underscores are hyphens`() throws {
+        let file = try folder.write(web, to: "web.json")
+        let result = try Binary.run(
+            ["render", "--manifests=\(file)", "--cluster_cidr=10.0.0.0/8", "-o", "plan"],
+            in: namespace
+        )
+        #expect(result.status == 0)
+    }
+
+    @Test func `without NET_ADMIN it says what it needs`() throws {
+        let file = try folder.write(web, to: "web.json")
+        let result = try Binary.run(
+            ["run", "--once", "--manifests", file],
+            in: namespace,
+            wrapper: ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
+        )
+        #expect(result.status == 1 && result.output.contains("NET_ADMIN"), "\(result)")
+    }
+
+    @Test func `bad values of one object do not stop the others`() throws {
+        let file = try folder.write(
+            """
+            {apiVersion: v1, kind: Service, metadata: {name: bad, namespace: x}, spec: {clusterIP: 10.96.0.300, ports: [{port: 0}, {port: 70000}]}}
+            ---
+            {apiVersion: v1, kind: Service, metadata: {name: half, namespace: x}, spec: {clusterIP: 10.96.0.11, ports: [{name: a, port: 0}, {name: b, port: 81}]}}
+            """,
+            to: "bad.yaml"
+        )
+        let result = try Binary.run(["run", "--once", "--manifests", file], in: namespace)
+        #expect(
+            result.status == 0
+                && result.output.contains(
+                    "Service x/half: spec.ports[0].port: 0 is not a port number"
+                ),
+            "\(result)"
+        )
+        #expect(
+            try namespace.run(["nft", "list", "ruleset"]).contains(
+                "10.96.0.11 . tcp . 81 comment \"x/half:b\""
+            )
+        )
+    }
+
+    @Test func `a manifest that breaks keeps what was programmed`() throws {
+        let file = try folder.write(web, to: "web.json")
+        #expect(try Binary.run(["run", "--once", "--manifests", file], in: namespace).status == 0)
+        try folder.write(
+            "{\"kind\": \"Service\", \"apiVersion\": \"v1\", \"metadata\": {\"name\": 5}}",
+            to: "web.json"
+        )
+        let broken = try Binary.run(["run", "--once", "--manifests", file], in: namespace)
+        #expect(
+            broken.status == 1
+                && broken.output.contains("web.json:1: metadata.name: is not a text"),
+            "\(broken)"
+        )
+        #expect(try namespace.run(["nft", "list", "ruleset"]).contains("10.96.0.10 . tcp . 80"))
+    }
+}
