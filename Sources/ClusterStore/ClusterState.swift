@@ -1,5 +1,6 @@
 package import KubernetesModel
 package import NetworkTypes
+package import PlanCompiler
 
 /// The objects of the cluster, and which Services changes of them touch.
 package struct ClusterState: Sendable {
@@ -19,6 +20,20 @@ package struct ClusterState: Sendable {
 
     package var serviceCIDRs: [IPPrefix] {
         IPPrefix.aggregated(serviceCIDRObjects.values.flatMap(\.cidrs))
+    }
+
+    /// What is wrong with objects that belong to no Service.
+    package var nodeDiagnostics: [(ObjectName, [Diagnostic])] {
+        let node = node.map { node in
+            (
+                ObjectName(namespace: "", name: "node"),
+                node.problems.map { Diagnostic("Node \(node.name)", $0) }
+            )
+        }
+        let blocks = serviceCIDRObjects.values.flatMap { object in
+            object.problems.map { Diagnostic("ServiceCIDR \(object.name)", $0) }
+        }
+        return [node, (ObjectName(namespace: "", name: "servicecidrs"), blocks)].compactMap(\.self)
     }
 
     package var hasChanges: Bool { !dirty.isEmpty || isNodeDirty }

@@ -34,3 +34,40 @@ package struct Changeset: Sendable, Hashable {
         removed[set, default: []].append(element)
     }
 }
+
+extension Changeset {
+    /// The changes as several smaller ones, for a kernel that does not take them at once.
+    ///
+    /// Between them frontends are missing, never half-made: they go first and come last.
+    package func parts(ofAtMost count: Int) -> [Changeset] {
+        var first = self
+        first.added = [:]
+        first.removed = [:]
+        first.removedSets = []
+        var parts = first.isEmpty ? [] : [first]
+        let isGate = { (set: SetID) in set == .frontends }
+        for set in removed.keys.sorted(by: { isGate($0) && !isGate($1) }) {
+            for chunk in Self.chunks(removed[set] ?? [], count) {
+                parts.append(Changeset())
+                parts[parts.count - 1].removed[set] = chunk
+            }
+        }
+        for set in added.keys.sorted(by: { !isGate($0) && isGate($1) }) {
+            for chunk in Self.chunks(added[set] ?? [], count) {
+                parts.append(Changeset())
+                parts[parts.count - 1].added[set] = chunk
+            }
+        }
+        if !removedSets.isEmpty {
+            parts.append(Changeset())
+            parts[parts.count - 1].removedSets = removedSets
+        }
+        return parts
+    }
+
+    private static func chunks(_ elements: [Element], _ count: Int) -> [[Element]] {
+        stride(from: 0, to: elements.count, by: count).map {
+            Array(elements[$0..<min($0 + count, elements.count)])
+        }
+    }
+}

@@ -33,7 +33,7 @@ package actor NFTablesDataplane: Dataplane {
             generations = try GenerationWatch(ignoring: socket.portID)
             conntrack = try ConnectionTracking()
         } catch {
-            throw CommitError(error)
+            throw CommitError(opening: error)
         }
     }
 
@@ -74,8 +74,7 @@ package actor NFTablesDataplane: Dataplane {
                 return report
             case .some(let plans):
                 guard tables.count == families.count, !generations.isTampered else {
-                    tables = [:]
-                    throw NetlinkError("another program changed the tables", code: 0)
+                    throw Self.tampered
                 }
                 let old = plans.map {
                     (old: tables[families[0]]?.plan(of: $0.service), new: $0.plan)
@@ -112,6 +111,8 @@ package actor NFTablesDataplane: Dataplane {
             throw CommitError(error)
         }
     }
+
+    private static let tampered = NetlinkError("another program changed our tables", code: 0)
 
     private func reader(_ family: IPFamily, _ node: NodeFacts) -> TableReader {
         TableReader(family: family, localDetection: node.localDetection(family))
@@ -154,15 +155,36 @@ package actor NFTablesDataplane: Dataplane {
             else { continue }
             changes.append(TransactionEncoder(program: program, changes: changeset))
         }
-        guard let report = try send(changes) else {
-            throw NetlinkError("another program changed the tables", code: 0)
-        }
+        guard let report = try send(changes) else { throw Self.tampered }
         return report
     }
 
-    /// Sends the changes as one transaction; nil if our tables are no longer what they were
-    /// computed from.
+    /// Sends the changes as one transaction, or as several if this kernel has no room for it.
+    ///
+    /// Nil if our tables are no longer what the changes were computed from.
     private func send(_ changes: [TransactionEncoder]) throws(NetlinkError) -> CommitReport? {
+        do throws(NetlinkError) {
+            return try sendAtOnce(changes)
+        } catch where error.isTooLarge {
+            logger.notice("the socket's buffer cannot be made larger; sending in parts")
+            var report = CommitReport()
+            for encoder in changes {
+                for part in encoder.changes.parts(ofAtMost: Self.partSize) {
+                    let sent = try sendAtOnce([
+                        TransactionEncoder(program: encoder.program, changes: part)
+                    ])
+                    guard let sent else { return nil }
+                    report.add(sent)
+                }
+            }
+            return report
+        }
+    }
+
+    /// Elements that fit the socket's buffer on any kernel: 200 kB.
+    private static let partSize = 1000
+
+    private func sendAtOnce(_ changes: [TransactionEncoder]) throws(NetlinkError) -> CommitReport? {
         var report = CommitReport()
         for encoder in changes {
             report.elementsAdded += encoder.changes.addedCount
@@ -240,20 +262,21 @@ extension Changeset {
 extension CommitError {
     init(_ error: NetlinkError) {
         if error.isPermissionDenied {
-            self.init(
-                "nftables: \(error)",
-                recovery: .operatorAction("run with the capability NET_ADMIN (root has it)")
-            )
-        } else if error.operation.contains("generation"), error.isUnsupported {
-            self.init(
-                "nftables: \(error)",
-                recovery: .operatorAction(
-                    "this kernel has no nf_tables: load its module (modprobe nf_tables) or boot a"
-                        + " kernel with CONFIG_NF_TABLES"
-                )
-            )
+            self.init("nftables: \(error)", recovery: .operatorAction(Self.privilege))
         } else {
-            self.init("nftables: \(error)", recovery: .retry)
+            self.init("nftables: \(error)", recovery: error.code == 0 ? .rereadKernel : .retry)
         }
     }
+
+    /// Before anything is programmed: what is missing now will not come by itself.
+    init(opening error: NetlinkError) {
+        let advice =
+            error.isPermissionDenied
+            ? Self.privilege
+            : "this kernel seems to have no nf_tables: load its module (modprobe nf_tables), or boot"
+                + " a kernel with CONFIG_NF_TABLES"
+        self.init("nftables: \(error)", recovery: .operatorAction(advice))
+    }
+
+    private static let privilege = "run with the capability NET_ADMIN (root has it)"
 }

@@ -18,6 +18,14 @@ package struct CommitReport: Sendable, Hashable {
 
     package init() {}
 
+    package mutating func add(_ other: CommitReport) {
+        elementsAdded += other.elementsAdded
+        elementsRemoved += other.elementsRemoved
+        objectsChanged += other.objectsChanged
+        bytes += other.bytes
+        staleEntriesRemoved += other.staleEntriesRemoved
+    }
+
     package var isEmpty: Bool { elementsAdded + elementsRemoved + objectsChanged == 0 }
 }
 
@@ -34,6 +42,8 @@ package struct CommitError: Error, Sendable, CustomStringConvertible {
     package enum Recovery: Sendable, Hashable {
         /// A full sync after a pause may succeed.
         case retry
+        /// The kernel no longer holds what was committed: a full sync, at once.
+        case rereadKernel
         /// Somebody must change something; the text says what.
         case operatorAction(String)
     }
@@ -48,7 +58,7 @@ package struct CommitError: Error, Sendable, CustomStringConvertible {
 
     package var description: String {
         switch recovery {
-        case .retry: what
+        case .retry, .rereadKernel: what
         case .operatorAction(let advice): "\(what); \(advice)"
         }
     }

@@ -82,21 +82,23 @@ package actor Syncer {
     package func sync() async throws(CommitError) -> CommitReport {
         let update = await store.compileChanges(interfaceAddresses: interfaceAddresses)
         for (name, diagnostics) in update.diagnostics { log(diagnostics, of: name) }
-        let report: CommitReport
-        // A failure makes the next scope everything, so no change is lost by it.
-        switch policy.nextScope {
-        case .everything:
-            report = try await dataplane.commit(
-                .everything(await store.allPlans()),
-                node: update.facts
-            )
-        case .changes:
-            guard !update.plans.isEmpty || update.facts != facts else { return CommitReport() }
-            report = try await dataplane.commit(.some(update.plans), node: update.facts)
-        }
+        let report = try await commit(update)
         facts = update.facts
         policy.onSuccess()
         return report
+    }
+
+    private func commit(_ update: PlanUpdate) async throws(CommitError) -> CommitReport {
+        if policy.nextScope == .changes {
+            guard !update.plans.isEmpty || update.facts != facts else { return CommitReport() }
+            do throws(CommitError) {
+                return try await dataplane.commit(.some(update.plans), node: update.facts)
+            } catch where error.recovery == .rereadKernel {
+                policy.onForeignChange()
+            }
+        }
+        // A failure makes the next scope everything, so no change is lost by it.
+        return try await dataplane.commit(.everything(await store.allPlans()), node: update.facts)
     }
 
     /// Logs what is newly wrong with a Service.

@@ -186,14 +186,26 @@ struct ManifestFeed: Service {
 
     func run() async throws {
         var source = source
-        await load(&source)
-        for await _ in changes.cancelOnGracefulShutdown() { await load(&source) }
+        var isLoaded = await load(&source, isFirst: true)
+        for await _ in changes.cancelOnGracefulShutdown() {
+            isLoaded = await load(&source, isFirst: !isLoaded) || isLoaded
+        }
     }
 
-    private func load(_ source: inout ManifestSource) async {
+    /// Returns whether the objects were handed over.
+    ///
+    /// A file that is broken at the start has no last good content: what it may have brought into
+    /// the kernel earlier must not be removed for that.
+    private func load(_ source: inout ManifestSource, isFirst: Bool) async -> Bool {
         let (objects, errors) = source.load()
-        for error in errors { logger.error("\(error); its last good content stays in force") }
-        // Before the first good reading nothing is known of the cluster.
-        if errors.isEmpty || !objects.isEmpty { await store.replaceAll(objects) }
+        for error in errors {
+            logger.error(
+                isFirst
+                    ? "\(error); nothing is changed until it can be read"
+                    : "\(error); its last good content stays in force")
+        }
+        guard errors.isEmpty || !isFirst else { return false }
+        await store.replaceAll(objects)
+        return true
     }
 }

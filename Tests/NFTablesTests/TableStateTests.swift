@@ -46,6 +46,23 @@ import Testing
         }
     }
 
+    @Test(arguments: 0..<10 as Range<UInt64>)
+    func `changes in parts lead where they lead at once`(seed: UInt64) throws {
+        var random = RandomPlans(seed: seed)
+        var state = TableState(.ipv4)
+        var (whole, inParts) = (FakeTable(), FakeTable())
+        for round in 0..<10 {
+            let plans = random.cluster(10).map { (service: $0.service, plan: Optional($0)) }
+            let changes = state.apply(round % 4 == 3 ? plans.map { ($0.service, nil) } : plans, node: facts)
+            try whole.commit(changes, program: state.program)
+            for part in changes.parts(ofAtMost: 7) {
+                #expect(part.addedCount + part.removedCount <= 7)
+                try inParts.commit(part, program: state.program)
+            }
+            #expect(inParts.contents.elements == whole.contents.elements)
+        }
+    }
+
     @Test func `an unchanged plan changes nothing`() {
         var random = RandomPlans(seed: 1)
         let plan = random.plan(1)
