@@ -155,10 +155,13 @@ if Context.environment["NEEDLETAIL_FUZZ"] != nil {
         .executableTarget(
             name: "needletail-fuzz",
             dependencies: ["KubernetesModel", "ManifestSource", "NetworkTypes", "Netlink"],
-            path: "Fuzz", exclude: ["Corpus"],
+            path: "Fuzz",
+            exclude: ["Corpus"],
             swiftSettings: [
                 .swiftLanguageMode(.v6),
                 .unsafeFlags(["-sanitize=fuzzer,address", "-parse-as-library"]),
             ],
-            linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address"])]))
+            linkerSettings: [.unsafeFlags(["-sanitize=fuzzer,address"])]
+        )
+    )
 }

@@ -7,7 +7,8 @@ import Netlink
 /// libFuzzer's loop, by the name that SwiftPM gives a program's main function.
 @_cdecl("needletail_fuzz_main")
 public func fuzz(
-    _ count: CInt, _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?
+    _ count: CInt,
+    _ arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?
 ) -> CInt {
     var (count, arguments) = (count, arguments)
     return runDriver(&count, &arguments, fuzzOneInput)

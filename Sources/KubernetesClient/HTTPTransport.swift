@@ -111,6 +111,7 @@ private final class MultiHandle: @unchecked Sendable {
 private final class Transfer: @unchecked Sendable {
     let easy: UnsafeMutableRawPointer
     private var headers: UnsafeMutablePointer<curl_slist>?
+    private var destination: UnsafeMutablePointer<curl_slist>?
     private let continuation: AsyncThrowingStream<HTTPEvent, any Error>.Continuation
     private let url: String
     private var hasHead = false
@@ -134,6 +135,7 @@ private final class Transfer: @unchecked Sendable {
         errorText.pointee = 0
         needle_curl_set_pointer(easy, CURLOPT_ERRORBUFFER, errorText)
         needle_curl_set_string(easy, CURLOPT_URL, url)
+        if let name = credentials.serverName, !name.isEmpty { verify(as: name) }
         needle_curl_set_string(easy, CURLOPT_USERAGENT, "needletail")
         needle_curl_set_long(easy, CURLOPT_NOSIGNAL, 1)
         needle_curl_set_long(easy, CURLOPT_CONNECTTIMEOUT, 30)
@@ -152,10 +154,31 @@ private final class Transfer: @unchecked Sendable {
     deinit {
         curl_easy_cleanup(easy)
         curl_slist_free_all(headers)
+        curl_slist_free_all(destination)
         errorText.deallocate()
     }
 
     private func add(header: String) { headers = curl_slist_append(headers, header) }
+
+    /// Expects the certificate of another name than the URL's host (`tls-server-name`).
+    ///
+    /// The URL names the certificate's host then; where to connect, and the Host header, stay.
+    private func verify(as name: String) {
+        guard url.hasPrefix("https://") else { return }
+        let rest = url.dropFirst("https://".count)
+        let authority = rest.prefix { $0 != "/" }
+        let path = rest.dropFirst(authority.count)
+        let colon = authority.lastIndex(of: ":").flatMap { index in
+            // A colon inside of brackets belongs to an IPv6 address.
+            authority[index...].contains("]") ? nil : index
+        }
+        let port = colon.map { String(authority[authority.index(after: $0)...]) } ?? "443"
+        let host = colon.map { authority[..<$0] } ?? authority
+        needle_curl_set_string(easy, CURLOPT_URL, "https://\(name):\(port)\(path)")
+        destination = curl_slist_append(nil, "\(name):\(port):\(host):\(port)")
+        needle_curl_set_pointer(easy, CURLOPT_CONNECT_TO, destination)
+        add(header: "Host: \(authority)")
+    }
 
     private func authenticate(_ credentials: Credentials) throws(ClientError) {
         set(credentials.certificateAuthority, CURLOPT_CAINFO, CURLOPT_CAINFO_BLOB)

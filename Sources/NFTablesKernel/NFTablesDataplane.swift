@@ -165,7 +165,7 @@ package actor NFTablesDataplane: Dataplane {
     private func send(_ changes: [TransactionEncoder]) throws(NetlinkError) -> CommitReport? {
         do throws(NetlinkError) {
             return try sendAtOnce(changes)
-        } catch where error.isTooLarge {
+        } catch  where error.isTooLarge {
             logger.notice("the socket's buffer cannot be made larger; sending in parts")
             var report = CommitReport()
             for encoder in changes {

@@ -93,7 +93,7 @@ package actor Syncer {
             guard !update.plans.isEmpty || update.facts != facts else { return CommitReport() }
             do throws(CommitError) {
                 return try await dataplane.commit(.some(update.plans), node: update.facts)
-            } catch where error.recovery == .rereadKernel {
+            } catch  where error.recovery == .rereadKernel {
                 policy.onForeignChange()
             }
         }

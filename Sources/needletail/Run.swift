@@ -202,7 +202,8 @@ struct ManifestFeed: Service {
             logger.error(
                 isFirst
                     ? "\(error); nothing is changed until it can be read"
-                    : "\(error); its last good content stays in force")
+                    : "\(error); its last good content stays in force"
+            )
         }
         guard errors.isEmpty || !isFirst else { return false }
         await store.replaceAll(objects)

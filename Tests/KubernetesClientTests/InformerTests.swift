@@ -20,7 +20,7 @@ import Testing
     private func collect(_ answers: [ScriptedServer.Answer], count: Int) async throws -> (
         events: [String], requests: [String]
     ) {
-        let server = try ScriptedServer(answers)
+        let server = ScriptedServer(answers)
         let client = APIClient(Credentials(server: "http://127.0.0.1:\(server.port)"))
         let (stream, continuation) = AsyncStream<String>.makeStream()
         let informer = Informer<Service>(client, nodeName: "here", logger: logger())

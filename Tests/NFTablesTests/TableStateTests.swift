@@ -53,7 +53,11 @@ import Testing
         var (whole, inParts) = (FakeTable(), FakeTable())
         for round in 0..<10 {
             let plans = random.cluster(10).map { (service: $0.service, plan: Optional($0)) }
-            let changes = state.apply(round % 4 == 3 ? plans.map { ($0.service, nil) } : plans, node: facts)
+            let isRemoval = round % 4 == 3
+            let changes = state.apply(
+                isRemoval ? plans.map { ($0.service, nil) } : plans,
+                node: facts
+            )
             try whole.commit(changes, program: state.program)
             for part in changes.parts(ofAtMost: 7) {
                 #expect(part.addedCount + part.removedCount <= 7)
