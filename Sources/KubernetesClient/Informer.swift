@@ -38,12 +38,20 @@ package struct Informer<Object: Resource>: Sendable {
                 switch policy.next {
                 case .list: policy.onList(version: try await list(listener))
                 case .watch(let version):
+                    let start = ContinuousClock.now
+                    var hadEvents = false
                     try await client.watch(Object.self, nodeName: nodeName, from: version) {
                         event in
+                        hadEvents = true
                         policy.onEvent(version: event.resourceVersion)
                         await report(event, listener)
                     }
-                    policy.onEnd()
+                    let pause = policy.onEnd(
+                        after: ContinuousClock.now - start,
+                        hadEvents: hadEvents,
+                        jitter: Double.random(in: 0...1)
+                    )
+                    if pause > .zero { try? await Task.sleep(for: pause) }
                 }
             } catch {
                 if isOptional, error.isNotFound {

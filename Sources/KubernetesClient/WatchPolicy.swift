@@ -22,8 +22,14 @@ struct WatchPolicy {
         if let version, !version.isEmpty { next = .watch(from: version) }
     }
 
-    /// The server ended the watch as agreed.
-    mutating func onEnd() {}
+    /// The server ended the watch; returns how long to wait before the next one.
+    ///
+    /// One that ends at once without an event is a failure, or a server that closes every watch
+    /// would be asked without a pause (client-go: "very short watch").
+    mutating func onEnd(after duration: Duration, hadEvents: Bool, jitter: Double) -> Duration {
+        guard duration < .seconds(1), !hadEvents else { return .zero }
+        return nextDelay(jitter: jitter)
+    }
 
     /// Returns how long to wait; `jitter` is from 0 to 1.
     mutating func onFailure(_ error: ClientError, jitter: Double) -> Duration {
@@ -35,6 +41,10 @@ struct WatchPolicy {
                 return .zero
             }
         }
+        return nextDelay(jitter: jitter)
+    }
+
+    private mutating func nextDelay(jitter: Double) -> Duration {
         failures += 1
         let delay = min(Self.firstDelay * Double(1 << min(failures - 1, 8)), Self.longestDelay)
         return .milliseconds(Int(delay * (1 + jitter) * 1000))

@@ -52,13 +52,12 @@ private final class ListeningSocket: @unchecked Sendable {
             queue: DispatchQueue(label: label)
         )
         source.setEventHandler(handler: handler)
+        source.setCancelHandler { withExtendedLifetime(self) {} }
         self.source = source
         source.activate()
     }
 
-    func stop() {
-        // The handler holds this socket; the cancelled source lets go of it.
-        source?.setEventHandler {}
-        source?.cancel()
-    }
+    /// The cancelled source lets go of its handlers, and they of this socket: the descriptor must
+    /// stay open until then, or another file of the same number is hit.
+    func stop() { source?.cancel() }
 }

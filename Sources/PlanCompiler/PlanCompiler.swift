@@ -57,10 +57,19 @@ private struct PlanDraft {
         }
         plan.frontends.sort { $0.key < $1.key }
         dropDuplicates()
+        if node.nodePortAddresses.isEmpty, service.ports.contains(where: { $0.nodePort != nil }) {
+            report(
+                "spec.ports",
+                "no address of node \(node.name) answers on NodePorts: its Node object is unknown or"
+                    + " has none; give --node-ip or --nodeport-addresses"
+            )
+        }
     }
 
-    /// Whether connections to cluster IPs may use all endpoints: `UsesClusterEndpoints` and
-    /// `UsesLocalEndpoints` of `pkg/proxy/serviceport.go`.
+    /// Adds the frontends of one port in one family.
+    ///
+    /// Which endpoints they need: `UsesClusterEndpoints` and `UsesLocalEndpoints` of
+    /// `pkg/proxy/serviceport.go`.
     private mutating func add(_ port: ServicePort, _ family: IPFamily) {
         let external = externalAddresses(port, family)
         let isExternalLocal =

@@ -63,12 +63,17 @@ final class Daemon {
 
     var output: String { (try? String(contentsOfFile: log, encoding: .utf8)) ?? "" }
 
-    /// Waits until the log holds the text; the reason why not is in the error.
+    /// Waits until the log holds the text so many times.
     func wait(for text: String, count: Int = 1) throws {
+        try wait { output.components(separatedBy: text) >= count }
+    }
+
+    /// Waits until something holds; if it never does, the log is in the error.
+    func wait(until holds: () throws -> Bool) throws {
         let clock = ContinuousClock()
         let deadline = clock.now + .seconds(20)
-        while output.components(separatedBy: text) < count {
-            guard clock.now < deadline else { throw CommandError("no \"\(text)\" in: \(output)") }
+        while try !holds() {
+            guard clock.now < deadline else { throw CommandError("it did not happen: \(output)") }
             usleep(5000)
         }
     }

@@ -105,4 +105,15 @@ import Testing
         policy.onEvent(version: "1")
         #expect(policy.onFailure(refused, jitter: 0) == .milliseconds(800))
     }
+
+    @Test func `a watch that ends at once backs off, one that brought something does not`() {
+        var policy = WatchPolicy()
+        let end = { (seconds: Int, hadEvents: Bool) in
+            policy.onEnd(after: .seconds(seconds), hadEvents: hadEvents, jitter: 0)
+        }
+        #expect(end(0, false) == .milliseconds(800))
+        #expect(end(0, false) == .milliseconds(1600))
+        #expect(end(0, true) == .zero)
+        #expect(end(300, false) == .zero)
+    }
 }

@@ -187,6 +187,15 @@ import Testing
         #expect(diagnostics.count == 2)
     }
 
+    @Test func `a NodePort that no address answers on is told`() {
+        let service = base.with {
+            $0.service.ports[0].nodePort = 30080
+            $0.node.nodePortAddresses = []
+        }
+        #expect(service.compile().diagnostics.map(\.problem.field) == ["spec.ports"])
+        #expect(service.lines() == base.lines())
+    }
+
     @Test func `what is wrong with an object is told with its name`() {
         let diagnostics = base.with {
             $0.service.problems = [FieldProblem("spec.ports[0].port", "0 is no port")]
