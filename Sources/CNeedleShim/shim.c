@@ -59,6 +59,12 @@ long needle_curl_response_code(CURL *handle) {
     return code;
 }
 
+long needle_curl_retry_after(CURL *handle) {
+    curl_off_t seconds = 0;
+    curl_easy_getinfo(handle, CURLINFO_RETRY_AFTER, &seconds);
+    return (long)seconds;
+}
+
 int needle_inotify_open(void) {
     int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     return fd < 0 ? -errno : fd;

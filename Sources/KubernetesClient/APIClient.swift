@@ -97,11 +97,12 @@ package struct APIClient: Sendable {
             idleLimit: idleLimit
         )
         var status = 0
+        var retryAfter = Duration.zero
         var errorBody: [UInt8] = []
         do {
             for try await event in events {
                 switch event {
-                case .head(let code): status = code
+                case .head(let code, let pause): (status, retryAfter) = (code, pause)
                 case .body(let bytes) where status == 200:
                     guard await body(bytes) else { return }
                 case .body(let bytes):
@@ -117,7 +118,8 @@ package struct APIClient: Sendable {
         throw .status(
             url: credentials.server + path,
             code: status,
-            message: Self.message(errorBody)
+            message: Self.message(errorBody),
+            retryAfter: retryAfter
         )
     }
 

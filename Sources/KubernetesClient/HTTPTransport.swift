@@ -43,7 +43,7 @@ package final class HTTPTransport: Sendable {
 }
 
 package enum HTTPEvent: Sendable {
-    case head(status: Int)
+    case head(status: Int, retryAfter: Duration)
     case body([UInt8])
 }
 
@@ -215,7 +215,12 @@ private final class Transfer: @unchecked Sendable {
     private func yieldHead() {
         guard !hasHead else { return }
         hasHead = true
-        continuation.yield(.head(status: needle_curl_response_code(easy)))
+        continuation.yield(
+            .head(
+                status: needle_curl_response_code(easy),
+                retryAfter: .seconds(needle_curl_retry_after(easy))
+            )
+        )
     }
 
     func finish(_ result: CURLcode) {

@@ -41,7 +41,7 @@ struct WatchPolicy {
                 return .zero
             }
         }
-        return nextDelay(jitter: jitter)
+        return max(nextDelay(jitter: jitter), error.retryAfter)
     }
 
     private mutating func nextDelay(jitter: Double) -> Duration {

@@ -94,4 +94,17 @@ import Testing
         )
         #expect(events == ["list a"])
     }
+
+    @Test func `the server's own pause is told`() async throws {
+        let server = ScriptedServer([.status(429, "slow down", retryAfter: 7)])
+        defer { server.stop() }
+        let client = APIClient(Credentials(server: "http://127.0.0.1:\(server.port)"))
+        let error = await #expect(throws: ClientError.self) {
+            try await client.list(Service.self, nodeName: "here")
+        }
+        guard case .status(_, 429, "slow down", .seconds(7)) = error else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
+    }
 }

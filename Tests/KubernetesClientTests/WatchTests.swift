@@ -104,6 +104,8 @@ import Testing
         #expect(policy.onFailure(refused, jitter: 1) == .seconds(60))
         policy.onEvent(version: "1")
         #expect(policy.onFailure(refused, jitter: 0) == .milliseconds(800))
+        let busy = ClientError.status(url: "", code: 429, message: "", retryAfter: .seconds(90))
+        #expect(policy.onFailure(busy, jitter: 0) == .seconds(90))
     }
 
     @Test func `a watch that ends at once backs off, one that brought something does not`() {

@@ -8,7 +8,7 @@ package final class ScriptedServer: Sendable {
         case json(String)
         /// A chunked body that ends cleanly.
         case chunks([String])
-        case status(Int, String)
+        case status(Int, String, retryAfter: Int = 0)
         /// The connection is closed without an answer.
         case drop
     }
@@ -77,8 +77,8 @@ package final class ScriptedServer: Sendable {
             "HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
                 + chunks.map { "\(String($0.utf8.count, radix: 16))\r\n\($0)\r\n" }.joined()
                 + "0\r\n\r\n"
-        case .status(let code, let body):
-            "HTTP/1.1 \(code) No\r\nConnection: close\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)"
+        case .status(let code, let body, let pause):
+            "HTTP/1.1 \(code) No\r\nConnection: close\r\nRetry-After: \(pause)\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)"
         case .drop: ""
         }
     }

@@ -24,6 +24,8 @@ CURLcode needle_curl_set_write(
 CURLcode needle_curl_set_header(
     CURL *handle, size_t (*callback)(char *, size_t, size_t, void *), void *context);
 long needle_curl_response_code(CURL *handle);
+/// Seconds of a Retry-After header; 0 without one.
+long needle_curl_retry_after(CURL *handle);
 
 /// `inotify_init1` (a descriptor or -errno) and a watch for what ends a change to a file.
 int needle_inotify_open(void);
