@@ -97,13 +97,7 @@ package actor NFTablesDataplane: Dataplane {
         do throws(NetlinkError) {
             var result: [(Program, Changeset)] = []
             for family in families {
-                let contents = try reader(family, node).read(&socket)
-                let (state, changes) = TableState.adopting(
-                    contents,
-                    plans: plans,
-                    node: node,
-                    family: family
-                )
+                let (state, changes) = try adopt(family, plans, node)
                 result.append((state.program, changes))
             }
             return result
@@ -118,6 +112,16 @@ package actor NFTablesDataplane: Dataplane {
         TableReader(family: family, localDetection: node.localDetection(family))
     }
 
+    /// Reads a table, and says what it lacks.
+    private func adopt(
+        _ family: IPFamily,
+        _ plans: [ServicePlan],
+        _ node: NodeFacts
+    ) throws(NetlinkError) -> (state: TableState, changes: Changeset) {
+        let contents = try reader(family, node).read(&socket)
+        return TableState.adopting(contents, plans: plans, node: node, family: family)
+    }
+
     // MARK: Committing
 
     private func commitEverything(
@@ -129,13 +133,7 @@ package actor NFTablesDataplane: Dataplane {
             generations.restart(at: try GenerationWatch.read(&socket))
             var changes: [TransactionEncoder] = []
             for family in families {
-                let contents = try reader(family, node).read(&socket)
-                let (state, changeset) = TableState.adopting(
-                    contents,
-                    plans: plans,
-                    node: node,
-                    family: family
-                )
+                let (state, changeset) = try adopt(family, plans, node)
                 tables[family] = state
                 changes.append(TransactionEncoder(program: state.program, changes: changeset))
             }

@@ -68,31 +68,33 @@ struct TableReader {
         return numbers
     }
 
-    // MARK: Requests
+    // MARK: Dumps
 
-    private func request(
+    /// Asks for everything of a type in this family and hands each answer to the body.
+    private func dump(
+        _ what: String,
         _ type: nf_tables_msg_types,
-        flags: UInt16,
-        _ sequence: UInt32,
-        _ attributes: (inout MessageBuffer) -> Void
-    ) -> MessageBuffer {
+        _ socket: inout NetlinkSocket,
+        attributes: (inout MessageBuffer) -> Void = { _ in },
+        restart: () -> Void,
+        _ body: (NetlinkMessage) -> Void
+    ) throws(NetlinkError) {
+        let sequence = socket.nextSequence()
         var request = MessageBuffer(capacity: 256)
         request.beginMessage(
             type: Constant.messageType(type),
-            flags: flags,
+            flags: Constant.dump,
             sequence: sequence
         )
         request.appendNetfilterHeader(family: family.netfilterFamily)
         attributes(&request)
         request.endMessage()
-        return request
+        try socket.dump(what, request: request, sequence: sequence, restart: restart, body)
     }
 
     private func exists(_ socket: inout NetlinkSocket) throws(NetlinkError) -> Bool {
         var found = false
-        let sequence = socket.nextSequence()
-        let request = request(NFT_MSG_GETTABLE, flags: Constant.dump, sequence) { _ in }
-        try socket.dump("tables", request: request, sequence: sequence, restart: {}) {
+        try dump("tables", NFT_MSG_GETTABLE, &socket, restart: {}) {
             let name = $0.netfilterAttributes[Int(NFTA_TABLE_NAME.rawValue)]?.text
             if name == table, $0.netfilterFamily == family.netfilterFamily { found = true }
         }
@@ -101,19 +103,19 @@ struct TableReader {
 
     private func chains(_ socket: inout NetlinkSocket) throws(NetlinkError) -> Set<ChainShape> {
         var chains: Set<ChainShape> = []
-        let sequence = socket.nextSequence()
-        let request = request(NFT_MSG_GETCHAIN, flags: Constant.dump, sequence) { _ in }
-        try socket.dump(
+        try dump(
             "the chains of \(place)",
-            request: request,
-            sequence: sequence,
-            restart: { chains = [] }
-        ) { message in
-            guard let chain = LibraryChain(parsing: message.header),
-                chain.text(NFTNL_CHAIN_TABLE) == table
-            else { return }
-            chains.insert(ChainShape(chain))
-        }
+            NFT_MSG_GETCHAIN,
+            &socket,
+            restart: { chains = [] },
+            {
+                // A dump of chains cannot be limited to a table.
+                guard let chain = LibraryChain(parsing: $0.header),
+                    chain.text(NFTNL_CHAIN_TABLE) == table
+                else { return }
+                chains.insert(ChainShape(chain))
+            }
+        )
         return chains
     }
 
@@ -121,37 +123,33 @@ struct TableReader {
         _ socket: inout NetlinkSocket
     ) throws(NetlinkError) -> [String: [RuleFingerprint]] {
         var rules: [String: [RuleFingerprint]] = [:]
-        let sequence = socket.nextSequence()
-        let request = request(NFT_MSG_GETRULE, flags: Constant.dump, sequence) {
-            $0.attribute(UInt16(NFTA_RULE_TABLE.rawValue), table)
-        }
-        try socket.dump(
+        try dump(
             "the rules of \(place)",
-            request: request,
-            sequence: sequence,
-            restart: { rules = [:] }
-        ) { message in
-            guard let rule = LibraryRule(parsing: message.header) else { return }
-            rules[rule.chainName, default: []].append(rule.fingerprint)
-        }
+            NFT_MSG_GETRULE,
+            &socket,
+            attributes: { $0.attribute(UInt16(NFTA_RULE_TABLE.rawValue), table) },
+            restart: { rules = [:] },
+            {
+                guard let rule = LibraryRule(parsing: $0.header) else { return }
+                rules[rule.chainName, default: []].append(rule.fingerprint)
+            }
+        )
         return rules
     }
 
     private func sets(_ socket: inout NetlinkSocket) throws(NetlinkError) -> Set<SetShape> {
         var sets: Set<SetShape> = []
-        let sequence = socket.nextSequence()
-        let request = request(NFT_MSG_GETSET, flags: Constant.dump, sequence) {
-            $0.attribute(UInt16(NFTA_SET_TABLE.rawValue), table)
-        }
-        try socket.dump(
+        try dump(
             "the sets of \(place)",
-            request: request,
-            sequence: sequence,
-            restart: { sets = [] }
-        ) { message in
-            guard let set = LibrarySet(parsing: message.header) else { return }
-            sets.insert(SetShape(set))
-        }
+            NFT_MSG_GETSET,
+            &socket,
+            attributes: { $0.attribute(UInt16(NFTA_SET_TABLE.rawValue), table) },
+            restart: { sets = [] },
+            {
+                guard let set = LibrarySet(parsing: $0.header) else { return }
+                sets.insert(SetShape(set))
+            }
+        )
         return sets
     }
 
@@ -180,17 +178,17 @@ struct TableReader {
         _ socket: inout NetlinkSocket
     ) throws(NetlinkError) -> ElementParser {
         var parser = ElementParser(set)
-        let sequence = socket.nextSequence()
-        let request = request(NFT_MSG_GETSETELEM, flags: Constant.dump, sequence) {
-            $0.attribute(UInt16(NFTA_SET_ELEM_LIST_TABLE.rawValue), table)
-            $0.attribute(UInt16(NFTA_SET_ELEM_LIST_SET.rawValue), set.id.name)
-        }
-        try socket.dump(
+        try dump(
             "the elements of set \(set.id.name) of \(place)",
-            request: request,
-            sequence: sequence,
-            restart: { parser.removeAll() }
-        ) { parser.add($0) }
+            NFT_MSG_GETSETELEM,
+            &socket,
+            attributes: {
+                $0.attribute(UInt16(NFTA_SET_ELEM_LIST_TABLE.rawValue), table)
+                $0.attribute(UInt16(NFTA_SET_ELEM_LIST_SET.rawValue), set.id.name)
+            },
+            restart: { parser.removeAll() },
+            { parser.add($0) }
+        )
         parser.finish(family)
         return parser
     }

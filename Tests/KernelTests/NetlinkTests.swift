@@ -26,25 +26,42 @@ import Testing
         }
     }
 
+    /// One message about a table called nothing, in a batch.
+    private func commit(
+        _ operation: String,
+        type: UInt16,
+        flags: UInt16,
+        generation: UInt32?,
+        in namespace: NetworkNamespace
+    ) throws {
+        try namespace.inside {
+            var socket = try NetlinkSocket(.netfilter)
+            var batch = NetlinkBatch(
+                subsystem: 10,
+                generation: generation,
+                firstSequence: socket.nextSequence()
+            )
+            batch.append({ operation }) { buffer, sequence in
+                buffer.beginMessage(type: 10 << 8 | type, flags: flags, sequence: sequence)
+                buffer.appendNetfilterHeader(family: 2)
+                buffer.attribute(1, "nothing")
+                buffer.endMessage()
+            }
+            try batch.commit(&socket, subsystem: 10)
+        }
+    }
+
     @Test func `an error names the operation and the kernel's reason`() throws {
         let namespace = try NetworkNamespace()
         let error = #expect(throws: NetlinkError.self) {
-            try namespace.inside {
-                var socket = try NetlinkSocket(.netfilter)
-                var batch = NetlinkBatch(
-                    subsystem: 10,
-                    generation: nil,
-                    firstSequence: socket.nextSequence()
-                )
-                // NFT_MSG_DELTABLE of a table that is not there.
-                batch.append({ "deleting table ip nothing" }) { buffer, sequence in
-                    buffer.beginMessage(type: 10 << 8 | 2, flags: 1, sequence: sequence)
-                    buffer.appendNetfilterHeader(family: 2)
-                    buffer.attribute(1, "nothing")
-                    buffer.endMessage()
-                }
-                try batch.commit(&socket, subsystem: 10)
-            }
+            // NFT_MSG_DELTABLE
+            try commit(
+                "deleting table ip nothing",
+                type: 2,
+                flags: 1,
+                generation: nil,
+                in: namespace
+            )
         }
         #expect(error?.operation == "deleting table ip nothing")
         #expect(error?.isNotFound == true)
@@ -53,21 +70,8 @@ import Testing
     @Test func `a batch for another generation is refused whole`() throws {
         let namespace = try NetworkNamespace()
         let error = #expect(throws: NetlinkError.self) {
-            try namespace.inside {
-                var socket = try NetlinkSocket(.netfilter)
-                var batch = NetlinkBatch(
-                    subsystem: 10,
-                    generation: 4711,
-                    firstSequence: socket.nextSequence()
-                )
-                batch.append({ "adding a table" }) { buffer, sequence in
-                    buffer.beginMessage(type: 10 << 8 | 0, flags: 0x401, sequence: sequence)
-                    buffer.appendNetfilterHeader(family: 2)
-                    buffer.attribute(1, "nothing")
-                    buffer.endMessage()
-                }
-                try batch.commit(&socket, subsystem: 10)
-            }
+            // NFT_MSG_NEWTABLE
+            try commit("adding a table", type: 0, flags: 0x401, generation: 4711, in: namespace)
         }
         #expect(error?.isStaleGeneration == true)
         #expect(try namespace.run(["nft", "list", "ruleset"]).isEmpty)
