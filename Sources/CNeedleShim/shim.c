@@ -47,12 +47,6 @@ CURLcode needle_curl_set_write(
     return code ? code : curl_easy_setopt(handle, CURLOPT_WRITEDATA, context);
 }
 
-CURLcode needle_curl_set_header(
-    CURL *handle, size_t (*callback)(char *, size_t, size_t, void *), void *context) {
-    CURLcode code = curl_easy_setopt(handle, CURLOPT_HEADERFUNCTION, callback);
-    return code ? code : curl_easy_setopt(handle, CURLOPT_HEADERDATA, context);
-}
-
 long needle_curl_response_code(CURL *handle) {
     long code = 0;
     curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &code);

@@ -57,7 +57,7 @@ package actor ClusterStore {
         let changed = plans.update(dirty, for: newView, input: state.input)
         return PlanUpdate(
             plans: changed,
-            diagnostics: dirty.map { ($0, plans.diagnostics[$0] ?? []) },
+            diagnostics: dirty.map { ($0, plans.diagnostics[$0] ?? []) } + state.nodeDiagnostics,
             facts: configuration.facts(node: state.node, serviceCIDRs: state.serviceCIDRs)
         )
     }

@@ -103,4 +103,23 @@ import Testing
                 .count == 1
         )
     }
+
+    @Test func `what is wrong with the Node and with ServiceCIDRs is told`() async {
+        let store = ClusterStore(NodeConfiguration(nodeName: "here"), awaiting: [])
+        await store.update { state in
+            var node = Node(name: "here")
+            node.problems = [FieldProblem("spec.podCIDRs[0]", "is no block")]
+            state.set(node)
+            var cidr = ServiceCIDR(name: "kubernetes")
+            cidr.problems = [FieldProblem("spec.cidrs[0]", "is no block")]
+            state.set(cidr)
+        }
+        let told = await store.compileChanges(interfaceAddresses: []).diagnostics.flatMap(\.1)
+        #expect(
+            told.map(\.description) == [
+                "Node here: spec.podCIDRs[0]: is no block",
+                "ServiceCIDR kubernetes: spec.cidrs[0]: is no block",
+            ]
+        )
+    }
 }

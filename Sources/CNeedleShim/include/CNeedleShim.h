@@ -21,8 +21,6 @@ CURLcode needle_curl_set_pointer(CURL *handle, CURLoption option, void *value);
 CURLcode needle_curl_set_blob(CURL *handle, CURLoption option, const void *data, size_t length);
 CURLcode needle_curl_set_write(
     CURL *handle, size_t (*callback)(char *, size_t, size_t, void *), void *context);
-CURLcode needle_curl_set_header(
-    CURL *handle, size_t (*callback)(char *, size_t, size_t, void *), void *context);
 long needle_curl_response_code(CURL *handle);
 /// Seconds of a Retry-After header; 0 without one.
 long needle_curl_retry_after(CURL *handle);
