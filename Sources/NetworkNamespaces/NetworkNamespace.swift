@@ -30,6 +30,9 @@ package final class NetworkNamespace: Sendable {
 
     /// Runs the body on this thread inside the namespace: sockets it opens and processes it starts
     /// belong there.
+    ///
+    /// So would threads, for as long as they live: the body must not hand work to a queue or a
+    /// task, whose pool may start one.
     package func inside<T>(_ body: () throws -> T) throws -> T {
         let home = try Self.current()
         defer { close(home) }

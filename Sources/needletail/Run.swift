@@ -133,7 +133,7 @@ struct SyncLoop: Service {
         let foreign = await dataplane.foreignChanges()
         let addressChanges =
             followsInterfaces
-            ? try netlinkChanges(.route, groups: InterfaceAddresses.groups) {
+            ? try NetlinkSubscription(.route, groups: InterfaceAddresses.groups).changes {
                 InterfaceAddresses.isChange($0) ? () : nil
             } : nil
         await withGracefulShutdownHandler {

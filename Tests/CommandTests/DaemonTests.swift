@@ -3,7 +3,7 @@ import NetworkNamespaces
 import TestSupport
 import Testing
 
-@Suite struct DaemonTests {
+@Suite(.timeLimit(.minutes(5))) struct DaemonTests {
     private let namespace: NetworkNamespace
     private let folder: Folder
     private let log: String
@@ -116,6 +116,7 @@ import Testing
                 }
             }
         }
+        server.start()
         defer { server.stop() }
         let daemon = try Daemon(
             [

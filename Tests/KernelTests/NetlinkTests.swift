@@ -7,15 +7,14 @@ import Netlink
 import TestSupport
 import Testing
 
-@Suite struct NetlinkTests {
+@Suite(.timeLimit(.minutes(5))) struct NetlinkTests {
     @Test func `addresses are read and followed`() async throws {
         let namespace = try NetworkNamespace()
         try namespace.ip(["link set lo up"])
-        let changes = try namespace.inside {
-            try netlinkChanges(.route, groups: InterfaceAddresses.groups) {
-                InterfaceAddresses.isChange($0) ? () : nil
-            }
+        let subscription = try namespace.inside {
+            try NetlinkSubscription(.route, groups: InterfaceAddresses.groups)
         }
+        let changes = subscription.changes { InterfaceAddresses.isChange($0) ? () : nil }
         #expect(
             try namespace.inside { try InterfaceAddresses.read() } == [ip("127.0.0.1"), ip("::1")]
         )

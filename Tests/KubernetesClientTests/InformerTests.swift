@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// Against a real socket: list, watch, failures, and again.
-@Suite struct InformerTests {
+@Suite(.timeLimit(.minutes(5))) struct InformerTests {
     private func logger() -> Logger {
         var logger = Logger(label: "test")
         logger.logLevel = .critical
@@ -21,6 +21,7 @@ import Testing
         events: [String], requests: [String]
     ) {
         let server = ScriptedServer(answers)
+        server.start()
         let client = APIClient(Credentials(server: "http://127.0.0.1:\(server.port)"))
         let (stream, continuation) = AsyncStream<String>.makeStream()
         let informer = Informer<Service>(client, nodeName: "here", logger: logger())
@@ -97,6 +98,7 @@ import Testing
 
     @Test func `the server's own pause is told`() async throws {
         let server = ScriptedServer([.status(429, "slow down", retryAfter: 7)])
+        server.start()
         defer { server.stop() }
         let client = APIClient(Credentials(server: "http://127.0.0.1:\(server.port)"))
         let error = await #expect(throws: ClientError.self) {

@@ -15,6 +15,7 @@ package final class ScriptedServer: Sendable {
 
     package let port: UInt16
     private let listener: Int32
+    private let answer: @Sendable (String) -> Answer
     private let seen = Mutex<[String]>([])
 
     /// The request lines so far.
@@ -30,6 +31,7 @@ package final class ScriptedServer: Sendable {
     ///
     /// It listens in the network namespace of this thread.
     package init(_ answer: @escaping @Sendable (String) -> Answer) {
+        self.answer = answer
         listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
@@ -46,17 +48,24 @@ package final class ScriptedServer: Sendable {
             }
         }
         port = UInt16(bigEndian: address.sin_port)
+    }
+
+    /// Begins to answer.
+    ///
+    /// Not in the initializer, which may run inside of a network namespace: a thread that is started
+    /// there stays there.
+    package func start() {
         DispatchQueue(label: "test.server").async { [self] in
             defer { close(listener) }
             while case let connection = accept(listener, nil, nil), connection >= 0 {
-                DispatchQueue(label: "test.connection").async { self.serve(connection, answer) }
+                DispatchQueue(label: "test.connection").async { self.serve(connection) }
             }
         }
     }
 
     package func stop() { shutdown(listener, Int32(SHUT_RDWR)) }
 
-    private func serve(_ connection: Int32, _ answer: (String) -> Answer) {
+    private func serve(_ connection: Int32) {
         defer { close(connection) }
         var request = [UInt8](repeating: 0, count: 8192)
         let count = recv(connection, &request, request.count, 0)
