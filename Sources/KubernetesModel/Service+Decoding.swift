@@ -33,7 +33,6 @@ extension Service: Decodable {
         _ reader: inout FieldReader
     ) throws {
         type = reader.word(try spec.value("type"), "spec.type", default: .clusterIP)
-        isExternalName = type == .externalName
         let clusterIP: String? = try spec.value("clusterIP")
         var texts: [String] = try spec.value("clusterIPs") ?? []
         if texts.isEmpty, let clusterIP, !clusterIP.isEmpty { texts = [clusterIP] }

@@ -10,7 +10,6 @@ package struct Service: Sendable, Hashable {
     package var createdAt: Int64?
     /// Another proxy serves it: label `service.kubernetes.io/service-proxy-name`.
     package var belongsToOtherProxy = false
-    package var isExternalName = false
     package var type = ServiceType.clusterIP
     /// `spec.clusterIPs`, or `spec.clusterIP` of older objects; empty for a headless Service.
     package var clusterIPs: [IPAddress] = []

@@ -16,16 +16,15 @@ struct TableReader {
 
     /// What the table holds, as far as it is needletail's.
     func read(_ socket: inout NetlinkSocket) throws(NetlinkError) -> TableContents {
-        guard try chains(&socket).isSubset(of: expectedChains), try exists(&socket) else {
-            return .unusable
-        }
+        // A table that is not there has no chains.
+        guard try chains(&socket) == expectedChains else { return .unusable }
         var contents = TableContents()
         var rules = try rules(&socket)
         contents.numbers = numbers(&rules, &contents.damagedChains)
         let program = Program(family, localDetection: localDetection, numbers: contents.numbers)
-        guard try chains(&socket) == Set(program.chains.map(\.shape)),
-            try sets(&socket) == Set(program.sets.map { SetShape($0, family) })
-        else { return .unusable }
+        guard try sets(&socket) == Set(program.sets.map { SetShape($0, family) }) else {
+            return .unusable
+        }
         for chain in program.chains where rules[chain.name.rawValue] ?? [] != fingerprints(chain) {
             contents.damagedChains.insert(chain.name)
         }
@@ -35,6 +34,7 @@ struct TableReader {
         return contents
     }
 
+    /// The same whatever numbers are in the rules.
     private var expectedChains: Set<ChainShape> {
         Set(Program(family, localDetection: localDetection, numbers: .init()).chains.map(\.shape))
     }
@@ -90,15 +90,6 @@ struct TableReader {
         attributes(&request)
         request.endMessage()
         try socket.dump(what, request: request, sequence: sequence, restart: restart, body)
-    }
-
-    private func exists(_ socket: inout NetlinkSocket) throws(NetlinkError) -> Bool {
-        var found = false
-        try dump("tables", NFT_MSG_GETTABLE, &socket, restart: {}) {
-            let name = $0.netfilterAttributes[Int(NFTA_TABLE_NAME.rawValue)]?.text
-            if name == table, $0.netfilterFamily == family.netfilterFamily { found = true }
-        }
-        return found
     }
 
     private func chains(_ socket: inout NetlinkSocket) throws(NetlinkError) -> Set<ChainShape> {

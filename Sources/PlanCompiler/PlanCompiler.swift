@@ -15,7 +15,8 @@ package struct PlanCompiler: Sendable {
         _ service: Service,
         _ slices: some Sequence<EndpointSlice>
     ) -> (plan: ServicePlan?, diagnostics: [Diagnostic]) {
-        guard !service.belongsToOtherProxy, !service.isExternalName, !service.isHeadless else {
+        guard !service.belongsToOtherProxy, service.type != .externalName, !service.isHeadless
+        else {
             return (nil, [])
         }
         var draft = PlanDraft(service: service, slices: Array(slices), node: node)

@@ -13,20 +13,25 @@ struct SocketAddress {
             ipv4.sin_family = sa_family_t(AF_INET)
             ipv4.sin_port = port.bigEndian
             withUnsafeMutableBytes(of: &ipv4.sin_addr) { $0.copyBytes(from: bytes) }
-            length = socklen_t(MemoryLayout<sockaddr_in>.size)
-            withUnsafeMutableBytes(of: &storage) { target in
-                withUnsafeBytes(of: ipv4) { target.copyMemory(from: $0) }
-            }
+            length = Self.store(ipv4, in: &storage)
         } else {
             var ipv6 = sockaddr_in6()
             ipv6.sin6_family = sa_family_t(AF_INET6)
             ipv6.sin6_port = port.bigEndian
             withUnsafeMutableBytes(of: &ipv6.sin6_addr) { $0.copyBytes(from: bytes) }
-            length = socklen_t(MemoryLayout<sockaddr_in6>.size)
-            withUnsafeMutableBytes(of: &storage) { target in
-                withUnsafeBytes(of: ipv6) { target.copyMemory(from: $0) }
-            }
+            length = Self.store(ipv6, in: &storage)
         }
+    }
+
+    /// Copies a family's own form; returns its length.
+    private static func store<Form>(
+        _ form: Form,
+        in storage: inout sockaddr_storage
+    ) -> socklen_t {
+        withUnsafeMutableBytes(of: &storage) { target in
+            withUnsafeBytes(of: form) { target.copyMemory(from: $0) }
+        }
+        return socklen_t(MemoryLayout<Form>.size)
     }
 
     /// Calls with the form that socket functions take.

@@ -136,31 +136,28 @@ struct SyncLoop: Service {
             ? try NetlinkSubscription(.route, groups: InterfaceAddresses.groups).changes {
                 InterfaceAddresses.isChange($0) ? () : nil
             } : nil
-        await withGracefulShutdownHandler {
-            await withDiscardingTaskGroup { group in
-                group.addTask { await syncer.run() }
-                group.addTask {
-                    for await _ in store.changes { await syncer.onClusterChange() }
+        await withDiscardingTaskGroup { group in
+            group.addTask { await syncer.run() }
+            group.addTask {
+                for await _ in store.changes { await syncer.onClusterChange() }
+            }
+            group.addTask {
+                for await _ in foreign {
+                    logger.warning("another program changed needletail's tables; repairing")
+                    await syncer.onForeignChange()
                 }
+            }
+            if let addressChanges {
                 group.addTask {
-                    for await _ in foreign {
-                        logger.warning("another program changed needletail's tables; repairing")
-                        await syncer.onForeignChange()
-                    }
-                }
-                if let addressChanges {
-                    group.addTask {
-                        for await _ in addressChanges {
-                            if let addresses = try? InterfaceAddresses.read() {
-                                await syncer.onInterfaceAddresses(addresses)
-                            }
+                    for await _ in addressChanges {
+                        if let addresses = try? InterfaceAddresses.read() {
+                            await syncer.onInterfaceAddresses(addresses)
                         }
                     }
                 }
-                try? await gracefulShutdown()
-                group.cancelAll()
             }
-        } onGracefulShutdown: {
+            try? await gracefulShutdown()
+            group.cancelAll()
         }
     }
 }

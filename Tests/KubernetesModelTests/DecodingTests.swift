@@ -26,7 +26,7 @@ private func decode<T: Decodable>(_: T.Type, _ json: String) throws -> T {
         #expect(services.count >= 33)
         #expect(slices.count >= 24)
         #expect(services.contains { $0.belongsToOtherProxy })
-        #expect(services.contains { $0.isExternalName })
+        #expect(services.contains { $0.type == .externalName })
         #expect(services.contains { $0.affinityTimeout == 77 })
         #expect(services.contains { $0.ports.contains { $0.transport == .sctp } })
         #expect(services.contains { $0.clusterIPs.count == 2 })

@@ -21,7 +21,7 @@ import Testing
 
     @Test func `headless, ExternalName and other proxies' Services are left alone`() {
         #expect(base.with { $0.service.clusterIPs = [] }.compile().plan == nil)
-        #expect(base.with { $0.service.isExternalName = true }.compile().plan == nil)
+        #expect(base.with { $0.service.type = .externalName }.compile().plan == nil)
         #expect(base.with { $0.service.belongsToOtherProxy = true }.compile().plan == nil)
     }
 
