@@ -48,6 +48,10 @@ fuzz: packages ## libFuzzer on every reader of foreign bytes, from the committed
 golden: ## record Tests/Golden anew; fails, so that the difference is reviewed
 	NEEDLETAIL_RECORD=1 $(SWIFT) test --filter GoldenTests
 
+.PHONY: proto
+proto: ## generate the Swift of KubernetesWire/wire.proto anew
+	scripts/generate-proto
+
 .PHONY: check
 check: ## formatting, module levels, file sizes
 	scripts/check-source

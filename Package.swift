@@ -43,6 +43,9 @@ let lifecycle: Target.Dependency = .product(
     name: "ServiceLifecycle",
     package: "swift-service-lifecycle"
 )
+let protobuf: Target.Dependency = .product(name: "SwiftProtobuf", package: "swift-protobuf")
+let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
+let system: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 let signals: Target.Dependency = .product(
     name: "UnixSignals",
     package: "swift-service-lifecycle"
@@ -59,13 +62,30 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(
+            url: "https://github.com/apple/swift-protobuf",
+            from: "1.39.0",
+            traits: []
+        ),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        .package(
+            url: "https://github.com/swiftlang/swift-subprocess",
+            from: "1.0.2",
+            traits: []
+        ),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
         // Level 0: pure values.
         module("NetworkTypes"),
-        module("KubernetesModel", ["NetworkTypes"]),
+        .target(
+            name: "KubernetesWire",
+            dependencies: [protobuf],
+            exclude: ["wire.proto"],
+            swiftSettings: settings
+        ),
+        module("KubernetesModel", ["NetworkTypes", "KubernetesWire"]),
         // Level 1
         module("ServicePlan", ["NetworkTypes"]),
         // Level 2
@@ -79,8 +99,15 @@ let package = Package(
         // Level 3: what talks to the outside.
         module("Netlink", ["NetworkTypes", "CMnl", "CNeedleShim", logging]),
         module("ManifestSource", ["KubernetesModel", "CNeedleShim", yams]),
-        module("KubernetesClient", ["KubernetesModel", "CCurl", "CNeedleShim", logging, yams]),
+        module(
+            "KubernetesClient",
+            [
+                "KubernetesWire", "KubernetesModel", "CCurl", "CNeedleShim", logging, protobuf,
+                subprocess, system, yams,
+            ]
+        ),
         // For the lab and the tests.
+        module("EmbeddedAPIServer", ["KubernetesWire", protobuf]),
         module("NetworkNamespaces", ["CNeedleShim"]),
         // Level 4
         module(
@@ -132,7 +159,13 @@ let package = Package(
             ]
         ),
         tests("ManifestSourceTests", ["KubernetesModel", "ManifestSource"]),
-        tests("KubernetesClientTests", ["KubernetesModel", "KubernetesClient", logging]),
+        tests(
+            "KubernetesClientTests",
+            [
+                "NetworkTypes", "KubernetesWire", "KubernetesModel", "KubernetesClient",
+                "ClusterStore", "EmbeddedAPIServer", logging,
+            ]
+        ),
         tests(
             "ClusterStoreTests",
             ["NetworkTypes", "KubernetesModel", "PlanCompiler", "ServicePlan", "ClusterStore"]

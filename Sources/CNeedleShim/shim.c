@@ -47,6 +47,17 @@ CURLcode needle_curl_set_write(
     return code ? code : curl_easy_setopt(handle, CURLOPT_WRITEDATA, context);
 }
 
+CURLcode needle_curl_set_body(CURL *handle, const void *data, size_t length) {
+    CURLcode code = curl_easy_setopt(handle, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)length);
+    return code ? code : curl_easy_setopt(handle, CURLOPT_COPYPOSTFIELDS, data);
+}
+
+const char *needle_curl_content_type(CURL *handle) {
+    char *type = NULL;
+    curl_easy_getinfo(handle, CURLINFO_CONTENT_TYPE, &type);
+    return type;
+}
+
 long needle_curl_response_code(CURL *handle) {
     long code = 0;
     curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &code);

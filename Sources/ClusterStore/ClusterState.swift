@@ -2,6 +2,13 @@ package import KubernetesModel
 package import NetworkTypes
 package import PlanCompiler
 
+/// Which objects name the endpoints of Services; the others are left alone.
+package enum EndpointsSource: String, Sendable, CaseIterable {
+    case endpointSlices = "endpointslices"
+    /// core/v1 Endpoints, for clusters without EndpointSlices.
+    case endpoints
+}
+
 /// The objects of the cluster, and which Services changes of them touch.
 package struct ClusterState: Sendable {
     package private(set) var services: [ObjectName: Service] = [:]
@@ -10,13 +17,17 @@ package struct ClusterState: Sendable {
     private var serviceOfSlice: [ObjectName: ObjectName] = [:]
     private var serviceCIDRObjects: [String: ServiceCIDR] = [:]
     private let nodeName: String
+    private let source: EndpointsSource
 
     /// Services to compile again.
     private var dirty: Set<ObjectName> = []
     private var isNodeDirty = false
 
     /// - Parameter nodeName: the only Node that matters
-    package init(nodeName: String) { self.nodeName = nodeName }
+    package init(nodeName: String, endpointsFrom source: EndpointsSource = .endpointSlices) {
+        self.nodeName = nodeName
+        self.source = source
+    }
 
     package var serviceCIDRs: [IPPrefix] {
         IPPrefix.aggregated(serviceCIDRObjects.values.flatMap(\.cidrs))
@@ -51,15 +62,6 @@ package struct ClusterState: Sendable {
 
     // MARK: One object
 
-    package mutating func set(_ object: KubernetesObject) {
-        switch object {
-        case .service(let service): set(service)
-        case .endpointSlice(let slice): set(slice)
-        case .node(let node): set(node)
-        case .serviceCIDR(let cidr): set(cidr)
-        }
-    }
-
     package mutating func set(_ service: Service) {
         guard services[service.name] != service else { return }
         services[service.name] = service
@@ -89,6 +91,19 @@ package struct ClusterState: Sendable {
         dirty.insert(owner)
     }
 
+    /// An Endpoints object, in place of all EndpointSlices of its Service.
+    package mutating func set(_ endpoints: Endpoints) {
+        removeEndpoints(endpoints.name, except: Set(endpoints.slices.map(\.name)))
+        for slice in endpoints.slices { set(slice) }
+    }
+
+    package mutating func removeEndpoints(_ service: ObjectName, except kept: Set<ObjectName> = [])
+    {
+        for name in (slices[service] ?? [:]).keys where !kept.contains(name) {
+            removeEndpointSlice(name)
+        }
+    }
+
     package mutating func set(_ node: Node?) {
         guard node?.name ?? nodeName == nodeName, self.node != node else { return }
         self.node = node
@@ -107,39 +122,62 @@ package struct ClusterState: Sendable {
     }
 
     // MARK: Whole lists
+    //
+    // What is kept is not in the list because it cannot be read now, not because it is gone.
 
-    package mutating func replaceServices(_ list: [Service]) {
-        let names = Set(list.map(\.name))
+    package mutating func replaceServices(_ list: [Service], keeping kept: Set<ObjectName> = []) {
+        let names = kept.union(list.map(\.name))
         for name in services.keys where !names.contains(name) { removeService(name) }
         for service in list { set(service) }
     }
 
-    package mutating func replaceEndpointSlices(_ list: [EndpointSlice]) {
-        let names = Set(list.map(\.name))
+    package mutating func replaceEndpointSlices(
+        _ list: [EndpointSlice],
+        keeping kept: Set<ObjectName> = []
+    ) {
+        let names = kept.union(list.map(\.name))
         for name in serviceOfSlice.keys where !names.contains(name) { removeEndpointSlice(name) }
         for slice in list { set(slice) }
     }
 
-    package mutating func replaceServiceCIDRs(_ list: [ServiceCIDR]) {
-        let names = Set(list.map(\.name))
+    package mutating func replaceEndpoints(
+        _ list: [Endpoints],
+        keeping kept: Set<ObjectName> = []
+    ) {
+        let names = kept.union(list.map(\.name))
+        for name in slices.keys where !names.contains(name) { removeEndpoints(name) }
+        for endpoints in list { set(endpoints) }
+    }
+
+    package mutating func replaceServiceCIDRs(
+        _ list: [ServiceCIDR],
+        keeping kept: Set<ObjectName> = []
+    ) {
+        let names = kept.union(list.map(\.objectName)).map(\.name)
         for name in serviceCIDRObjects.keys where !names.contains(name) { removeServiceCIDR(name) }
         for cidr in list { set(cidr) }
     }
 
     /// Replaces everything with the objects of manifests.
     package mutating func replaceAll(_ objects: [KubernetesObject]) {
-        var lists: ([Service], [EndpointSlice], [Node], [ServiceCIDR]) = ([], [], [], [])
+        var services: [Service] = []
+        var slices: [EndpointSlice] = []
+        var nodes: [Node] = []
+        var cidrs: [ServiceCIDR] = []
         for object in objects {
             switch object {
-            case .service(let service): lists.0.append(service)
-            case .endpointSlice(let slice): lists.1.append(slice)
-            case .node(let node): lists.2.append(node)
-            case .serviceCIDR(let cidr): lists.3.append(cidr)
+            case .service(let service): services.append(service)
+            case .endpointSlice(let slice):
+                if source == .endpointSlices { slices.append(slice) }
+            case .endpoints(let endpoints):
+                if source == .endpoints { slices += endpoints.slices }
+            case .node(let node): nodes.append(node)
+            case .serviceCIDR(let cidr): cidrs.append(cidr)
             }
         }
-        replaceServices(lists.0)
-        replaceEndpointSlices(lists.1)
-        set(lists.2.last { $0.name == nodeName })
-        replaceServiceCIDRs(lists.3)
+        replaceServices(services)
+        replaceEndpointSlices(slices)
+        set(nodes.last { $0.name == nodeName })
+        replaceServiceCIDRs(cidrs)
     }
 }

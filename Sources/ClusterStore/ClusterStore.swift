@@ -9,7 +9,7 @@ package import ServicePlan
 package actor ClusterStore {
     /// The lists that must have arrived before anything is programmed or deleted.
     package enum List: Sendable, CaseIterable {
-        case services, endpointSlices, nodes, serviceCIDRs
+        case services, endpoints, nodes, serviceCIDRs
     }
 
     private let configuration: NodeConfiguration
@@ -21,9 +21,13 @@ package actor ClusterStore {
     /// Yields after changes, once every list is there; changes meanwhile are one.
     package nonisolated let changes: AsyncStream<Void>
 
-    package init(_ configuration: NodeConfiguration, awaiting lists: Set<List>) {
+    package init(
+        _ configuration: NodeConfiguration,
+        endpointsFrom source: EndpointsSource = .endpointSlices,
+        awaiting lists: Set<List>
+    ) {
         self.configuration = configuration
-        state = ClusterState(nodeName: configuration.nodeName)
+        state = ClusterState(nodeName: configuration.nodeName, endpointsFrom: source)
         missing = lists
         (changes, doorbell) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }

@@ -1,139 +1,162 @@
-internal import FoundationEssentials
-internal import KubernetesModel
+internal import KubernetesWire
+internal import Synchronization
 
-/// Asks an API server, in JSON.
+/// Asks an API server.
 package struct APIClient: Sendable {
     package let credentials: Credentials
     private let transport: HTTPTransport
+    private let plugin: ExecCredentialCache?
+    private let encoding: EncodingChoice
+    private let patience: Patience
 
-    package init(_ credentials: Credentials) {
+    /// How long a connection may be silent before it counts as dead.
+    package struct Patience: Sendable {
+        package var request = Duration.seconds(60)
+        /// An API server sends a bookmark every minute.
+        package var watch = Duration.seconds(150)
+
+        package init() {}
+    }
+
+    /// - Parameter encoding: what to ask for; a server that refuses protobuf is asked for JSON
+    package init(
+        _ credentials: Credentials,
+        encoding: WireEncoding = .protobuf,
+        patience: Patience = Patience()
+    ) {
         self.credentials = credentials
+        self.patience = patience
+        self.encoding = EncodingChoice(encoding)
         transport = HTTPTransport()
+        plugin = credentials.plugin.map { ExecCredentialCache($0) }
     }
 
-    /// Every object of a kind, those that cannot be read as messages, and the list's version.
-    package func list<Object: Resource>(
+    /// Reads a list, or the page of one that a continue token stands for.
+    func page<Object: Resource>(
         _: Object.Type,
-        nodeName: String
-    ) async throws(ClientError) -> (objects: [Object], unreadable: [String], version: String) {
-        let path = "\(Object.path)?resourceVersion=0&\(Object.query(nodeName: nodeName))"
-        var body: [UInt8] = []
-        try await stream(path, idleLimit: .seconds(60)) {
-            body += $0; return true
+        _ query: URLQuery
+    ) async throws(ClientError) -> ListPage<Object> {
+        var answer = try await open(
+            HTTPRequest(path: Object.path + query.text, idleLimit: patience.request)
+        )
+        var decoder = ListDecoder<Object>(try answer.encoding)
+        while let bytes = try await answer.next() {
+            try answer.read { () throws(WireError) in try decoder.append(bytes) }
         }
-        let list: ListBody<Object>
-        do {
-            list = try JSONDecoder().decode(ListBody<Object>.self, from: Data(body))
-        } catch {
-            throw .malformed(url: credentials.server + path, reason: Self.reason(error))
-        }
-        var objects: [Object] = []
-        var unreadable: [String] = []
-        for item in list.items ?? [] {
-            switch item.object {
-            case .success(let object): objects.append(object)
-            case .failure(let error): unreadable.append("\(error)")
-            }
-        }
-        return (objects, unreadable, list.metadata.resourceVersion ?? "")
+        return try answer.read { () throws(WireError) in try decoder.finish() }
     }
 
-    /// Hands each event since the version to the body, until the server ends the watch.
+    /// Hands each event to the body, until the server ends the watch or the body returns false.
+    ///
+    /// An error event is an error.
     func watch<Object: Resource>(
         _: Object.Type,
-        nodeName: String,
-        from version: String,
-        _ body: (WatchEvent<Object>) async -> Void
+        _ query: URLQuery,
+        _ body: (WatchEvent<Object>) async -> Bool
     ) async throws(ClientError) {
-        let timeout = Int.random(in: 300..<600)
-        let path =
-            "\(Object.path)?watch=true&allowWatchBookmarks=true&resourceVersion=\(version)"
-            + "&timeoutSeconds=\(timeout)&\(Object.query(nodeName: nodeName))"
-        var lines = LineSplitter()
-        var failure: ClientError?
-        try await stream(path, idleLimit: .seconds(180)) { bytes in
-            guard let complete = lines.append(bytes) else {
-                failure = .malformed(
-                    url: credentials.server + path,
-                    reason: "an event of more than \(LineSplitter.limit) bytes"
-                )
-                return false
+        var answer = try await open(
+            HTTPRequest(path: Object.path + query.text, idleLimit: patience.watch)
+        )
+        var decoder = WatchDecoder<Object>(try answer.encoding)
+        while let bytes = try await answer.next() {
+            decoder.append(bytes)
+            while let event = try answer.read({ () throws(WireError) in try decoder.next() }) {
+                guard try await answer.hand(event, to: body) else { return }
             }
-            for line in complete {
-                do {
-                    let event = try JSONDecoder().decode(WatchEvent<Object>.self, from: Data(line))
-                    if case .error(let code, let message) = event.payload {
-                        failure = .status(
-                            url: credentials.server + path,
-                            code: code,
-                            message: message
-                        )
-                        return false
-                    }
-                    await body(event)
-                } catch {
-                    failure = .malformed(
-                        url: credentials.server + path,
-                        reason: Self.reason(error)
-                    )
-                    return false
-                }
-            }
-            return true
         }
-        if let failure { throw failure }
+        guard !Task.isCancelled else { return }
+        if let event = try answer.read({ () throws(WireError) in try decoder.finish() }) {
+            _ = try await answer.hand(event, to: body)
+        }
     }
 
-    /// Hands the body of a 200 over as it arrives, until `false` comes back.
-    private func stream(
+    /// Sends an object as JSON.
+    func write(
+        _ method: String,
         _ path: String,
-        idleLimit: Duration,
-        _ body: ([UInt8]) async -> Bool
+        _ body: [UInt8],
+        contentType: String = WireEncoding.json.rawValue
     ) async throws(ClientError) {
-        let events = try transport.get(
-            path,
-            credentials,
-            accept: "application/json",
-            idleLimit: idleLimit
-        )
-        var status = 0
-        var retryAfter = Duration.zero
-        var errorBody: [UInt8] = []
-        do {
-            for try await event in events {
-                switch event {
-                case .head(let code, let pause): (status, retryAfter) = (code, pause)
-                case .body(let bytes) where status == 200:
-                    guard await body(bytes) else { return }
-                case .body(let bytes):
-                    if errorBody.count < 64 << 10 { errorBody += bytes }
-                }
-            }
-        } catch let error as ClientError {
-            throw error
+        var request = HTTPRequest(path: path, idleLimit: patience.request)
+        (request.method, request.body) = (method, body)
+        (request.contentType, request.accept) = (contentType, WireEncoding.json.rawValue)
+        var answer = try await open(request)
+        // Read to its end, so that the connection can be used again.
+        while try await answer.next() != nil {}
+    }
+
+    /// Sends a request, and returns a good answer when its body begins.
+    private func open(_ request: HTTPRequest) async throws(ClientError) -> APIAnswer {
+        var request = request
+        let encoding = encoding.current
+        if request.accept.isEmpty { request.accept = encoding.accept }
+        do throws(ClientError) {
+            return try await attempt(request)
         } catch {
-            throw .transport(url: credentials.server + path, reason: "\(error)")
+            switch error.status?.code {
+            case 401:
+                guard let plugin else { throw error }
+                await plugin.forget()
+            case 406, 415:
+                guard encoding == .protobuf, request.body == nil else { throw error }
+                self.encoding.current = .json
+                request.accept = WireEncoding.json.accept
+            default: throw error
+            }
         }
-        guard status != 200, !Task.isCancelled else { return }
-        throw .status(
-            url: credentials.server + path,
-            code: status,
-            message: Self.message(errorBody),
-            retryAfter: retryAfter
-        )
+        return try await attempt(request)
     }
 
-    /// The message of a Status, or the text as it is.
-    private static func message(_ body: [UInt8]) -> String {
-        if let status = try? JSONDecoder().decode(Status.self, from: Data(body)),
-            let message = status.message
-        {
-            return message
-        }
-        return String(decoding: body.prefix(300), as: UTF8.self)
+    private func attempt(_ request: HTTPRequest) async throws(ClientError) -> APIAnswer {
+        let identity = try Identity(credentials, plugin: await plugin?.current())
+        let response = try transport.send(request, to: credentials, as: identity)
+        var answer = APIAnswer("\(request.method) \(credentials.server)\(request.path)", response)
+        try await answer.readHead()
+        return answer
+    }
+}
+
+/// Which encoding to ask for, for every request of a client.
+private final class EncodingChoice: Sendable {
+    private let choice: Mutex<WireEncoding>
+
+    init(_ encoding: WireEncoding) { choice = Mutex(encoding) }
+
+    var current: WireEncoding {
+        get { choice.withLock { $0 } }
+        set { choice.withLock { $0 = newValue } }
+    }
+}
+
+/// The parameters of a request.
+struct URLQuery: ExpressibleByDictionaryLiteral {
+    private var parameters: [(String, String)]
+
+    init(dictionaryLiteral elements: (String, String)...) { parameters = elements }
+
+    /// Leaves the query as it is if the value is empty.
+    mutating func add(_ name: String, _ value: String) {
+        if !value.isEmpty { parameters.append((name, value)) }
     }
 
-    private static func reason(_ error: any Error) -> String {
-        (error as? DecodingError).map { "\($0.fieldProblem)" } ?? "\(error)"
+    /// With the question mark.
+    var text: String {
+        parameters.isEmpty
+            ? ""
+            : "?" + parameters.map { "\($0)=\(Self.escaped($1))" }.joined(separator: "&")
+    }
+
+    private static func escaped(_ text: String) -> String {
+        text.utf8.reduce(into: "") { result, byte in
+            let scalar = Unicode.Scalar(byte)
+            if scalar.properties.isAlphabetic && scalar.isASCII
+                || "-._~0123456789".unicodeScalars.contains(scalar)
+            {
+                result.unicodeScalars.append(scalar)
+            } else {
+                let digits = String(byte, radix: 16, uppercase: true)
+                result += byte < 16 ? "%0\(digits)" : "%\(digits)"
+            }
+        }
     }
 }

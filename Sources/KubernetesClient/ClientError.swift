@@ -2,39 +2,33 @@
 package enum ClientError: Error, Sendable, Hashable {
     /// Configuration that cannot work: a file, a field, and what is wrong.
     case configuration(String)
-    /// No answer: DNS, connection, TLS.
-    case transport(url: String, reason: String)
-    /// An answer other than 200; the server may say when to ask again.
-    case status(url: String, code: Int, message: String, retryAfter: Duration = .zero)
+    /// No answer: DNS, connection, TLS; `request` is method and URL.
+    case transport(request: String, reason: String)
+    /// The server refused, by the answer's status or in the stream.
+    case status(request: String, ServerStatus)
     /// An answer that cannot be read.
-    case malformed(url: String, reason: String)
+    case malformed(request: String, reason: String)
 
-    /// The list's resource version is no longer known; a new list is needed.
-    package var isExpired: Bool {
-        if case .status(_, 410, _, _) = self { return true }
-        return false
+    /// What the server said, if it answered.
+    package var status: ServerStatus? {
+        if case .status(_, let status) = self { return status }
+        return nil
     }
 
-    /// How long the server wants to be left alone.
-    var retryAfter: Duration {
-        if case .status(_, _, _, let pause) = self { return pause }
-        return .zero
-    }
+    /// The resource version or continue token is no longer known; a new list is needed.
+    package var isExpired: Bool { status?.code == 410 }
 
-    package var isNotFound: Bool {
-        if case .status(_, 404, _, _) = self { return true }
-        return false
-    }
+    package var isNotFound: Bool { status?.code == 404 }
 }
 
 extension ClientError: CustomStringConvertible {
     package var description: String {
         switch self {
         case .configuration(let text): text
-        case .transport(let url, let reason): "GET \(url): \(reason)"
-        case .status(let url, let code, let message, _):
-            "GET \(url): HTTP \(code): \(message)\(Self.advice(code))"
-        case .malformed(let url, let reason): "GET \(url): unreadable answer: \(reason)"
+        case .transport(let request, let reason): "\(request): \(reason)"
+        case .status(let request, let status):
+            "\(request): HTTP \(status.code): \(status.message)\(Self.advice(status.code))"
+        case .malformed(let request, let reason): "\(request): unreadable answer: \(reason)"
         }
     }
 

@@ -1,25 +1,66 @@
 /// What an informer does next: pure decisions.
 struct WatchPolicy {
     enum Step: Equatable {
-        case list
+        /// Initial events, then changes, in one request; as new as the version at least.
+        case streamingList(notOlderThan: String)
+        case list(List)
         case watch(from: String)
     }
 
-    private(set) var next = Step.list
+    /// How to list.
+    enum List: Equatable {
+        /// Whatever the API server has in its cache.
+        case cached
+        /// As new as the version at least: no step back in time.
+        case notOlderThan(String)
+        /// The most recent state; in pages unless a page's token expired on the way.
+        case mostRecent(isPaged: Bool)
+    }
+
+    /// The pauses between failures: exponential, with jitter up to as much again.
+    struct Backoff: Sendable {
+        var first = Duration.milliseconds(800)
+        var longest = Duration.seconds(30)
+    }
+
+    private enum Phase: Equatable {
+        case list(List)
+        case watch
+    }
+
+    private let backoff: Backoff
+    private var phase = Phase.list(.cached)
+    private var version = ""
     private var failures = 0
+    /// Failures in a row that say nothing about the connection, but that something about this
+    /// watch cannot be right.
+    private var suspicions = 0
+    private var canStream = true
 
-    private static let firstDelay = 0.8
-    private static let longestDelay = 30.0
+    init(backoff: Backoff = Backoff()) { self.backoff = backoff }
 
+    var next: Step {
+        switch phase {
+        case .watch: .watch(from: version)
+        // Whatever spoils a stream on its way may let an ordinary list through: in turn.
+        case .list(let list) where canStream && failures.isMultiple(of: 2):
+            // A version that the server does not have (yet) is not asked for again.
+            .streamingList(notOlderThan: list == .mostRecent(isPaged: true) ? "" : version)
+        case .list(let list): .list(list)
+        }
+    }
+
+    /// A list is complete, and the watch goes on from its version.
     mutating func onList(version: String) {
-        failures = 0
-        next = .watch(from: version)
+        (failures, suspicions, phase) = (0, 0, .watch)
+        self.version = version
     }
 
     /// An event arrived, so the connection works; a bookmark is one too.
-    mutating func onEvent(version: String?) {
+    mutating func onEvent(version: String) {
         failures = 0
-        if let version, !version.isEmpty { next = .watch(from: version) }
+        guard !version.isEmpty, version != self.version else { return }
+        (self.version, suspicions) = (version, 0)
     }
 
     /// The server ended the watch; returns how long to wait before the next one.
@@ -31,22 +72,75 @@ struct WatchPolicy {
         return nextDelay(jitter: jitter)
     }
 
+    /// A streaming list ended before it was complete: the server does not know what that is.
+    mutating func onIncompleteStream() -> Duration {
+        canStream = false
+        return .zero
+    }
+
     /// Returns how long to wait; `jitter` is from 0 to 1.
     mutating func onFailure(_ error: ClientError, jitter: Double) -> Duration {
-        if error.isExpired {
-            next = .list
-            // The first new list may come at once; one after the other may not.
-            if failures == 0 {
-                failures = 1
-                return .zero
-            }
+        let isStreaming = if case .streamingList = next { true } else { false }
+        switch error.kind {
+        case .unavailable: break
+        case .unusual where isStreaming:
+            // Servers without WatchList answer in many ways; all of them can list.
+            canStream = false
+            return .zero
+        case .expired, .unusual:
+            suspicions += 1
+            let isFirst = suspicions == 1
+            guard restart(error.kind, isFirst: isFirst) else { break }
+            if isFirst { return .zero }
+        case .tooNew: phase = .list(.mostRecent(isPaged: true))
         }
-        return max(nextDelay(jitter: jitter), error.retryAfter)
+        return max(nextDelay(jitter: jitter), error.status?.retryAfter ?? .zero)
+    }
+
+    /// Decides whether only a new list can help.
+    private mutating func restart(_ kind: ClientError.Kind, isFirst: Bool) -> Bool {
+        switch phase {
+        case .watch where kind == .expired || !isFirst:
+            phase = .list(version.isEmpty ? .cached : .notOlderThan(version))
+            return kind == .expired
+        case .list where kind == .expired:
+            phase = .list(.mostRecent(isPaged: false))
+            return true
+        default: return false
+        }
     }
 
     private mutating func nextDelay(jitter: Double) -> Duration {
         failures += 1
-        let delay = min(Self.firstDelay * Double(1 << min(failures - 1, 8)), Self.longestDelay)
-        return .milliseconds(Int(delay * (1 + jitter) * 1000))
+        let delay = min(backoff.first * (1 << min(failures - 1, 16)), backoff.longest)
+        return delay + delay * jitter
+    }
+}
+
+extension ClientError {
+    /// What a failure says about how to go on.
+    enum Kind {
+        /// The same may work later.
+        case unavailable
+        /// The version is no longer known.
+        case expired
+        /// The version is not known yet.
+        case tooNew
+        /// The same will hardly work.
+        case unusual
+    }
+
+    var kind: Kind {
+        switch self {
+        case .configuration, .transport: .unavailable
+        case .malformed: .unusual
+        case .status(_, let status):
+            switch status.code {
+            case 410: .expired
+            case 504 where status.message.contains("Too large resource version"): .tooNew
+            case 401, 403, 408, 429, 502, 503, 504: .unavailable
+            default: .unusual
+            }
+        }
     }
 }

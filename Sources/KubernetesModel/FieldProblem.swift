@@ -1,5 +1,5 @@
 /// A value of an object that cannot be used; the rest of the object can.
-package struct FieldProblem: Sendable, Hashable {
+package struct FieldProblem: Error, Sendable, Hashable {
     /// The path, as in `spec.ports[0].port`.
     package let field: String
     package let reason: String

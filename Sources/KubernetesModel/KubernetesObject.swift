@@ -1,7 +1,10 @@
+internal import KubernetesWire
+
 /// An object of one of the kinds that a node proxy reads.
 package enum KubernetesObject: Sendable, Hashable {
     case service(Service)
     case endpointSlice(EndpointSlice)
+    case endpoints(Endpoints)
     case node(Node)
     case serviceCIDR(ServiceCIDR)
 }
@@ -33,6 +36,7 @@ package struct KubernetesObjects: Decodable {
         }
         switch (apiVersion, kind) {
         case ("v1", "Service"): objects.append(.service(try Service(from: decoder)))
+        case ("v1", "Endpoints"): objects.append(.endpoints(try Endpoints(from: decoder)))
         case ("v1", "Node"): objects.append(.node(try Node(from: decoder)))
         case ("discovery.k8s.io/v1", "EndpointSlice"):
             objects.append(.endpointSlice(try EndpointSlice(from: decoder)))
@@ -93,7 +97,7 @@ extension DecodingError {
 
     private static func kindOfValue(_ type: any Any.Type) -> String {
         switch "\(type)" {
-        case "Int": "a whole number"
+        case "Int", "Int32": "a whole number"
         case "String": "a text"
         case "Bool": "true or false"
         case let name where name.hasPrefix("Dictionary"): "an object"

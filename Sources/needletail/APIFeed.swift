@@ -9,11 +9,13 @@ internal import ServiceLifecycle
 struct APIFeed: ServiceLifecycle.Service {
     private let client: APIClient
     private let nodeName: String
+    private let endpointsSource: EndpointsSource
     private let store: ClusterStore
     private let logger: Logger
 
     init(_ source: SourceOptions, nodeName: String, store: ClusterStore, logger: Logger) throws {
         client = try source.client()
+        endpointsSource = source.endpointsSource
         self.nodeName = nodeName
         self.store = store
         self.logger = logger
@@ -26,80 +28,90 @@ struct APIFeed: ServiceLifecycle.Service {
 
     func run() async throws {
         await withDiscardingTaskGroup { group in
+            group.addTask { await followServices() }
             group.addTask {
-                await informer(KubernetesModel.Service.self).run { event in
-                    await store.update(completing: event.completes(.services)) { state in
-                        switch event {
-                        case .replaced(let list): state.replaceServices(list)
-                        case .set(let service): state.set(service)
-                        case .removed(let service): state.removeService(service.name)
-                        }
-                    }
+                switch endpointsSource {
+                case .endpointSlices: await followEndpointSlices()
+                case .endpoints: await followEndpoints()
                 }
             }
-            group.addTask {
-                await informer(EndpointSlice.self).run { event in
-                    await store.update(completing: event.completes(.endpointSlices)) { state in
-                        switch event {
-                        case .replaced(let list): state.replaceEndpointSlices(list)
-                        case .set(let slice): state.set(slice)
-                        case .removed(let slice): state.removeEndpointSlice(slice.name)
-                        }
-                    }
-                }
-            }
-            group.addTask {
-                await informer(Node.self).run { event in
-                    await store.update(completing: event.completes(.nodes)) { state in
-                        switch event {
-                        case .replaced(let list): state.set(list.last)
-                        case .set(let node): state.set(node)
-                        case .removed: state.set(Node?.none)
-                        }
-                    }
-                }
-            }
-            group.addTask {
-                await informer(ServiceCIDR.self, isOptional: true).run { event in
-                    await store.update(completing: event.completes(.serviceCIDRs)) { state in
-                        switch event {
-                        case .replaced(let list): state.replaceServiceCIDRs(list)
-                        case .set(let cidr): state.set(cidr)
-                        case .removed(let cidr): state.removeServiceCIDR(cidr.name)
-                        }
-                    }
-                }
-            }
+            group.addTask { await followNode() }
+            group.addTask { await followServiceCIDRs() }
             try? await gracefulShutdown()
             group.cancelAll()
         }
     }
 
-    private func informer<Object: Resource>(
-        _: Object.Type,
-        isOptional: Bool = false
-    ) -> Informer<Object> {
-        Informer(client, nodeName: nodeName, isOptional: isOptional, logger: logger)
-    }
-}
-
-extension Informer.Event {
-    fileprivate func completes(_ list: ClusterStore.List) -> ClusterStore.List? {
-        if case .replaced = self { return list }
-        return nil
-    }
-}
-
-extension SourceOptions {
-    func client() throws -> APIClient {
-        do throws(ClientError) {
-            if let kubeconfig {
-                return APIClient(try .kubeconfig(path: kubeconfig, master: master))
+    private func followServices() async {
+        await follow(KubernetesModel.Service.self, .services) { state, event in
+            switch event {
+            case .replaced(let list, let unreadable):
+                state.replaceServices(list, keeping: unreadable)
+            case .set(let service): state.set(service)
+            case .removed(let service): state.removeService(service.name)
             }
-            if let master { return APIClient(Credentials(server: master)) }
-            return APIClient(try .inCluster())
-        } catch {
-            throw Failure("\(error)")
+        }
+    }
+
+    private func followEndpointSlices() async {
+        await follow(EndpointSlice.self, .endpoints) { state, event in
+            switch event {
+            case .replaced(let list, let unreadable):
+                state.replaceEndpointSlices(list, keeping: unreadable)
+            case .set(let slice): state.set(slice)
+            case .removed(let slice): state.removeEndpointSlice(slice.name)
+            }
+        }
+    }
+
+    private func followEndpoints() async {
+        await follow(Endpoints.self, .endpoints) { state, event in
+            switch event {
+            case .replaced(let list, let unreadable):
+                state.replaceEndpoints(list, keeping: unreadable)
+            case .set(let endpoints): state.set(endpoints)
+            case .removed(let endpoints): state.removeEndpoints(endpoints.name)
+            }
+        }
+    }
+
+    private func followNode() async {
+        await follow(Node.self, .nodes) { state, event in
+            switch event {
+            case .replaced(let list, let unreadable):
+                if unreadable.isEmpty { state.set(list.last) }
+            case .set(let node): state.set(node)
+            case .removed: state.set(Node?.none)
+            }
+        }
+    }
+
+    private func followServiceCIDRs() async {
+        await follow(ServiceCIDR.self, .serviceCIDRs, isOptional: true) { state, event in
+            switch event {
+            case .replaced(let list, let unreadable):
+                state.replaceServiceCIDRs(list, keeping: unreadable)
+            case .set(let cidr): state.set(cidr)
+            case .removed(let cidr): state.removeServiceCIDR(cidr.name)
+            }
+        }
+    }
+
+    private func follow<Object: Resource>(
+        _: Object.Type,
+        _ list: ClusterStore.List,
+        isOptional: Bool = false,
+        _ apply: @escaping @Sendable (inout ClusterState, Informer<Object>.Event) -> Void
+    ) async {
+        let informer = Informer<Object>(
+            client,
+            nodeName: nodeName,
+            isOptional: isOptional,
+            logger: logger
+        )
+        await informer.run { event in
+            let completed: ClusterStore.List? = if case .replaced = event { list } else { nil }
+            await store.update(completing: completed) { apply(&$0, event) }
         }
     }
 }
@@ -112,18 +124,27 @@ func readObjects(
     if let path = source.manifests { return try readManifests(path) }
     let client = try source.client()
     let name = try node.configuration().nodeName
+    let logger = Logger(label: "needletail") { StreamLogHandler.standardError(label: $0) }
+    func list<Object: Resource>(
+        _ make: (Object) -> KubernetesObject,
+        isOptional: Bool = false
+    ) async throws(ClientError) -> [KubernetesObject] {
+        try await Informer<Object>(
+            client,
+            nodeName: name,
+            isOptional: isOptional,
+            logger: logger
+        ).list().map(make)
+    }
     do throws(ClientError) {
-        var objects = try await client.list(KubernetesModel.Service.self, nodeName: name).objects
-            .map(KubernetesObject.service)
-        objects += try await client.list(EndpointSlice.self, nodeName: name).objects
-            .map(KubernetesObject.endpointSlice)
-        objects += try await client.list(Node.self, nodeName: name).objects
-            .map(KubernetesObject.node)
-        do throws(ClientError) {
-            objects += try await client.list(ServiceCIDR.self, nodeName: name).objects
-                .map(KubernetesObject.serviceCIDR)
-        } catch  where error.isNotFound {}
-        return objects
+        let endpoints =
+            switch source.endpointsSource {
+            case .endpointSlices: try await list(KubernetesObject.endpointSlice)
+            case .endpoints: try await list(KubernetesObject.endpoints)
+            }
+        return try await list(KubernetesObject.service) + endpoints
+            + list(KubernetesObject.node)
+            + list(KubernetesObject.serviceCIDR, isOptional: true)
     } catch {
         throw Failure("\(error)")
     }

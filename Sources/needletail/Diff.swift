@@ -16,7 +16,11 @@ struct Diff: AsyncParsableCommand {
     @OptionGroup var node: NodeOptions
 
     func run() async throws {
-        let snapshot = try Snapshot(try await readObjects(source, node), try node.configuration())
+        let snapshot = try Snapshot(
+            try await readObjects(source, node),
+            try node.configuration(),
+            endpointsFrom: source.endpointsSource
+        )
         let dataplane = try openDataplane(Logger(label: "needletail"))
         var isDifferent = false
         do {

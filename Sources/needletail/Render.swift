@@ -28,7 +28,11 @@ struct Render: AsyncParsableCommand {
     var input: String?
 
     func run() async throws {
-        let snapshot = try Snapshot(try await objects(), try node.configuration())
+        let snapshot = try Snapshot(
+            try await objects(),
+            try node.configuration(),
+            endpointsFrom: source.endpointsSource
+        )
         for diagnostic in snapshot.diagnostics { report("warning: \(diagnostic)") }
         switch output {
         case .nft: print(nftText(snapshot), terminator: "")

@@ -42,7 +42,11 @@ struct Run: AsyncParsableCommand {
     func run() async throws {
         let configuration = try node.configuration()
         if dryRun {
-            let snapshot = try Snapshot(try await readObjects(source, node), configuration)
+            let snapshot = try Snapshot(
+                try await readObjects(source, node),
+                configuration,
+                endpointsFrom: source.endpointsSource
+            )
             for diagnostic in snapshot.diagnostics { report("warning: \(diagnostic)") }
             return print(nftText(snapshot), terminator: "")
         }
@@ -62,7 +66,11 @@ struct Run: AsyncParsableCommand {
         _ dataplane: NFTablesDataplane,
         _ logger: Logger
     ) async throws {
-        let store = ClusterStore(configuration, awaiting: [])
+        let store = ClusterStore(
+            configuration,
+            endpointsFrom: source.endpointsSource,
+            awaiting: []
+        )
         await store.replaceAll(try await readObjects(source, node))
         let syncer = Syncer(
             store: store,
@@ -82,7 +90,11 @@ struct Run: AsyncParsableCommand {
         _ dataplane: NFTablesDataplane,
         _ logger: Logger
     ) async throws {
-        let store = ClusterStore(configuration, awaiting: Set(ClusterStore.List.allCases))
+        let store = ClusterStore(
+            configuration,
+            endpointsFrom: source.endpointsSource,
+            awaiting: Set(ClusterStore.List.allCases)
+        )
         let syncer = Syncer(
             store: store,
             dataplane: dataplane,

@@ -12,8 +12,12 @@ struct Snapshot {
     let facts: NodeFacts
     let diagnostics: [Diagnostic]
 
-    init(_ objects: [KubernetesObject], _ configuration: NodeConfiguration) throws {
-        var state = ClusterState(nodeName: configuration.nodeName)
+    init(
+        _ objects: [KubernetesObject],
+        _ configuration: NodeConfiguration,
+        endpointsFrom source: EndpointsSource
+    ) throws {
+        var state = ClusterState(nodeName: configuration.nodeName, endpointsFrom: source)
         state.replaceAll(objects)
         let addresses = try interfaceAddresses(configuration)
         var plans = ClusterPlans()

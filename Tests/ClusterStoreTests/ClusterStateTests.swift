@@ -63,11 +63,11 @@ import Testing
     @Test func `nothing rings before every list has arrived`() async {
         let store = ClusterStore(
             NodeConfiguration(nodeName: "here"),
-            awaiting: [.services, .endpointSlices]
+            awaiting: [.services, .endpoints]
         )
         await store.update(completing: .services) { $0.set(ClusterBuilder().service) }
         #expect(await !store.isComplete)
-        await store.update(completing: .endpointSlices) { _ in }
+        await store.update(completing: .endpoints) { _ in }
         #expect(await store.isComplete)
         var rings = store.changes.makeAsyncIterator()
         _ = await rings.next()

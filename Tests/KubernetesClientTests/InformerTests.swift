@@ -1,112 +1,117 @@
+import EmbeddedAPIServer
 import FoundationEssentials
-import KubernetesClient
+@testable import KubernetesClient
 import KubernetesModel
-import Logging
 import TestSupport
 import Testing
 
-/// Against a real socket: list, watch, failures, and again.
+/// What holds with every API server.
 @Suite(.timeLimit(.minutes(5))) struct InformerTests {
-    private func logger() -> Logger {
-        var logger = Logger(label: "test")
-        logger.logLevel = .critical
-        return logger
+    @Test(arguments: ServerKind.available, WireEncoding.allCases)
+    func `a list, then each change`(kind: ServerKind, encoding: WireEncoding) async throws {
+        let cluster = try await TestCluster(kind, encoding)
+        defer { cluster.stop() }
+        try await cluster.put(Sample.services, Sample.service("a"))
+        var services = Observed<Service>(cluster.client)
+        await services.wait { $0["a"] != nil }
+        try await cluster.put(Sample.services, Sample.service("b"))
+        await services.wait { $0["b"]?.ports.map(\.port) == [80] }
+        try await cluster.delete("\(Sample.services)/a")
+        await services.wait { $0["a"] == nil }
+        #expect(services.log.count { $0.hasPrefix("list") } == 1)
+        services.stop()
     }
 
-    private func service(_ name: String, _ version: Int) -> String {
-        #"{"metadata": {"name": "\#(name)", "namespace": "n", "resourceVersion": "\#(version)"}, "spec": {"clusterIP": "10.96.0.1"}}"#
+    @Test(arguments: ServerKind.available, WireEncoding.allCases)
+    func `what a proxy need not see is not sent`(
+        kind: ServerKind,
+        encoding: WireEncoding
+    ) async throws {
+        let cluster = try await TestCluster(kind, encoding)
+        defer { cluster.stop() }
+        var services = Observed<Service>(cluster.client)
+        await services.next()
+        let label = "service.kubernetes.io/service-proxy-name"
+        var headless = Sample.service("headless")
+        headless["spec"]["clusterIP"] = "None"
+        try await cluster.put(Sample.services, headless)
+        try await cluster.put(Sample.services, Sample.service("a", labels: [label: "x"]))
+        try await cluster.put(Sample.services, Sample.service("b"))
+        await services.wait { $0["b"] != nil }
+        #expect(services.view["headless"] == nil && services.view["a"] == nil)
+        // One that leaves the selector is gone.
+        try await cluster.client.write(
+            "PATCH",
+            "\(Sample.services)/b",
+            Array(#"{"metadata": {"labels": {"\#(label)": "x"}}}"#.utf8),
+            contentType: "application/merge-patch+json"
+        )
+        await services.wait { $0["b"] == nil }
+        services.stop()
     }
 
-    private func collect(_ answers: [ScriptedServer.Answer], count: Int) async throws -> (
-        events: [String], requests: [String]
-    ) {
-        let server = ScriptedServer(answers)
-        server.start()
-        let client = APIClient(Credentials(server: "http://127.0.0.1:\(server.port)"))
-        let (stream, continuation) = AsyncStream<String>.makeStream()
-        let informer = Informer<Service>(client, nodeName: "here", logger: logger())
-        let task = Task {
-            await informer.run { event in
-                switch event {
-                case .replaced(let list):
-                    continuation.yield("list \(list.map(\.name.name).joined(separator: ","))")
-                case .set(let object): continuation.yield("set \(object.name.name)")
-                case .removed(let object): continuation.yield("removed \(object.name.name)")
-                }
-            }
+    @Test(arguments: ServerKind.available, WireEncoding.allCases)
+    func `EndpointSlices, Endpoints, this node and ServiceCIDRs`(
+        kind: ServerKind,
+        encoding: WireEncoding
+    ) async throws {
+        let cluster = try await TestCluster(kind, encoding)
+        defer { cluster.stop() }
+        try await cluster.put(Sample.slices, Sample.slice("s", ["10.1.0.1", "10.1.0.2"]))
+        try await cluster.put(
+            "/api/v1/namespaces/default/endpoints",
+            [
+                "metadata": ["name": "web"], "kind": "Endpoints", "apiVersion": "v1",
+                "subsets": [
+                    [
+                        "addresses": [["ip": "10.1.0.3"]],
+                        "notReadyAddresses": [["ip": "10.1.0.4"]],
+                        "ports": [["name": "http", "port": 8080]],
+                    ]
+                ],
+            ]
+        )
+        for name in ["here", "there"] {
+            try await cluster.put(
+                "/api/v1/nodes",
+                ["metadata": ["name": .string(name)], "kind": "Node", "apiVersion": "v1"]
+            )
         }
-        var events: [String] = []
-        for await event in stream.prefix(count) { events.append(event) }
-        task.cancel()
-        server.stop()
-        return (events, server.requests)
-    }
-
-    @Test func `lists, watches, and resumes after a clean end`() async throws {
-        let (events, requests) = try await collect(
-            [
-                .json(#"{"metadata": {"resourceVersion": "10"}, "items": [\#(service("a", 9))]}"#),
-                .chunks([#"{"type":"ADDED","object":\#(service("b", 11))}"# + "\n"]),
-                .chunks([#"{"type":"DELETED","object":\#(service("a", 12))}"# + "\n"]),
-            ],
-            count: 3
-        )
-        #expect(events == ["list a", "set b", "removed a"])
-        #expect(
-            requests[1].contains("resourceVersion=10") && requests[2].contains("resourceVersion=11")
-        )
-        #expect(requests[0].contains("labelSelector=%21service.kubernetes.io%2Fservice-proxy-name"))
-    }
-
-    @Test func `an expired version leads to a new list`() async throws {
-        let (events, _) = try await collect(
-            [
-                .json(#"{"metadata": {"resourceVersion": "10"}, "items": []}"#),
-                .chunks([
-                    #"{"type":"ERROR","object":{"kind":"Status","code":410,"message":"too old"}}"#
-                        + "\n"
-                ]),
-                .json(#"{"metadata": {"resourceVersion": "20"}, "items": [\#(service("c", 19))]}"#),
-            ],
-            count: 2
-        )
-        #expect(events == ["list ", "list c"])
-    }
-
-    @Test func `one unreadable item harms no other`() async throws {
-        let (events, _) = try await collect(
-            [
-                .json(
-                    #"{"metadata": {"resourceVersion": "10"}, "items": [{"metadata": {"name": "x"}, "spec": 5}, \#(service("a", 9))]}"#
-                )
-            ],
-            count: 1
-        )
-        #expect(events == ["list a"])
-    }
-
-    @Test func `refusals and dropped connections are survived`() async throws {
-        let (events, _) = try await collect(
-            [
-                .status(503, "busy"), .drop,
-                .json(#"{"metadata": {"resourceVersion": "10"}, "items": [\#(service("a", 9))]}"#),
-            ],
-            count: 1
-        )
-        #expect(events == ["list a"])
-    }
-
-    @Test func `the server's own pause is told`() async throws {
-        let server = ScriptedServer([.status(429, "slow down", retryAfter: 7)])
-        server.start()
-        defer { server.stop() }
-        let client = APIClient(Credentials(server: "http://127.0.0.1:\(server.port)"))
-        let error = await #expect(throws: ClientError.self) {
-            try await client.list(Service.self, nodeName: "here")
+        var slices = Observed<EndpointSlice>(cluster.client)
+        await slices.wait {
+            $0["s"]?.endpoints.map(\.address.description) == ["10.1.0.1", "10.1.0.2"]
         }
-        guard case .status(_, 429, "slow down", .seconds(7)) = error else {
-            Issue.record("\(String(describing: error))")
-            return
-        }
+        var endpoints = Observed<Endpoints>(cluster.client)
+        await endpoints.wait { $0["web"]?.slices[0].endpoints.map(\.isReady) == [true, false] }
+        var nodes = Observed<Node>(cluster.client)
+        await nodes.wait { $0.keys.sorted() == ["here"] }
+        var cidrs = Observed<ServiceCIDR>(cluster.client, isOptional: true)
+        await cidrs.wait { $0["kubernetes"]?.cidrs.isEmpty == false }
+        slices.stop()
+        endpoints.stop()
+        nodes.stop()
+        cidrs.stop()
+    }
+
+    @Test(arguments: ServerKind.available, WireEncoding.allCases)
+    func `a long list comes in pages`(kind: ServerKind, encoding: WireEncoding) async throws {
+        let cluster = try await TestCluster(kind, encoding)
+        defer { cluster.stop() }
+        for index in 0..<7 { try await cluster.put(Sample.slices, Sample.slice("s\(index)", [])) }
+        var names: [String] = []
+        var token = ""
+        var pages = 0
+        repeat {
+            var query: URLQuery = ["limit": "3"]
+            query.add("continue", token)
+            let page: ListPage<EndpointSlice> = try await cluster.client.page(
+                EndpointSlice.self,
+                query
+            )
+            names += page.objects.map(\.name.name)
+            (token, pages) = (page.continueToken, pages + 1)
+        } while !token.isEmpty
+        #expect(names.filter { $0.hasPrefix("s") } == (0..<7).map { "s\($0)" })
+        #expect(pages >= 3)
     }
 }

@@ -9,7 +9,7 @@ import Testing
         )
         try Data(text.utf8).write(to: file)
         defer { try? FileManager.default.removeItem(at: file) }
-        return try .kubeconfig(path: file.path(), master: master)
+        return try .kubeconfig(paths: file.path(), master: master)
     }
 
     private let complete = """

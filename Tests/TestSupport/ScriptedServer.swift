@@ -6,9 +6,12 @@ internal import Synchronization
 package final class ScriptedServer: Sendable {
     package enum Answer: Sendable {
         case json(String)
+        /// Any body that ends cleanly.
+        case body([UInt8], type: String, encoding: String = "identity")
         /// A chunked body that ends cleanly.
         case chunks([String])
         case status(Int, String, retryAfter: Int = 0)
+        case refusal(Int, [UInt8], type: String, retryAfter: Int)
         /// The connection is closed without an answer.
         case drop
     }
@@ -17,9 +20,17 @@ package final class ScriptedServer: Sendable {
     private let listener: Int32
     private let answer: @Sendable (String) -> Answer
     private let seen = Mutex<[String]>([])
+    private let arrivals: AsyncStream<Void>
+    private let arrived: AsyncStream<Void>.Continuation
 
     /// The request lines so far.
     package var requests: [String] { seen.withLock { $0 } }
+
+    /// The first request lines, as soon as there are so many.
+    package func requests(count: Int) async -> [String] {
+        for await _ in arrivals where requests.count >= count { break }
+        return requests
+    }
 
     /// Answers one request after the other, and then hangs up on everybody.
     package convenience init(_ answers: [Answer]) {
@@ -32,6 +43,7 @@ package final class ScriptedServer: Sendable {
     /// It listens in the network namespace of this thread.
     package init(_ answer: @escaping @Sendable (String) -> Answer) {
         self.answer = answer
+        (arrivals, arrived) = AsyncStream.makeStream()
         listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
@@ -56,17 +68,22 @@ package final class ScriptedServer: Sendable {
     /// there stays there.
     package func start() {
         DispatchQueue(label: "test.server").async { [self] in
-            defer { close(listener) }
+            defer { Glibc.close(listener) }
             while case let connection = accept(listener, nil, nil), connection >= 0 {
                 DispatchQueue(label: "test.connection").async { self.serve(connection) }
             }
         }
     }
 
+    /// Gives the port back, without ever having started.
+    package func close() { Glibc.close(listener) }
+
     package func stop() { shutdown(listener, Int32(SHUT_RDWR)) }
 
     private func serve(_ connection: Int32) {
-        defer { close(connection) }
+        defer { Glibc.close(connection) }
+        var size: Int32 = 4 << 20
+        setsockopt(connection, SOL_SOCKET, SO_SNDBUF, &size, 4)
         var request = [UInt8](repeating: 0, count: 8192)
         let count = recv(connection, &request, request.count, 0)
         let line = String(
@@ -74,21 +91,50 @@ package final class ScriptedServer: Sendable {
             as: UTF8.self
         )
         seen.withLock { $0.append(line) }
-        let text = Self.text(answer(line))
-        _ = text.withCString { send(connection, $0, strlen($0), Int32(MSG_NOSIGNAL)) }
+        arrived.yield()
+        let bytes = Self.bytes(answer(line))
+        _ = bytes.withUnsafeBytes {
+            send(connection, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+        }
     }
 
-    private static func text(_ answer: Answer) -> String {
+    private static func bytes(_ answer: Answer) -> [UInt8] {
         switch answer {
-        case .json(let body):
-            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)"
+        case .json(let body): bytes(.body(Array(body.utf8), type: "application/json"))
+        case .body(let body, let type, let encoding):
+            Array(
+                """
+                HTTP/1.1 200 OK\r
+                Connection: close\r
+                Content-Type: \(type)\r
+                Content-Encoding: \(encoding)\r
+                Content-Length: \(body.count)\r
+                \r
+
+                """.utf8
+            ) + body
         case .chunks(let chunks):
-            "HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
-                + chunks.map { "\(String($0.utf8.count, radix: 16))\r\n\($0)\r\n" }.joined()
-                + "0\r\n\r\n"
+            Array(
+                ("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/json\r\n"
+                    + "Transfer-Encoding: chunked\r\n\r\n"
+                    + chunks.map { "\(String($0.utf8.count, radix: 16))\r\n\($0)\r\n" }.joined()
+                    + "0\r\n\r\n").utf8
+            )
         case .status(let code, let body, let pause):
-            "HTTP/1.1 \(code) No\r\nConnection: close\r\nRetry-After: \(pause)\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)"
-        case .drop: ""
+            bytes(.refusal(code, Array(body.utf8), type: "text/plain", retryAfter: pause))
+        case .refusal(let code, let body, let type, let pause):
+            Array(
+                """
+                HTTP/1.1 \(code) No\r
+                Connection: close\r
+                Retry-After: \(pause)\r
+                Content-Type: \(type)\r
+                Content-Length: \(body.count)\r
+                \r
+
+                """.utf8
+            ) + body
+        case .drop: []
         }
     }
 }

@@ -21,6 +21,10 @@ CURLcode needle_curl_set_pointer(CURL *handle, CURLoption option, void *value);
 CURLcode needle_curl_set_blob(CURL *handle, CURLoption option, const void *data, size_t length);
 CURLcode needle_curl_set_write(
     CURL *handle, size_t (*callback)(char *, size_t, size_t, void *), void *context);
+/// The body of a request, which curl copies.
+CURLcode needle_curl_set_body(CURL *handle, const void *data, size_t length);
+/// The answer's Content-Type, until the handle is used again; NULL without one.
+const char *needle_curl_content_type(CURL *handle);
 long needle_curl_response_code(CURL *handle);
 /// Seconds of a Retry-After header; 0 without one.
 long needle_curl_retry_after(CURL *handle);

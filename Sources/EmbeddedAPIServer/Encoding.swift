@@ -1,0 +1,160 @@
+internal import FoundationEssentials
+internal import KubernetesWire
+internal import SwiftProtobuf
+
+/// How an answer is written, as the request's Accept header asks.
+enum AnswerEncoding: Sendable {
+    case json
+    /// For people: `kubectl get` lets the server lay it out.
+    case table
+    case protobuf
+
+    static let protobufType = "application/vnd.kubernetes.protobuf"
+
+    /// The first that the server can do for the kind; nil if there is none.
+    init?(accept: String, hasProtobuf: Bool) {
+        for type in accept.split(separator: ",") {
+            let words = type.split(separator: ";").map { $0.filter { $0 != " " } }
+            let isTable = words.contains("as=Table") && words.contains("v=v1")
+            guard isTable || !words.contains(where: { $0.hasPrefix("as=") }) else { continue }
+            switch words[0] {
+            case Self.protobufType where hasProtobuf && !isTable:
+                self = .protobuf
+                return
+            case "application/json", "*/*", "application/*":
+                self = isTable ? .table : .json
+                return
+            default: continue
+            }
+        }
+        guard accept.isEmpty else { return nil }
+        self = .json
+    }
+
+    var contentType: String { self == .protobuf ? Self.protobufType : "application/json" }
+
+    /// An object by itself.
+    func object(_ stored: ObjectStore.Stored) -> [UInt8] {
+        switch self {
+        case .json: stored.json
+        case .table: Table.json([stored])
+        case .protobuf:
+            Self.envelope(stored.kind.kind, stored.kind.apiVersion, stored.protobuf ?? [])
+        }
+    }
+
+    func status(_ status: APIStatus) -> [UInt8] {
+        self == .protobuf
+            ? Self.envelope("Status", "v1", status.protobuf)
+            : (try? Array(JSONEncoder.api.encode(status.json))) ?? []
+    }
+
+    func list(
+        _ kind: ResourceKind,
+        _ objects: [ObjectStore.Stored],
+        version: Int64,
+        continueToken: String,
+        remaining: Int
+    ) -> [UInt8] {
+        switch self {
+        case .table: return Table.json(objects, version: version)
+        case .protobuf:
+            let metadata = WireListMeta.with {
+                $0.resourceVersion = "\(version)"
+                $0.continue = continueToken
+            }
+            var raw = Self.field(1, (try? metadata.serializedBytes()) ?? [])
+            for object in objects { raw += Self.field(2, object.protobuf ?? []) }
+            return Self.envelope("\(kind.kind)List", kind.apiVersion, raw)
+        case .json:
+            var metadata: JSONValue = ["resourceVersion": .string("\(version)")]
+            if !continueToken.isEmpty {
+                metadata["continue"] = .string(continueToken)
+                metadata["remainingItemCount"] = .integer(Int64(remaining))
+            }
+            let head = (try? JSONEncoder.api.encode(metadata)).map(Array.init) ?? []
+            var body = Array(
+                #"{"kind":"\#(kind.kind)List","apiVersion":"\#(kind.apiVersion)","metadata":"#.utf8
+            )
+            body += head + Array(#","items":["#.utf8)
+            for (index, object) in objects.enumerated() {
+                if index > 0 { body.append(UInt8(ascii: ",")) }
+                body += object.json
+            }
+            return body + Array("]}\n".utf8)
+        }
+    }
+
+    // MARK: Events of a watch
+
+    func event(_ type: String, _ stored: ObjectStore.Stored) -> [UInt8] {
+        event(type, object(stored))
+    }
+
+    func event(_ status: APIStatus) -> [UInt8] { event("ERROR", self.status(status)) }
+
+    func bookmark(_ kind: ResourceKind, _ version: Int64, endsInitialEvents: Bool) -> [UInt8] {
+        guard self == .protobuf else {
+            let annotations =
+                endsInitialEvents ? #","annotations":{"k8s.io/initial-events-end":"true"}"# : ""
+            let object =
+                #"{"kind":"\#(kind.kind)","apiVersion":"\#(kind.apiVersion)","metadata":{"resourceVersion":"\#(version)"\#(annotations)}}"#
+            return event("BOOKMARK", Array(object.utf8))
+        }
+        let object = WireAnyObject.with {
+            $0.metadata.resourceVersion = "\(version)"
+            if endsInitialEvents {
+                $0.metadata.annotations = [
+                    .with { ($0.key, $0.value) = ("k8s.io/initial-events-end", "true") }
+                ]
+            }
+        }
+        let raw: [UInt8] = (try? object.serializedBytes()) ?? []
+        return event("BOOKMARK", Self.envelope(kind.kind, kind.apiVersion, raw))
+    }
+
+    private func event(_ type: String, _ object: [UInt8]) -> [UInt8] {
+        guard self == .protobuf else {
+            return Array(#"{"type":"\#(type)","object":"#.utf8) + object + Array("}\n".utf8)
+        }
+        let event = WireWatchEvent.with {
+            $0.type = type
+            $0.object.raw = Data(object)
+        }
+        return Self.framed((try? event.serializedBytes()) ?? [])
+    }
+
+    /// A frame of bytes that mean nothing.
+    var garbage: [UInt8] {
+        let noise = (0..<64).map { _ in UInt8.random(in: 0x80...0xFF) }
+        return self == .protobuf ? Self.framed(noise) : noise + [UInt8(ascii: "\n")]
+    }
+
+    private static func framed(_ bytes: [UInt8]) -> [UInt8] {
+        withUnsafeBytes(of: UInt32(bytes.count).bigEndian, Array.init) + bytes
+    }
+
+    private static func envelope(
+        _ kind: String,
+        _ apiVersion: String,
+        _ raw: [UInt8]
+    ) -> [UInt8] {
+        let envelope = WireUnknown.with {
+            $0.typeMeta.kind = kind
+            $0.typeMeta.apiVersion = apiVersion
+            $0.raw = Data(raw)
+        }
+        return envelopeMagic + ((try? envelope.serializedBytes()) ?? [])
+    }
+
+    /// A field whose value is a message.
+    private static func field(_ number: UInt8, _ message: [UInt8]) -> [UInt8] {
+        var head = [number << 3 | 2]
+        var length = message.count
+        while length >= 0x80 {
+            head.append(UInt8(length & 0x7F) | 0x80)
+            length >>= 7
+        }
+        return head + [UInt8(length)] + message
+    }
+}

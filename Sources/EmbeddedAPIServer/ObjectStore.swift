@@ -1,0 +1,151 @@
+internal import FoundationEssentials
+internal import Synchronization
+
+/// Every version of every object, since the last compaction: what etcd is to an API server.
+final class ObjectStore: Sendable {
+    /// An object as of one version.
+    struct Stored: Sendable {
+        let kind: ResourceKind
+        let key: String
+        let version: Int64
+        let object: JSONValue
+        /// As the API sends it.
+        let json: [UInt8]
+        let protobuf: [UInt8]?
+    }
+
+    /// A change of one object.
+    struct Change: Sendable {
+        let before: Stored?
+        /// With the version of the change; a deleted object as it was last.
+        let object: Stored
+        let isRemoval: Bool
+    }
+
+    private struct State {
+        var version: Int64 = 1
+        /// Watches from before this are too old.
+        var compacted: Int64 = 0
+        var objects: [ResourceKind: [String: Stored]] = [:]
+        /// In the order of their versions.
+        var changes: [Change] = []
+        var waiters: [ObjectIdentifier: @Sendable () -> Void] = [:]
+    }
+
+    private let state = Mutex(State())
+
+    var version: Int64 { state.withLock(\.version) }
+
+    /// Nil if there is none.
+    func get(_ kind: ResourceKind, _ key: String) -> Stored? {
+        state.withLock { $0.objects[kind]?[key] }
+    }
+
+    /// The objects of a kind in the order of their keys, as of a version; nil if that is gone.
+    func list(_ kind: ResourceKind, at version: Int64?) -> (objects: [Stored], version: Int64)? {
+        state.withLock { state -> (objects: [Stored], version: Int64)? in
+            var objects = state.objects[kind] ?? [:]
+            let wanted = version ?? state.version
+            guard wanted >= state.compacted else { return nil }
+            for change in state.changes.reversed() where change.object.version > wanted {
+                guard change.object.kind == kind else { continue }
+                objects[change.object.key] = change.before
+            }
+            return (objects.values.sorted { $0.key < $1.key }, wanted)
+        }
+    }
+
+    /// The changes of a kind after a version; nil if they are no longer known.
+    func changes(_ kind: ResourceKind, after version: Int64) -> (list: [Change], upTo: Int64)? {
+        state.withLock { state -> (list: [Change], upTo: Int64)? in
+            guard version >= state.compacted else { return nil }
+            // Versions grow by one with each change.
+            let known = state.version - Int64(state.changes.count)
+            let fresh = state.changes.dropFirst(Int(max(0, version - known)))
+            return (fresh.filter { $0.object.kind == kind }, state.version)
+        }
+    }
+
+    /// Changes one object, with a version of its own, unless the body refuses.
+    ///
+    /// - Parameter body: gets the object as it is, and the version to come; returns nil to delete
+    @discardableResult
+    func update(
+        _ kind: ResourceKind,
+        _ key: String,
+        _ body: (Stored?, Int64) throws(APIStatus) -> JSONValue?
+    ) throws(APIStatus) -> Stored {
+        let (stored, waiters) = try state.withLock {
+            state throws(APIStatus) -> (Stored, [@Sendable () -> Void]) in
+            let before = state.objects[kind]?[key]
+            let version = state.version + 1
+            let changed = try body(before, version)
+            if let changed, let before, changed.ignoringVersion == before.object.ignoringVersion {
+                return (before, [])
+            }
+            // A deleted object is told with the version of its end.
+            guard let source = changed ?? before?.object else { throw .notFound(kind, key) }
+            let stored = try Stored(kind, key, version, source)
+            state.version = version
+            let isRemoval = changed == nil
+            state.objects[kind, default: [:]][key] = isRemoval ? nil : stored
+            state.changes.append(Change(before: before, object: stored, isRemoval: isRemoval))
+            return (stored, Array(state.waiters.values))
+        }
+        for waiter in waiters { waiter() }
+        return stored
+    }
+
+    /// Forgets all versions but the last.
+    func compact() {
+        let waiters = state.withLock { state in
+            state.compacted = state.version
+            state.changes = []
+            return Array(state.waiters.values)
+        }
+        for waiter in waiters { waiter() }
+    }
+
+    /// Calls after every change, until it is removed; from any thread.
+    func addWaiter(_ id: ObjectIdentifier, _ body: @escaping @Sendable () -> Void) {
+        state.withLock { $0.waiters[id] = body }
+    }
+
+    func removeWaiter(_ id: ObjectIdentifier) { state.withLock { $0.waiters[id] = nil } }
+}
+
+extension ObjectStore.Stored {
+    init(
+        _ kind: ResourceKind,
+        _ key: String,
+        _ version: Int64,
+        _ source: JSONValue
+    ) throws(APIStatus) {
+        var object = source
+        object["metadata"]["resourceVersion"] = .string("\(version)")
+        do {
+            let json = try Array(JSONEncoder.api.encode(object))
+            protobuf = try kind.encoding?.bytes(json: json)
+            self.json = json
+        } catch {
+            throw .badRequest("\(kind.kind) \(key) cannot be stored: \(error)")
+        }
+        (self.kind, self.key, self.version, self.object) = (kind, key, version, object)
+    }
+}
+
+extension JSONValue {
+    fileprivate var ignoringVersion: JSONValue {
+        var copy = self
+        copy["metadata"]["resourceVersion"] = .null
+        return copy
+    }
+}
+
+extension JSONEncoder {
+    static var api: JSONEncoder {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        return encoder
+    }
+}

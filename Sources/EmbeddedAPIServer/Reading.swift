@@ -1,0 +1,116 @@
+internal import FoundationEssentials
+
+/// Which objects a list or a watch is about.
+struct Filter: Sendable {
+    private let labels: Selector
+    private let fields: Selector
+    private let namespace: String
+    private let name: String
+
+    private static let fieldNames: [String: @Sendable (JSONValue) -> String?] = [
+        "metadata.name": { $0["metadata"]["name"].string },
+        "metadata.namespace": { $0["metadata"]["namespace"].string },
+        "spec.clusterIP": { $0["spec"]["clusterIP"].string },
+        "spec.type": { $0["spec"]["type"].string },
+        "involvedObject.name": { $0["regarding"]["name"].string },
+    ]
+
+    init(_ query: [String: String], _ route: Route) throws(APIStatus) {
+        guard let labels = Selector(query["labelSelector"] ?? "") else {
+            throw .badRequest("unable to parse requirement: \(query["labelSelector"] ?? "")")
+        }
+        guard let fields = Selector(query["fieldSelector"] ?? "") else {
+            throw .badRequest("invalid field selector: \(query["fieldSelector"] ?? "")")
+        }
+        for key in fields.keys where Self.fieldNames[key] == nil {
+            throw .badRequest("field label not supported: \(key)")
+        }
+        (self.labels, self.fields) = (labels, fields)
+        (namespace, name) = (route.namespace, route.name)
+    }
+
+    func contains(_ object: JSONValue) -> Bool {
+        let metadata = object["metadata"]
+        return (namespace.isEmpty || metadata["namespace"].string == namespace)
+            && (name.isEmpty || metadata["name"].string == name)
+            && labels.matches { metadata["labels"][$0].string }
+            && fields.matches { Self.fieldNames[$0]?(object) }
+    }
+}
+
+/// Where a list in pages goes on.
+private struct ContinueToken: Codable {
+    let rv: Int64
+    let start: String
+}
+
+extension APIServer {
+    /// The body of a list.
+    func list(
+        _ request: ServerRequest,
+        _ route: Route,
+        _ encoding: AnswerEncoding,
+        _ fault: Fault?
+    ) throws(APIStatus) -> [UInt8] {
+        let query = request.query
+        let filter = try Filter(query, route)
+        let current = store.version
+        if fault?.kind == .expire { throw .expired(0, current) }
+        var start = ""
+        var wanted: Int64?
+        if let text = query["continue"] {
+            guard let data = Data(base64Encoded: text),
+                let token = try? JSONDecoder().decode(ContinueToken.self, from: data)
+            else { throw .badRequest("continue key is not valid") }
+            (wanted, start) = (token.rv, token.start)
+        } else if let version = try version(query), version > 0 {
+            guard version <= current else { throw .tooLarge(version, current) }
+            if query["resourceVersionMatch"] == "Exact" { wanted = version }
+        }
+        guard let (all, version) = store.list(route.kind, at: wanted) else {
+            var status = APIStatus.expired(wanted ?? 0, current)
+            if query["continue"] != nil {
+                status.message =
+                    "The provided continue parameter is too old to display a consistent list result."
+                status.continueToken = token(-1, start)
+            }
+            throw status
+        }
+        var objects = all.filter { $0.key >= start && filter.contains($0.object) }
+        var next = ""
+        var remaining = 0
+        // A list out of the cache comes whole.
+        if let limit = query["limit"].flatMap({ Int($0) }), limit > 0, objects.count > limit,
+            query["resourceVersion"] != "0"
+        {
+            next = token(version, objects[limit].key)
+            remaining = objects.count - limit
+            objects.removeSubrange(limit...)
+        }
+        return encoding.list(
+            route.kind,
+            objects,
+            version: version,
+            continueToken: next,
+            remaining: remaining
+        )
+    }
+
+    private func token(_ version: Int64, _ start: String) -> String {
+        let data = try? JSONEncoder().encode(ContinueToken(rv: version, start: start))
+        return data?.base64EncodedString() ?? ""
+    }
+
+    /// The version that a request asks for; nil for the most recent.
+    func version(_ query: [String: String]) throws(APIStatus) -> Int64? {
+        guard let text = query["resourceVersion"], !text.isEmpty else { return nil }
+        guard let version = Int64(text), version >= 0 else {
+            throw APIStatus(
+                code: 500,
+                reason: "",
+                message: "Invalid value: \"\(text)\": strconv.ParseUint: parsing: invalid syntax"
+            )
+        }
+        return version
+    }
+}

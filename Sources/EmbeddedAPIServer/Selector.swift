@@ -1,0 +1,80 @@
+/// A label or field selector.
+struct Selector: Sendable {
+    private enum Requirement: Sendable {
+        case exists(String)
+        case absent(String)
+        case equals(String, String)
+        case differs(String, String)
+        case oneOf(String, Set<Substring>, isNegated: Bool)
+    }
+
+    private let requirements: [Requirement]
+
+    /// Nil if it does not parse.
+    init?(_ text: String) {
+        var requirements: [Requirement] = []
+        for term in Self.terms(text) {
+            guard let requirement = Self.requirement(term) else { return nil }
+            requirements.append(requirement)
+        }
+        self.requirements = requirements
+    }
+
+    var keys: [String] {
+        requirements.map { requirement in
+            switch requirement {
+            case .exists(let key), .absent(let key), .equals(let key, _), .differs(let key, _),
+                .oneOf(let key, _, _):
+                key
+            }
+        }
+    }
+
+    func matches(_ value: (String) -> String?) -> Bool {
+        requirements.allSatisfy { requirement in
+            switch requirement {
+            case .exists(let key): value(key) != nil
+            case .absent(let key): value(key) == nil
+            case .equals(let key, let wanted): value(key) == wanted
+            case .differs(let key, let unwanted): value(key) != unwanted
+            case .oneOf(let key, let set, let isNegated):
+                (value(key).map { set.contains($0[...]) } ?? false) != isNegated
+            }
+        }
+    }
+
+    /// Terms are separated by commas, but for those in parentheses.
+    private static func terms(_ text: String) -> [Substring] {
+        var depth = 0
+        return text.split { character in
+            if character == "(" { depth += 1 }
+            if character == ")" { depth -= 1 }
+            return character == "," && depth == 0
+        }
+    }
+
+    private static func requirement(_ term: Substring) -> Requirement? {
+        for (word, isNegated) in [(" notin (", true), (" in (", false)] {
+            guard let range = term.firstRange(of: word), term.hasSuffix(")") else { continue }
+            let values = term[range.upperBound...].dropLast().split { $0 == "," || $0 == " " }
+            return .oneOf(String(term[..<range.lowerBound]), Set(values), isNegated: isNegated)
+        }
+        if term.hasPrefix("!") {
+            return isKey(term.dropFirst()) ? .absent(String(term.dropFirst())) : nil
+        }
+        for (sign, isNegated) in [("!=", true), ("==", false), ("=", false)] {
+            guard let range = term.firstRange(of: sign) else { continue }
+            let (key, value) = (
+                String(term[..<range.lowerBound]), String(term[range.upperBound...])
+            )
+            guard isKey(key[...]) else { return nil }
+            return isNegated ? .differs(key, value) : .equals(key, value)
+        }
+        return isKey(term) ? .exists(String(term)) : nil
+    }
+
+    private static func isKey(_ text: Substring) -> Bool {
+        !text.isEmpty
+            && text.allSatisfy { $0.isLetter || $0.isNumber || "-_./".contains($0) }
+    }
+}

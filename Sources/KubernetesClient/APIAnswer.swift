@@ -1,0 +1,93 @@
+internal import KubernetesWire
+
+/// The answer to a request, while it arrives.
+struct APIAnswer {
+    /// Method and URL, for errors.
+    private let request: String
+    private var events: HTTPResponse.Iterator
+    private var head = HTTPHead(status: 0, contentType: "", retryAfter: .zero)
+
+    init(_ request: String, _ response: HTTPResponse) {
+        self.request = request
+        events = response.makeAsyncIterator()
+    }
+
+    /// Waits for the head; any status but 2xx is an error.
+    mutating func readHead() async throws(ClientError) {
+        guard case .head(let head) = try await nextEvent() else {
+            throw .transport(request: request, reason: "cancelled")
+        }
+        self.head = head
+        guard !(200..<300).contains(head.status) else { return }
+        var body: [UInt8] = []
+        while let bytes = try await next(), body.count < Self.errorLimit { body += bytes }
+        var status = ServerStatus(body, contentType: head.contentType)
+        status.code = head.status
+        status.retryAfter = max(status.retryAfter, head.retryAfter)
+        throw .status(request: request, status)
+    }
+
+    private static let errorLimit = 64 << 10
+
+    /// The next bytes of the body; nil at its end, and when the task is cancelled.
+    mutating func next() async throws(ClientError) -> [UInt8]? {
+        switch try await nextEvent() {
+        case .body(let bytes): bytes
+        case nil, .head: nil
+        }
+    }
+
+    private mutating func nextEvent() async throws(ClientError) -> HTTPEvent? {
+        do {
+            return try await events.next()
+        } catch {
+            throw error as? ClientError ?? .transport(request: request, reason: "\(error)")
+        }
+    }
+
+    var encoding: WireEncoding {
+        get throws(ClientError) {
+            if let encoding = WireEncoding(contentType: head.contentType) { return encoding }
+            throw .malformed(
+                request: request,
+                reason: "it is \"\(head.contentType)\", neither protobuf nor JSON;"
+                    + " is this the address of an API server?"
+            )
+        }
+    }
+
+    /// Says whose answer it was that could not be read.
+    func read<Value>(_ body: () throws(WireError) -> Value) throws(ClientError) -> Value {
+        do throws(WireError) {
+            return try body()
+        } catch {
+            throw .malformed(request: request, reason: error.description)
+        }
+    }
+
+    func hand<Object>(
+        _ event: WatchEvent<Object>,
+        to body: (WatchEvent<Object>) async -> Bool
+    ) async throws(ClientError) -> Bool {
+        if case .error(let status) = event.payload { throw .status(request: request, status) }
+        return await body(event)
+    }
+}
+
+extension ServerStatus {
+    /// What the body of a refusal says: a Status, or text as it is.
+    fileprivate init(_ body: [UInt8], contentType: String) {
+        let status: WireStatus?
+        switch WireEncoding(contentType: contentType) {
+        case .protobuf: status = try? WireEncoding.fromEnvelope(kind: "Status", body)
+        case .json: status = try? WireEncoding.json.message(from: body)
+        case nil: status = nil
+        }
+        if let status, !status.message.isEmpty {
+            self.init(status)
+        } else {
+            let text = String(decoding: body.prefix(300), as: UTF8.self)
+            self.init(code: 0, message: text, retryAfter: .zero)
+        }
+    }
+}

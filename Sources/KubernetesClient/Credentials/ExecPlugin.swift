@@ -1,0 +1,180 @@
+internal import FoundationEssentials
+internal import Subprocess
+internal import SystemPackage
+
+/// A program of a kubeconfig that knows the credentials (client.authentication.k8s.io).
+package struct ExecPlugin: Sendable, Hashable {
+    package var apiVersion: String
+    package var command: String
+    package var arguments: [String]
+    package var environment: [String: String]
+    /// What to tell whoever does not have the program.
+    package var installHint: String?
+    /// The cluster as JSON, for a plugin that asks for it (`provideClusterInfo`).
+    package var cluster: String?
+
+    static let apiVersions = [
+        "client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1",
+    ]
+}
+
+/// What a plugin said; secret.
+struct ExecCredential: Sendable, CustomStringConvertible, CustomReflectable {
+    var token: String?
+    var clientCertificate: [UInt8]?
+    var clientKey: [UInt8]?
+    /// Seconds since 1970; nil: for as long as this process lives.
+    var expiration: Double?
+
+    var description: String { "ExecCredential" }
+    var customMirror: Mirror { Mirror(self, children: []) }
+}
+
+/// Asks a plugin, and remembers the answer until it expires or the server refuses it.
+actor ExecCredentialCache {
+    private let plugin: ExecPlugin
+    private let timeLimit: Duration
+    private var cached: ExecCredential?
+    private var running: Task<ExecCredential, any Error>?
+
+    /// - Parameter timeLimit: for the plugin's run; one that hangs must not hang the proxy
+    init(_ plugin: ExecPlugin, timeLimit: Duration = .seconds(60)) {
+        self.plugin = plugin
+        self.timeLimit = timeLimit
+    }
+
+    func current() async throws(ClientError) -> ExecCredential {
+        // One early is better than one that expires on its way.
+        let now = Date().timeIntervalSince1970 + 10
+        if let cached, cached.expiration.map({ $0 > now }) ?? true { return cached }
+        let task = running ?? Task { [plugin, timeLimit] in try await plugin.run(timeLimit) }
+        running = task
+        defer { running = nil }
+        do {
+            let credential = try await task.value
+            cached = credential
+            return credential
+        } catch let error as ClientError {
+            throw error
+        } catch {
+            throw .configuration("exec plugin \(plugin.command): \(error)")
+        }
+    }
+
+    /// The server answered 401.
+    func forget() { cached = nil }
+}
+
+extension ExecPlugin {
+    private static let outputLimit = 1 << 20
+
+    fileprivate func run(_ timeLimit: Duration) async throws -> ExecCredential {
+        var variables = environment
+        variables["KUBERNETES_EXEC_INFO"] = execInfo
+        let overrides = variables.reduce(into: [Environment.Key: String?]()) { result, entry in
+            if let key = Environment.Key(rawValue: entry.key) { result[key] = entry.value }
+        }
+        let configuration = Configuration(
+            executable: command.contains("/") ? .path(.init(command)) : .name(command),
+            arguments: Arguments(arguments),
+            environment: .inherit.updating(overrides)
+        )
+        let result: ExecutionResult<Void, BytesOutput, StringOutput<UTF8>>
+        do {
+            result = try await withTimeLimit(timeLimit) {
+                try await Subprocess.run(
+                    configuration,
+                    output: .bytes(limit: Self.outputLimit),
+                    error: .string(limit: Self.outputLimit)
+                )
+            }
+        } catch is CancellationError {
+            throw problem("did not answer within \(timeLimit)")
+        } catch {
+            throw problem("cannot be run: \(error)\(installHint.map { "\n\($0)" } ?? "")")
+        }
+        guard result.terminationStatus.isSuccess else {
+            let text = result.standardError.trimmed.suffix(500)
+            throw problem("failed (\(result.terminationStatus)): \(text)")
+        }
+        return try credential(result.standardOutput)
+    }
+
+    private var execInfo: String {
+        let spec = cluster.map { #"{"interactive":false,"cluster":\#($0)}"# }
+        return
+            #"{"kind":"ExecCredential","apiVersion":"\#(apiVersion)","spec":\#(spec ?? #"{"interactive":false}"#)}"#
+    }
+
+    func credential(_ output: [UInt8]) throws(ClientError) -> ExecCredential {
+        let answer: Answer
+        do {
+            answer = try JSONDecoder().decode(Answer.self, from: Data(output))
+        } catch {
+            // Not the error's own text, which may quote a secret.
+            throw problem("printed no ExecCredential in JSON")
+        }
+        guard answer.apiVersion == apiVersion else {
+            throw problem("printed apiVersion \(answer.apiVersion); \(apiVersion) was asked for")
+        }
+        guard let status = answer.status,
+            status.token != nil || status.clientCertificateData != nil
+        else { throw problem("printed neither a token nor a client certificate") }
+        guard (status.clientCertificateData == nil) == (status.clientKeyData == nil) else {
+            throw problem("printed a client certificate without its key, or the key alone")
+        }
+        let expiration = status.expirationTimestamp.map { text in
+            // One that cannot be read is treated as past: better asked too often than refused.
+            (try? Date(text, strategy: .iso8601))?.timeIntervalSince1970 ?? 0
+        }
+        return ExecCredential(
+            token: status.token,
+            clientCertificate: status.clientCertificateData.map { Array($0.utf8) },
+            clientKey: status.clientKeyData.map { Array($0.utf8) },
+            expiration: expiration
+        )
+    }
+
+    private struct Answer: Decodable {
+        struct Status: Decodable {
+            let token: String?
+            let clientCertificateData: String?
+            let clientKeyData: String?
+            let expirationTimestamp: String?
+        }
+        let apiVersion: String
+        let status: Status?
+    }
+
+    private func problem(_ text: String) -> ClientError {
+        .configuration("exec plugin \(command) \(text)")
+    }
+}
+
+/// Cancels the operation when the time is over.
+private func withTimeLimit<T: Sendable>(
+    _ limit: Duration,
+    _ operation: @escaping @Sendable () async throws -> T
+) async throws -> T {
+    try await withThrowingTaskGroup(of: T?.self) { group in
+        group.addTask { try await operation() }
+        group.addTask {
+            try await Task.sleep(for: limit)
+            return nil
+        }
+        defer { group.cancelAll() }
+        guard let first = try await group.next(), let value = first else {
+            throw CancellationError()
+        }
+        return value
+    }
+}
+
+extension String {
+    fileprivate var trimmed: Substring {
+        let start = drop(while: \.isWhitespace)
+        return start[
+            ..<(start.lastIndex { !$0.isWhitespace }.map(start.index(after:)) ?? start.startIndex)
+        ]
+    }
+}

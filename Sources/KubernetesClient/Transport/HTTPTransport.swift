@@ -1,0 +1,145 @@
+internal import CCurl
+internal import CNeedleShim
+internal import Dispatch
+internal import Synchronization
+
+/// HTTP over libcurl: one thread drives all transfers.
+package final class HTTPTransport: Sendable {
+    private let driver = TransferDriver()
+
+    package init() {
+        curl_global_init(Int(CURL_GLOBAL_DEFAULT))
+        let driver = driver
+        // A thread of its own: curl_multi_poll blocks.
+        DispatchQueue(label: "needletail.http").async { driver.run() }
+    }
+
+    deinit { driver.submit(.stop) }
+
+    /// Starts a request; dropping the response ends it.
+    func send(
+        _ request: HTTPRequest,
+        to credentials: Credentials,
+        as identity: Identity
+    ) throws(ClientError) -> HTTPResponse {
+        let (stream, continuation) = AsyncThrowingStream<HTTPEvent, any Error>.makeStream()
+        let transfer = try Transfer(request, credentials, identity, continuation)
+        continuation.onTermination = { [driver] _ in driver.submit(.remove(transfer)) }
+        driver.submit(.add(transfer))
+        return HTTPResponse(stream: stream, transfer: transfer, driver: driver)
+    }
+}
+
+struct HTTPRequest: Sendable {
+    var method = "GET"
+    /// With the query.
+    var path: String
+    /// Empty: whatever the client prefers.
+    var accept = ""
+    var body: [UInt8]?
+    /// Of the body.
+    var contentType = ""
+    /// A connection over which nothing comes for so long is dead.
+    var idleLimit: Duration
+}
+
+enum HTTPEvent: Sendable {
+    case head(HTTPHead)
+    case body([UInt8])
+}
+
+struct HTTPHead: Sendable {
+    let status: Int
+    let contentType: String
+    /// Zero without a Retry-After header.
+    let retryAfter: Duration
+}
+
+/// The head of the answer, then its body as it arrives.
+///
+/// A reader that is slow slows the sender down, so that little of the body is ever held.
+struct HTTPResponse: AsyncSequence, Sendable {
+    fileprivate let stream: AsyncThrowingStream<HTTPEvent, any Error>
+    fileprivate let transfer: Transfer
+    fileprivate let driver: TransferDriver
+
+    struct Iterator: AsyncIteratorProtocol {
+        fileprivate var base: AsyncThrowingStream<HTTPEvent, any Error>.Iterator
+        fileprivate let transfer: Transfer
+        fileprivate let driver: TransferDriver
+
+        mutating func next() async throws -> HTTPEvent? {
+            let event = try await base.next()
+            if case .body(let bytes) = event, transfer.consume(bytes.count) {
+                driver.submit(.resume(transfer))
+            }
+            return event
+        }
+    }
+
+    func makeAsyncIterator() -> Iterator {
+        Iterator(base: stream.makeAsyncIterator(), transfer: transfer, driver: driver)
+    }
+}
+
+/// What the driving thread and its clients have in common.
+private final class TransferDriver: Sendable {
+    enum Command: Sendable {
+        case add(Transfer)
+        case resume(Transfer)
+        case remove(Transfer)
+        case stop
+    }
+
+    private let commands = Mutex<[Command]>([])
+    private let multi = MultiHandle()
+
+    func submit(_ command: Command) {
+        commands.withLock { $0.append(command) }
+        // The one call that another thread may make.
+        curl_multi_wakeup(multi.handle)
+    }
+
+    func run() {
+        var active: [OpaquePointer: Transfer] = [:]
+        while true {
+            let pending = commands.withLock { list in
+                defer { list = [] }
+                return list
+            }
+            for command in pending {
+                switch command {
+                case .add(let transfer):
+                    active[transfer.key] = transfer
+                    curl_multi_add_handle(multi.handle, transfer.easy)
+                case .resume(let transfer):
+                    guard active[transfer.key] != nil else { continue }
+                    curl_easy_pause(transfer.easy, CURLPAUSE_CONT)
+                case .remove(let transfer):
+                    guard active.removeValue(forKey: transfer.key) != nil else { continue }
+                    curl_multi_remove_handle(multi.handle, transfer.easy)
+                case .stop: return
+                }
+            }
+            var running: Int32 = 0
+            curl_multi_perform(multi.handle, &running)
+            var left: Int32 = 0
+            while let message = curl_multi_info_read(multi.handle, &left) {
+                guard message.pointee.msg == CURLMSG_DONE, let easy = message.pointee.easy_handle
+                else { continue }
+                let result = message.pointee.data.result
+                curl_multi_remove_handle(multi.handle, easy)
+                active.removeValue(forKey: OpaquePointer(easy))?.finish(result)
+            }
+            curl_multi_poll(multi.handle, nil, 0, 60_000, nil)
+        }
+    }
+}
+
+/// Owns the multi handle.
+// SAFETY: used by the driving thread only, but for curl_multi_wakeup, which is thread-safe.
+private final class MultiHandle: @unchecked Sendable {
+    let handle = curl_multi_init()
+
+    deinit { curl_multi_cleanup(handle) }
+}

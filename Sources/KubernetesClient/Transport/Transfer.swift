@@ -1,0 +1,189 @@
+internal import CCurl
+internal import CNeedleShim
+internal import Synchronization
+
+/// Owns an easy handle and the place where curl's callbacks leave the answer.
+// SAFETY: set up before it is submitted; from then on the driving thread alone touches it, but for
+// `backlog`, which has its lock. curl's callbacks hold it unretained: the driver keeps it for as long
+// as the handle is added.
+final class Transfer: @unchecked Sendable {
+    let easy: UnsafeMutableRawPointer
+    private var headers: UnsafeMutablePointer<curl_slist>?
+    private var destination: UnsafeMutablePointer<curl_slist>?
+    private let continuation: AsyncThrowingStream<HTTPEvent, any Error>.Continuation
+    private let name: String
+    private var hasHead = false
+    private let errorText = UnsafeMutablePointer<CChar>.allocate(capacity: Int(CURL_ERROR_SIZE))
+
+    /// What was received and not read yet.
+    private struct Backlog {
+        var count = 0
+        var isPaused = false
+    }
+    private let backlog = Mutex(Backlog())
+    private static let backlogLimit = 256 << 10
+
+    var key: OpaquePointer { OpaquePointer(easy) }
+
+    init(
+        _ request: HTTPRequest,
+        _ credentials: Credentials,
+        _ identity: Identity,
+        _ continuation: AsyncThrowingStream<HTTPEvent, any Error>.Continuation
+    ) throws(ClientError) {
+        let url = credentials.server + request.path
+        name = "\(request.method) \(url)"
+        guard let easy = curl_easy_init() else {
+            throw .transport(request: name, reason: "libcurl cannot be initialized")
+        }
+        self.easy = easy
+        self.continuation = continuation
+        errorText.pointee = 0
+        needle_curl_set_pointer(easy, CURLOPT_ERRORBUFFER, errorText)
+        needle_curl_set_string(easy, CURLOPT_URL, url)
+        if let name = credentials.serverName, !name.isEmpty { verify(as: name, url) }
+        needle_curl_set_string(easy, CURLOPT_USERAGENT, "needletail")
+        needle_curl_set_long(easy, CURLOPT_NOSIGNAL, 1)
+        needle_curl_set_long(easy, CURLOPT_CONNECTTIMEOUT, 30)
+        needle_curl_set_long(easy, CURLOPT_TCP_KEEPALIVE, 1)
+        needle_curl_set_long(easy, CURLOPT_TCP_KEEPIDLE, 30)
+        needle_curl_set_long(easy, CURLOPT_TCP_KEEPINTVL, 10)
+        needle_curl_set_long(easy, CURLOPT_LOW_SPEED_LIMIT, 1)
+        let idleSeconds = Int(request.idleLimit.components.seconds)
+        needle_curl_set_long(easy, CURLOPT_LOW_SPEED_TIME, idleSeconds)
+        // Everything that libcurl can unpack; an API server packs lists of 128 KiB and more.
+        needle_curl_set_string(easy, CURLOPT_ACCEPT_ENCODING, "")
+        add(header: "Accept: \(request.accept)")
+        send(request)
+        authenticate(credentials, identity)
+        needle_curl_set_pointer(easy, CURLOPT_HTTPHEADER, headers)
+        needle_curl_set_write(easy, receiveBody, Unmanaged.passUnretained(self).toOpaque())
+    }
+
+    deinit {
+        curl_easy_cleanup(easy)
+        curl_slist_free_all(headers)
+        curl_slist_free_all(destination)
+        errorText.deallocate()
+    }
+
+    private func add(header: String) { headers = curl_slist_append(headers, header) }
+
+    private func send(_ request: HTTPRequest) {
+        guard let body = request.body else { return }
+        add(header: "Content-Type: \(request.contentType)")
+        // Or curl waits for the server's consent to send it.
+        add(header: "Expect:")
+        body.withUnsafeBytes { _ = needle_curl_set_body(easy, $0.baseAddress, $0.count) }
+        needle_curl_set_string(easy, CURLOPT_CUSTOMREQUEST, request.method)
+    }
+
+    /// Expects the certificate of another name than the URL's host (`tls-server-name`).
+    ///
+    /// The URL names the certificate's host then; where to connect, and the Host header, stay.
+    private func verify(as name: String, _ url: String) {
+        guard url.hasPrefix("https://") else { return }
+        let rest = url.dropFirst("https://".count)
+        let authority = rest.prefix { $0 != "/" }
+        let path = rest.dropFirst(authority.count)
+        let colon = authority.lastIndex(of: ":").flatMap { index in
+            // A colon inside of brackets belongs to an IPv6 address.
+            authority[index...].contains("]") ? nil : index
+        }
+        let port = colon.map { String(authority[authority.index(after: $0)...]) } ?? "443"
+        let host = colon.map { authority[..<$0] } ?? authority
+        needle_curl_set_string(easy, CURLOPT_URL, "https://\(name):\(port)\(path)")
+        destination = curl_slist_append(nil, "\(name):\(port):\(host):\(port)")
+        needle_curl_set_pointer(easy, CURLOPT_CONNECT_TO, destination)
+        add(header: "Host: \(authority)")
+    }
+
+    /// Certificates are given by content: curl uses a connection again only for equal ones, so that
+    /// a renewed certificate is used at once.
+    private func authenticate(_ credentials: Credentials, _ identity: Identity) {
+        set(CURLOPT_CAINFO_BLOB, identity.certificateAuthority)
+        set(CURLOPT_SSLCERT_BLOB, identity.clientCertificate)
+        set(CURLOPT_SSLKEY_BLOB, identity.clientKey)
+        if credentials.skipsVerification {
+            needle_curl_set_long(easy, CURLOPT_SSL_VERIFYPEER, 0)
+            needle_curl_set_long(easy, CURLOPT_SSL_VERIFYHOST, 0)
+        }
+        // Without one, libcurl reads HTTPS_PROXY and NO_PROXY.
+        if let proxy = credentials.proxy { needle_curl_set_string(easy, CURLOPT_PROXY, proxy) }
+        if let username = credentials.username {
+            needle_curl_set_string(easy, CURLOPT_USERNAME, username)
+            needle_curl_set_string(easy, CURLOPT_PASSWORD, credentials.password ?? "")
+        }
+        if let token = identity.token { add(header: "Authorization: Bearer \(token)") }
+        for (name, value) in credentials.impersonation { add(header: "\(name): \(value)") }
+    }
+
+    private func set(_ option: CURLoption, _ content: [UInt8]?) {
+        content?.withUnsafeBytes { bytes in
+            _ = needle_curl_set_blob(easy, option, bytes.baseAddress, bytes.count)
+        }
+    }
+
+    // MARK: The answer
+
+    /// Returns false to be called again with the same bytes after a pause.
+    fileprivate func receive(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        let isAccepted = backlog.withLock { backlog in
+            backlog.isPaused =
+                backlog.count > 0 && backlog.count + bytes.count > Self.backlogLimit
+            if !backlog.isPaused { backlog.count += bytes.count }
+            return !backlog.isPaused
+        }
+        guard isAccepted else { return false }
+        yieldHead()
+        continuation.yield(.body(Array(bytes)))
+        return true
+    }
+
+    /// Returns whether to go on receiving after a pause.
+    func consume(_ count: Int) -> Bool {
+        backlog.withLock { backlog in
+            backlog.count -= count
+            guard backlog.isPaused, backlog.count <= Self.backlogLimit / 2 else { return false }
+            backlog.isPaused = false
+            return true
+        }
+    }
+
+    private func yieldHead() {
+        guard !hasHead else { return }
+        hasHead = true
+        continuation.yield(
+            .head(
+                HTTPHead(
+                    status: needle_curl_response_code(easy),
+                    contentType: needle_curl_content_type(easy).map(String.init(cString:)) ?? "",
+                    retryAfter: .seconds(needle_curl_retry_after(easy))
+                )
+            )
+        )
+    }
+
+    func finish(_ result: CURLcode) {
+        guard result == CURLE_OK else {
+            let detail = String(cString: errorText)
+            let reason = detail.isEmpty ? String(cString: curl_easy_strerror(result)) : detail
+            let error = ClientError.transport(request: name, reason: reason)
+            return continuation.finish(throwing: error)
+        }
+        yieldHead()
+        continuation.finish()
+    }
+}
+
+private func receiveBody(
+    _ data: UnsafeMutablePointer<CChar>?,
+    _ size: Int,
+    _ count: Int,
+    _ context: UnsafeMutableRawPointer?
+) -> Int {
+    guard let context else { return 0 }
+    let transfer = Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue()
+    let bytes = UnsafeRawBufferPointer(start: data, count: size * count)
+    return transfer.receive(bytes) ? bytes.count : Int(CURL_WRITEFUNC_PAUSE)
+}

@@ -1,0 +1,77 @@
+package import KubernetesWire
+internal import NetworkTypes
+
+extension EndpointSlice: KubernetesResource {
+    package init(_ wire: WireEndpointSlice) throws(FieldProblem) {
+        let name = try ObjectName(wire.metadata)
+        var reader = FieldReader()
+        let family: IPFamily?
+        switch wire.addressType {
+        case "IPv4": family = .ipv4
+        case "IPv6": family = .ipv6
+        case "FQDN": family = nil
+        default:
+            family = nil
+            reader.report("addressType", "\"\(wire.addressType)\" is not IPv4, IPv6 or FQDN")
+        }
+        let service = wire.metadata.label("kubernetes.io/service-name") ?? ""
+        self.init(
+            name: name,
+            service: service.isEmpty
+                ? nil : ObjectName(namespace: name.namespace, name: service),
+            family: family
+        )
+        if let family {
+            readPorts(wire.ports, &reader)
+            endpoints = wire.endpoints.enumerated().compactMap { index, endpoint in
+                SliceEndpoint(endpoint, family, index, &reader)
+            }
+        }
+        problems = reader.problems
+    }
+
+    private mutating func readPorts(_ list: [WireEndpointPort], _ reader: inout FieldReader) {
+        ports = list.enumerated().compactMap { index, item in
+            // A port without a number means "all ports", which no Service can use.
+            guard item.hasPort else { return nil }
+            let transport = reader.transport(item.protocol, "ports[\(index)].protocol")
+            let port = reader.port(item.port, "ports[\(index)].port")
+            guard let transport, let port else { return nil }
+            return EndpointPort(name: item.name, transport: transport, port: port)
+        }
+    }
+}
+
+extension SliceEndpoint {
+    fileprivate init?(
+        _ wire: WireEndpoint,
+        _ family: IPFamily,
+        _ index: Int,
+        _ reader: inout FieldReader
+    ) {
+        guard let text = wire.addresses.first else {
+            reader.report("endpoints[\(index)].addresses", "is empty")
+            return nil
+        }
+        guard let address = reader.address(text, "endpoints[\(index)].addresses[0]") else {
+            return nil
+        }
+        let reason =
+            address.family == family
+            ? address.reasonNotForServices : "is not of the slice's address type"
+        if let reason {
+            reader.report("endpoints[\(index)].addresses[0]", "\(text) \(reason)")
+            return nil
+        }
+        let conditions = wire.conditions
+        self.init(
+            address: address,
+            isReady: conditions.hasReady ? conditions.ready : true,
+            isServing: conditions.hasServing ? conditions.serving : nil,
+            isTerminating: conditions.terminating,
+            nodeName: wire.nodeName.isEmpty ? nil : wire.nodeName,
+            zoneHints: wire.hints.forZones.map(\.name),
+            nodeHints: wire.hints.forNodes.map(\.name)
+        )
+    }
+}

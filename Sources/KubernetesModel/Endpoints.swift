@@ -1,0 +1,81 @@
+package import KubernetesWire
+internal import NetworkTypes
+
+/// What a node proxy needs of a core/v1 Endpoints, which EndpointSlices replaced.
+///
+/// Each subset becomes EndpointSlices, as the EndpointSliceMirroring controller would write them:
+/// one for each family that its addresses have.
+package struct Endpoints: Sendable, Hashable {
+    /// That of the Service, too.
+    package var name: ObjectName
+    /// Named after the subset; no object of the API can have such a name.
+    package var slices: [EndpointSlice] = []
+
+    package init(name: ObjectName) { self.name = name }
+}
+
+extension Endpoints: KubernetesResource {
+    package init(_ wire: WireEndpoints) throws(FieldProblem) {
+        self.init(name: try ObjectName(wire.metadata))
+        for (index, subset) in wire.subsets.enumerated() {
+            slices += Self.slices(of: subset, "subsets[\(index)]", name)
+        }
+    }
+
+    private static func slices(
+        of subset: WireEndpointSubset,
+        _ path: String,
+        _ service: ObjectName
+    ) -> [EndpointSlice] {
+        var reader = FieldReader()
+        let ports: [EndpointPort] = subset.ports.enumerated().compactMap { index, item in
+            let transport = reader.transport(item.protocol, "\(path).ports[\(index)].protocol")
+            let port = reader.port(item.port, "\(path).ports[\(index)].port")
+            guard let transport, let port else { return nil }
+            return EndpointPort(name: item.name, transport: transport, port: port)
+        }
+        let endpoints =
+            read(subset.addresses, isReady: true, "\(path).addresses", &reader)
+            + read(subset.notReadyAddresses, isReady: false, "\(path).notReadyAddresses", &reader)
+        let slices = IPFamily.allCases.compactMap { family in
+            let members = endpoints.filter { $0.address.family == family }
+            guard !members.isEmpty else { return EndpointSlice?.none }
+            var slice = EndpointSlice(
+                name: ObjectName(
+                    namespace: service.namespace,
+                    name: "\(service.name)/\(path)/\(family)"
+                ),
+                service: service,
+                family: family
+            )
+            (slice.ports, slice.endpoints) = (ports, members)
+            return slice
+        }
+        return slices.enumerated().map { index, slice in
+            var slice = slice
+            // Told once.
+            if index == 0 { slice.problems = reader.problems }
+            return slice
+        }
+    }
+
+    private static func read(
+        _ list: [WireEndpointAddress],
+        isReady: Bool,
+        _ path: String,
+        _ reader: inout FieldReader
+    ) -> [SliceEndpoint] {
+        list.enumerated().compactMap { index, item in
+            guard let address = reader.address(item.ip, "\(path)[\(index)].ip") else { return nil }
+            if let reason = address.reasonNotForServices {
+                reader.report("\(path)[\(index)].ip", "\(item.ip) \(reason)")
+                return nil
+            }
+            return SliceEndpoint(
+                address: address,
+                isReady: isReady,
+                nodeName: item.nodeName.isEmpty ? nil : item.nodeName
+            )
+        }
+    }
+}

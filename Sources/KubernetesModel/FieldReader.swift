@@ -1,0 +1,50 @@
+internal import NetworkTypes
+
+/// Collects the unusable values of one object while its fields are read.
+struct FieldReader {
+    private(set) var problems: [FieldProblem] = []
+
+    mutating func report(_ field: String, _ reason: String) {
+        problems.append(FieldProblem(field, reason))
+    }
+
+    mutating func address(_ text: String, _ field: @autoclosure () -> String) -> IPAddress? {
+        if let address = IPAddress(text) { return address }
+        report(field(), "\"\(text)\" is not an IP address")
+        return nil
+    }
+
+    mutating func prefix(_ text: String, _ field: @autoclosure () -> String) -> IPPrefix? {
+        if let prefix = IPPrefix(text) { return prefix }
+        report(field(), "\"\(text)\" is not a CIDR block")
+        return nil
+    }
+
+    mutating func port(_ number: Int32, _ field: @autoclosure () -> String) -> UInt16? {
+        if let port = UInt16(exactly: number), port > 0 { return port }
+        report(field(), "\(number) is not a port number (1-65535)")
+        return nil
+    }
+
+    mutating func transport(
+        _ name: String,
+        _ field: @autoclosure () -> String
+    ) -> TransportProtocol? {
+        guard !name.isEmpty else { return .tcp }
+        if let transport = TransportProtocol(kubernetesName: name) { return transport }
+        report(field(), "\"\(name)\" is not TCP, UDP or SCTP")
+        return nil
+    }
+
+    /// A word of an enumeration whose unknown values fall back to the default.
+    mutating func word<T: RawRepresentable<String>>(
+        _ text: String,
+        _ field: @autoclosure () -> String,
+        default fallback: T
+    ) -> T {
+        guard !text.isEmpty else { return fallback }
+        if let value = T(rawValue: text) { return value }
+        report(field(), "\"\(text)\" is unknown; treated as \(fallback.rawValue)")
+        return fallback
+    }
+}

@@ -1,0 +1,39 @@
+package import KubernetesWire
+internal import NetworkTypes
+
+extension Node: KubernetesResource {
+    package init(_ wire: WireNode) throws(FieldProblem) {
+        self.init(name: try ObjectName(wire.metadata).name)
+        var reader = FieldReader()
+        zone = wire.metadata.label("topology.kubernetes.io/zone")
+        let single = wire.spec.podCidr
+        let texts = wire.spec.podCidrs.isEmpty && !single.isEmpty ? [single] : wire.spec.podCidrs
+        podCIDRs = texts.enumerated().compactMap { index, text in
+            text.isEmpty ? nil : reader.prefix(text, "spec.podCIDRs[\(index)]")
+        }
+        var external: [IPAddress] = []
+        for (index, entry) in wire.status.addresses.enumerated() {
+            guard entry.type == "InternalIP" || entry.type == "ExternalIP",
+                let address = reader.address(entry.address, "status.addresses[\(index)].address")
+            else { continue }
+            if entry.type == "InternalIP" {
+                addresses.append(address)
+            } else {
+                external.append(address)
+            }
+        }
+        addresses += external
+        problems = reader.problems
+    }
+}
+
+extension ServiceCIDR: KubernetesResource {
+    package init(_ wire: WireServiceCIDR) throws(FieldProblem) {
+        self.init(name: try ObjectName(wire.metadata).name)
+        var reader = FieldReader()
+        cidrs = wire.spec.cidrs.enumerated().compactMap { index, text in
+            reader.prefix(text, "spec.cidrs[\(index)]")
+        }
+        problems = reader.problems
+    }
+}

@@ -1,0 +1,96 @@
+package import KubernetesWire
+internal import NetworkTypes
+
+extension Service: KubernetesResource {
+    package init(_ wire: WireService) throws(FieldProblem) {
+        let metadata = wire.metadata
+        self.init(name: try ObjectName(metadata))
+        // A zero time is sent as an empty message.
+        let created = metadata.creationTimestamp.seconds
+        createdAt = created == 0 ? nil : created
+        belongsToOtherProxy = metadata.label("service.kubernetes.io/service-proxy-name") != nil
+        var reader = FieldReader()
+        let spec = wire.spec
+        readAddresses(spec, &reader)
+        readPorts(spec.ports, &reader)
+        readPolicies(spec, &reader)
+        readIngress(wire.status.loadBalancer.ingress, &reader)
+        problems = reader.problems
+    }
+
+    private mutating func readAddresses(_ spec: WireServiceSpec, _ reader: inout FieldReader) {
+        type = reader.word(spec.type, "spec.type", default: .clusterIP)
+        let clusterIP = spec.clusterIp
+        var texts = spec.clusterIps
+        if texts.isEmpty, !clusterIP.isEmpty { texts = [clusterIP] }
+        if clusterIP != "None", texts != ["None"] {
+            clusterIPs = texts.enumerated().compactMap { index, text in
+                text.isEmpty ? nil : reader.address(text, "spec.clusterIPs[\(index)]")
+            }
+        }
+        externalIPs = spec.externalIps.enumerated().compactMap { index, text in
+            reader.address(text, "spec.externalIPs[\(index)]")
+        }
+        let ranges = spec.loadBalancerSourceRanges
+        if !ranges.isEmpty {
+            loadBalancerSourceRanges = ranges.enumerated().compactMap { index, text in
+                reader.prefix(text, "spec.loadBalancerSourceRanges[\(index)]")
+            }
+        }
+    }
+
+    private mutating func readPorts(_ list: [WireServicePort], _ reader: inout FieldReader) {
+        ports = list.enumerated().compactMap { index, item in
+            let transport = reader.transport(item.protocol, "spec.ports[\(index)].protocol")
+            let port = reader.port(item.port, "spec.ports[\(index)].port")
+            guard let transport, let port else { return nil }
+            return ServicePort(
+                name: item.name,
+                transport: transport,
+                port: port,
+                nodePort: item.nodePort == 0
+                    ? nil : reader.port(item.nodePort, "spec.ports[\(index)].nodePort")
+            )
+        }
+    }
+
+    private mutating func readPolicies(_ spec: WireServiceSpec, _ reader: inout FieldReader) {
+        internalTrafficPolicy = reader.word(
+            spec.internalTrafficPolicy,
+            "spec.internalTrafficPolicy",
+            default: .cluster
+        )
+        externalTrafficPolicy = reader.word(
+            spec.externalTrafficPolicy,
+            "spec.externalTrafficPolicy",
+            default: .cluster
+        )
+        guard spec.sessionAffinity == "ClientIP" else { return }
+        let clientIP = spec.sessionAffinityConfig.clientIp
+        let seconds =
+            clientIP.hasTimeoutSeconds ? clientIP.timeoutSeconds : Self.defaultAffinityTimeout
+        if !(1...86400).contains(seconds) {
+            reader.report(
+                "spec.sessionAffinityConfig.clientIP.timeoutSeconds",
+                "\(seconds) is not 1-86400; \(Self.defaultAffinityTimeout) is used"
+            )
+        }
+        affinityTimeout = UInt32(
+            (1...86400).contains(seconds) ? seconds : Self.defaultAffinityTimeout
+        )
+    }
+
+    private mutating func readIngress(
+        _ list: [WireLoadBalancerIngress],
+        _ reader: inout FieldReader
+    ) {
+        loadBalancerVIPs = list.enumerated().compactMap { index, ingress in
+            // An ingress may have a hostname instead of an IP.
+            guard !ingress.ip.isEmpty, ["", "VIP"].contains(ingress.ipMode) else { return nil }
+            return reader.address(ingress.ip, "status.loadBalancer.ingress[\(index)].ip")
+        }
+    }
+
+    /// `DefaultClientIPServiceAffinitySeconds` of core/v1.
+    private static let defaultAffinityTimeout: Int32 = 10800
+}

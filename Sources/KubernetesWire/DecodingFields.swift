@@ -1,0 +1,109 @@
+internal import SwiftProtobuf
+
+/// A key by name, so that the decoders of this module read like the API's paths.
+package struct Field: CodingKey, ExpressibleByStringLiteral {
+    package let stringValue: String
+    package var intValue: Int? { nil }
+
+    package init(_ name: String) { stringValue = name }
+    package init(stringLiteral value: String) { stringValue = value }
+    package init(stringValue: String) { self.stringValue = stringValue }
+    package init?(intValue: Int) { nil }
+}
+
+extension KeyedDecodingContainer where Key == Field {
+    /// Nil if the field is absent or null.
+    package func value<T: Decodable>(_ field: Field) throws -> T? {
+        try decodeIfPresent(T.self, forKey: field)
+    }
+}
+
+/// A message of wire.proto that JSON can be read into as well.
+package protocol JSONReadable: Sendable {
+    static var fields: [JSONField<Self>] { get }
+    init()
+}
+
+extension JSONReadable {
+    package init(json decoder: any Swift.Decoder) throws {
+        self.init()
+        let object = try decoder.container(keyedBy: Field.self)
+        for field in Self.fields { try field.read(&self, object) }
+    }
+}
+
+/// Where a field of a JSON object goes; absent and null leave the message as it is.
+package struct JSONField<Message>: Sendable {
+    fileprivate let read: @Sendable (inout Message, KeyedDecodingContainer<Field>) throws -> Void
+
+    init<T: Decodable & SendableMetatype>(
+        _ name: Field,
+        _ path: any WritableKeyPath<Message, T> & Sendable
+    ) {
+        read = { message, object in
+            if let value: T = try object.value(name) { message[keyPath: path] = value }
+        }
+    }
+
+    init<T: JSONReadable>(
+        _ name: Field,
+        _ path: any WritableKeyPath<Message, T> & Sendable
+    ) {
+        read = { message, object in
+            let value: FromJSON<T>? = try object.value(name)
+            if let value { message[keyPath: path] = value.message }
+        }
+    }
+
+    init<T: JSONReadable>(
+        _ name: Field,
+        _ path: any WritableKeyPath<Message, [T]> & Sendable
+    ) {
+        read = { message, object in
+            let values: [FromJSON<T>]? = try object.value(name)
+            if let values { message[keyPath: path] = values.map(\.message) }
+        }
+    }
+
+    private init(
+        _ read: @escaping @Sendable (inout Message, KeyedDecodingContainer<Field>) throws -> Void
+    ) {
+        self.read = read
+    }
+
+    /// Labels or annotations, in the order of their names.
+    static func map(
+        _ name: Field,
+        _ path: any WritableKeyPath<Message, [WireKeyValue]> & Sendable
+    ) -> Self {
+        Self { message, object in
+            guard let map: [String: String] = try object.value(name) else { return }
+            message[keyPath: path] = map.sorted { $0.key < $1.key }.map { key, value in
+                WireKeyValue.with { ($0.key, $0.value) = (key, value) }
+            }
+        }
+    }
+
+    static func time(
+        _ name: Field,
+        _ path: any WritableKeyPath<Message, WireTime> & Sendable
+    ) -> Self {
+        Self { message, object in
+            guard let text: String = try object.value(name),
+                let seconds = secondsSince1970(text)
+            else { return }
+            message[keyPath: path].seconds = seconds
+        }
+    }
+}
+
+/// Reads RFC 3339 in UTC with whole seconds, the only form of a creationTimestamp.
+func secondsSince1970(_ text: String) -> Int64? {
+    let parts = text.split { !$0.isNumber }.compactMap { Int64($0) }
+    guard parts.count >= 6, text.last == "Z", parts.allSatisfy({ $0 < 10_000 }) else { return nil }
+    // Days since 1970 with the year starting in March, so that the leap day comes last.
+    let (year, month) = parts[1] <= 2 ? (parts[0] - 1, parts[1] + 9) : (parts[0], parts[1] - 3)
+    let days =
+        365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + parts[2] - 719_469
+    return ((days * 24 + parts[3]) * 60 + parts[4]) * 60 + parts[5]
+}

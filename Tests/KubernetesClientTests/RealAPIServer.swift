@@ -1,0 +1,84 @@
+import FoundationEssentials
+import Glibc
+@testable import KubernetesClient
+import KubernetesModel
+import TestSupport
+
+/// kube-apiserver and etcd out of `KUBEBUILDER_ASSETS`, on loopback, until they are stopped.
+final class RealAPIServer: Sendable {
+    let credentials: Credentials
+    private let folder: String
+    private let children: [pid_t]
+
+    init() async throws {
+        let assets = ProcessInfo.processInfo.environment["KUBEBUILDER_ASSETS"] ?? ""
+        folder = FileManager.default.temporaryDirectory.path() + "needletail-test-\(UUID())"
+        try FileManager.default.createDirectory(
+            atPath: folder,
+            withIntermediateDirectories: true
+        )
+        let key = "\(folder)/service-accounts.key"
+        let openssl = try Self.spawn(["openssl", "genrsa", "-out", key, "2048"], folder)
+        waitpid(openssl, nil, 0)
+        let ports = (0..<3).map { _ in Self.freePort() }
+        let etcd = "http://127.0.0.1:\(ports[0])"
+        children = [
+            try Self.spawn(
+                [
+                    "\(assets)/etcd", "--data-dir", "\(folder)/etcd", "--listen-client-urls", etcd,
+                    "--advertise-client-urls", etcd, "--listen-peer-urls",
+                    "http://127.0.0.1:\(ports[1])",
+                ],
+                folder
+            ),
+            try Self.spawn(
+                [
+                    "\(assets)/kube-apiserver", "--etcd-servers", etcd, "--cert-dir",
+                    "\(folder)/certificates", "--bind-address", "127.0.0.1", "--secure-port",
+                    "\(ports[2])", "--service-account-issuer", "https://test",
+                    "--service-account-key-file", key, "--service-account-signing-key-file", key,
+                    "--authorization-mode", "AlwaysAllow", "--disable-admission-plugins",
+                    "ServiceAccount", "--service-cluster-ip-range", "10.96.0.0/16",
+                ],
+                folder
+            ),
+        ]
+        var credentials = Credentials(server: "https://127.0.0.1:\(ports[2])")
+        credentials.skipsVerification = true
+        self.credentials = credentials
+        // Not a synchronisation between threads: another program starts as it likes.
+        let client = APIClient(credentials)
+        for _ in 0..<300 {
+            if (try? await client.page(Node.self, [:])) != nil { return }
+            try await Task.sleep(for: .milliseconds(200))
+        }
+        throw ClientError.configuration("kube-apiserver did not start; see \(folder)/log")
+    }
+
+    func stop() {
+        for child in children { kill(child, SIGTERM) }
+        for child in children { waitpid(child, nil, 0) }
+        try? FileManager.default.removeItem(atPath: folder)
+    }
+
+    private static func spawn(_ arguments: [String], _ folder: String) throws -> pid_t {
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        let log = "\(folder)/log"
+        posix_spawn_file_actions_addopen(&actions, 1, log, O_WRONLY | O_CREAT | O_APPEND, 0o600)
+        posix_spawn_file_actions_adddup2(&actions, 1, 2)
+        var words: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
+        defer { for word in words { free(word) } }
+        var child: pid_t = 0
+        let code = posix_spawnp(&child, arguments[0], &actions, nil, &words, environ)
+        guard code == 0 else { throw ClientError.configuration("\(arguments[0]): error \(code)") }
+        return child
+    }
+
+    private static func freePort() -> UInt16 {
+        let server = ScriptedServer([])
+        defer { server.close() }
+        return server.port
+    }
+}
