@@ -77,6 +77,26 @@ package final class APIServer: Sendable {
         return try? store.update(kind, kind.key(namespace, name)) { _, _ in nil }.version
     }
 
+    /// The objects of a kind.
+    package func objects(_ kind: String) -> [JSONValue] {
+        guard let kind = ResourceKind.all.first(where: { $0.kind == kind }) else { return [] }
+        return store.list(kind, at: nil)?.objects.map(\.object) ?? []
+    }
+
+    /// An element at once, and after every change.
+    package var changes: AsyncStream<Void> {
+        let (stream, continuation) = AsyncStream<Void>.makeStream(
+            bufferingPolicy: .bufferingNewest(1)
+        )
+        let bell = Bell()
+        store.addWaiter(ObjectIdentifier(bell)) { continuation.yield() }
+        continuation.onTermination = { [store] _ in store.removeWaiter(ObjectIdentifier(bell)) }
+        continuation.yield()
+        return stream
+    }
+
+    private final class Bell: Sendable {}
+
     // MARK: Connections
 
     /// Listens on an IPv4 address in the network namespace of this thread; port 0 takes any.

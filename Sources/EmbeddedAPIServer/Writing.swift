@@ -141,8 +141,10 @@ extension APIServer {
             object["metadata"][field] = known == .null ? .string(fresh()) : known
         }
         if kind.hasStatus, keepsStatus { object["status"] = before?["status"] ?? .null }
-        if kind.kind == "Service" {
-            object = try addresses.complete(object, replacing: before)
+        switch kind.kind {
+        case "Service": return try addresses.complete(object, replacing: before)
+        case "Event": try EventRules.check(object, replacing: before)
+        default: break
         }
         return object
     }

@@ -70,19 +70,26 @@ package struct APIClient: Sendable {
         }
     }
 
-    /// Sends an object as JSON.
-    func write(
+    /// Sends a request of any kind, in JSON; returns the body of the answer.
+    @discardableResult
+    package func send(
         _ method: String,
         _ path: String,
-        _ body: [UInt8],
+        _ body: [UInt8]? = nil,
         contentType: String = WireEncoding.json.rawValue
-    ) async throws(ClientError) {
+    ) async throws(ClientError) -> [UInt8] {
         var request = HTTPRequest(path: path, idleLimit: patience.request)
         (request.method, request.body) = (method, body)
         (request.contentType, request.accept) = (contentType, WireEncoding.json.rawValue)
         var answer = try await open(request)
-        // Read to its end, so that the connection can be used again.
-        while try await answer.next() != nil {}
+        var received: [UInt8] = []
+        while let bytes = try await answer.next() {
+            guard received.count + bytes.count <= largestFrame else {
+                throw .malformed(request: "\(method) \(path)", reason: "it is too long")
+            }
+            received += bytes
+        }
+        return received
     }
 
     /// Sends a request, and returns a good answer when its body begins.

@@ -13,9 +13,15 @@ struct APIFeed: ServiceLifecycle.Service {
     private let store: ClusterStore
     private let logger: Logger
 
-    init(_ source: SourceOptions, nodeName: String, store: ClusterStore, logger: Logger) throws {
-        client = try source.client()
-        endpointsSource = source.endpointsSource
+    init(
+        _ client: APIClient,
+        _ endpointsSource: EndpointsSource,
+        nodeName: String,
+        store: ClusterStore,
+        logger: Logger
+    ) {
+        self.client = client
+        self.endpointsSource = endpointsSource
         self.nodeName = nodeName
         self.store = store
         self.logger = logger
@@ -114,6 +120,13 @@ struct APIFeed: ServiceLifecycle.Service {
             await store.update(completing: completed) { apply(&$0, event) }
         }
     }
+}
+
+/// Sends the events that the other parts record.
+struct EventFeed: ServiceLifecycle.Service {
+    let recorder: EventRecorder
+
+    func run() async throws { await cancelWhenGracefulShutdown { await recorder.run() } }
 }
 
 /// Reads everything once, from where the options say; any error is final.

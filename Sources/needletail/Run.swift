@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import ClusterStore
+internal import KubernetesClient
 internal import Logging
 internal import ManifestSource
 internal import NFTablesKernel
@@ -101,21 +102,16 @@ struct Run: AsyncParsableCommand {
             interfaceAddresses: try interfaceAddresses(configuration),
             logger: logger
         )
-        let source: any Service =
-            if let path = source.manifests {
-                try ManifestFeed(path: path, store: store, logger: logger)
-            } else {
-                try APIFeed(source, nodeName: configuration.nodeName, store: store, logger: logger)
-            }
-        let services: [any Service] = [
-            SyncLoop(
-                syncer: syncer,
-                store: store,
-                dataplane: dataplane,
-                followsInterfaces: configuration.followsInterfaces,
-                logger: logger
-            ), source,
-        ]
+        let services: [any Service] =
+            [
+                SyncLoop(
+                    syncer: syncer,
+                    store: store,
+                    dataplane: dataplane,
+                    followsInterfaces: configuration.followsInterfaces,
+                    logger: logger
+                )
+            ] + (try feeds(configuration, store, logger))
         logger.info(
             "needletail \(Needletail.version)",
             metadata: ["mode": "\(mode.rawValue)", "node": "\(configuration.nodeName)"]
@@ -130,6 +126,39 @@ struct Run: AsyncParsableCommand {
                 logger: groupLogger
             )
         ).run()
+    }
+}
+
+extension Run {
+    /// What brings the objects, and what tells the cluster of us.
+    private func feeds(
+        _ configuration: NodeConfiguration,
+        _ store: ClusterStore,
+        _ logger: Logger
+    ) throws -> [any Service] {
+        if let path = source.manifests {
+            return [try ManifestFeed(path: path, store: store, logger: logger)]
+        }
+        let client = try source.client()
+        let nodeName = configuration.nodeName
+        let recorder = EventRecorder(client, EventReporter(instance: nodeName), logger: logger)
+        recorder.record(
+            EventNotice(
+                .normal,
+                reason: "Starting",
+                action: "StartKubeProxy",
+                regarding: .node(nodeName),
+                note: "needletail \(Needletail.version) in mode \(mode.rawValue)"
+            )
+        )
+        let feed = APIFeed(
+            client,
+            source.endpointsSource,
+            nodeName: nodeName,
+            store: store,
+            logger: logger
+        )
+        return [feed, EventFeed(recorder: recorder)]
     }
 }
 

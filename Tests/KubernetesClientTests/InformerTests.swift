@@ -40,7 +40,7 @@ import Testing
         await services.wait { $0["b"] != nil }
         #expect(services.view["headless"] == nil && services.view["a"] == nil)
         // One that leaves the selector is gone.
-        try await cluster.client.write(
+        try await cluster.client.send(
             "PATCH",
             "\(Sample.services)/b",
             Array(#"{"metadata": {"labels": {"\#(label)": "x"}}}"#.utf8),

@@ -48,15 +48,19 @@ final class TestCluster: Sendable {
     func put(_ path: String, _ object: JSONValue) async throws {
         let body = Array(try JSONEncoder().encode(object))
         do {
-            try await client.write("POST", path, body)
+            try await client.send("POST", path, body)
         } catch {
             guard error.status?.code == 409 else { throw error }
             let name = object["metadata"]["name"].string ?? ""
-            try await client.write("PUT", "\(path)/\(name)", body)
+            try await client.send("PUT", "\(path)/\(name)", body)
         }
     }
 
-    func delete(_ path: String) async throws { try await client.write("DELETE", path, []) }
+    func get(_ path: String) async throws -> JSONValue {
+        try JSONDecoder().decode(JSONValue.self, from: Data(try await client.send("GET", path)))
+    }
+
+    func delete(_ path: String) async throws { try await client.send("DELETE", path) }
 }
 
 /// The objects that tests make.
