@@ -133,8 +133,8 @@ let package = Package(
             name: "needletail-lab",
             dependencies: [
                 "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "NFTables",
-                "Netlink", "NFTablesKernel", "ClusterStore", "NetworkNamespaces", argumentParser,
-                logging,
+                "Netlink", "NFTablesKernel", "ClusterStore", "NetworkNamespaces",
+                "KubernetesClient", "EmbeddedAPIServer", argumentParser, logging,
             ],
             swiftSettings: settings
         ),

@@ -130,15 +130,22 @@ package final class APIServer: Sendable {
             )
         }
         sockets.withLock { $0.listeners.append(descriptor) }
-        let bindings = (url: "http://\(address):\(UInt16(bigEndian: name.sin_port))", descriptor)
-        return Listener(url: bindings.url, descriptor: bindings.1, server: self)
+        return Listener(
+            address: address,
+            port: UInt16(bigEndian: name.sin_port),
+            descriptor: descriptor,
+            server: self
+        )
     }
 
     /// A listening socket that nobody answers on yet.
     package struct Listener: Sendable {
-        package let url: String
+        fileprivate let address: String
+        package let port: UInt16
         fileprivate let descriptor: Int32
         fileprivate let server: APIServer
+
+        package var url: String { "http://\(address):\(port)" }
 
         package func start() {
             DispatchQueue(label: "apiserver.listener").async { [descriptor, server] in

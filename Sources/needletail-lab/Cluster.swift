@@ -1,14 +1,19 @@
 internal import Dispatch
+internal import EmbeddedAPIServer
 internal import FoundationEssentials
 internal import Glibc
+internal import KubernetesClient
 internal import NetworkTypes
+internal import Synchronization
 
-/// A running lab: namespaces, pods that answer, and needletail on each node.
+/// A running lab: namespaces, pods that answer, an API server, and needletail on each node.
 final class Cluster: Sendable {
     let topology: Topology
     let directory: String
     private let servers: [PodServer]
     private let daemons = Daemons()
+    private let api = APIServer()
+    private let outsidePort = Mutex<UInt16>(0)
 
     init(nodeCount: Int, pods: [String]) throws {
         guard geteuid() == 0 else {
@@ -18,12 +23,10 @@ final class Cluster: Sendable {
         topology = Topology(nodeCount: nodeCount, podNames: pods)
         directory = FileManager.default.temporaryDirectory.path() + "needletail-lab-\(getpid())"
         do {
-            for folder in ["manifests", "logs"] {
-                try FileManager.default.createDirectory(
-                    atPath: "\(directory)/\(folder)",
-                    withIntermediateDirectories: true
-                )
-            }
+            try FileManager.default.createDirectory(
+                atPath: "\(directory)/logs",
+                withIntermediateDirectories: true
+            )
             try topology.build()
             servers = try topology.pods.map {
                 try PodServer($0, port: SampleServices.podPort, udpPort: SampleServices.podUDPPort)
@@ -35,20 +38,59 @@ final class Cluster: Sendable {
         }
     }
 
-    /// Replaces the manifests in one step, so that nobody reads half of them.
-    func apply(_ yaml: String) throws {
-        let file = "\(directory)/manifests/services.yaml"
-        try yaml.write(toFile: "\(file).partial", atomically: false, encoding: .utf8)
-        guard rename("\(file).partial", file) == 0 else {
-            throw LabError("\(file) cannot be replaced")
+    // MARK: The API server
+
+    /// Answers on the nodes' network, and on loopback of this machine; also again after `stop`.
+    func startAPI() throws {
+        let inside = try topology.api.inside {
+            try api.listen(Topology.apiAddress, port: Topology.apiPort)
         }
+        let outside = try api.listen(port: outsidePort.withLock { $0 })
+        outsidePort.withLock { $0 = outside.port }
+        inside.start()
+        outside.start()
+    }
+
+    func stopAPI() { api.stop() }
+
+    /// Where this machine reaches it.
+    var apiURL: String { "http://127.0.0.1:\(outsidePort.withLock { $0 })" }
+
+    /// Changes something by a request, as kubectl would.
+    func request(
+        _ method: String,
+        _ path: String,
+        _ body: JSONValue,
+        contentType: String = "application/json"
+    ) async throws {
+        let client = APIClient(Credentials(server: apiURL))
+        let body = Array(try JSONEncoder().encode(body))
+        try await client.send(method, path, body, contentType: contentType)
+    }
+
+    /// Makes the objects, and gives the Service its load balancer.
+    func create(_ objects: [JSONValue]) async throws {
+        let namespace = "namespaces/\(SampleServices.namespace)"
+        for object in objects {
+            let path =
+                object["kind"] == "Service"
+                ? "/api/v1/\(namespace)/services"
+                : "/apis/discovery.k8s.io/v1/\(namespace)/endpointslices"
+            try await request("POST", path, object)
+        }
+        try await request(
+            "PATCH",
+            "/api/v1/\(namespace)/services/web/status",
+            SampleServices.loadBalancerStatus,
+            contentType: "application/merge-patch+json"
+        )
     }
 
     func startProxies() throws {
         try daemons.start(
             topology.nodes,
             binary: try Self.needletail(),
-            manifests: "\(directory)/manifests",
+            api: "http://\(Topology.apiAddress):\(Topology.apiPort)",
             logs: "\(directory)/logs"
         )
     }
@@ -75,6 +117,7 @@ final class Cluster: Sendable {
     /// Removes everything; may be called twice.
     func tearDown() {
         daemons.stop()
+        api.stop()
         for server in servers { server.stop() }
         try? Namespace.removeAll()
         try? FileManager.default.removeItem(atPath: directory)

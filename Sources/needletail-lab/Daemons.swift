@@ -6,10 +6,10 @@ internal import Synchronization
 final class Daemons: Sendable {
     private let children = Mutex<[pid_t]>([])
 
-    /// Starts needletail on each node with the manifests of a directory.
+    /// Starts needletail on each node, which follows the API server at the URL.
     ///
     /// `setpriv` lets them end with the lab, however that ends.
-    func start(_ nodes: [Topology.Node], binary: String, manifests: String, logs: String) throws {
+    func start(_ nodes: [Topology.Node], binary: String, api: String, logs: String) throws {
         for node in nodes {
             let log = open(
                 "\(logs)/\(node.name).log",
@@ -24,7 +24,7 @@ final class Daemons: Sendable {
             let child = try node.namespace.inside {
                 try Command.spawn(
                     [
-                        "setpriv", "--pdeathsig", "TERM", binary, "run", "--manifests", manifests,
+                        "setpriv", "--pdeathsig", "TERM", binary, "run", "--master", api,
                         "--hostname-override", node.name, "--node-ip",
                         "\(node.address),\(node.address6)", "--cluster-cidr",
                         Topology.clusterCIDRs,

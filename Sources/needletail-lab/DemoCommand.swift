@@ -1,4 +1,6 @@
 internal import ArgumentParser
+internal import EmbeddedAPIServer
+internal import FoundationEssentials
 internal import Glibc
 internal import NetworkTypes
 
@@ -16,7 +18,7 @@ struct DemoCommand: AsyncParsableCommand {
         let interrupts = onInterrupt { cluster.tearDown() }
         defer { withExtendedLifetime(interrupts) { cluster.tearDown() } }
         do {
-            try Demo(cluster: cluster, connections: connections).run()
+            try await Demo(cluster: cluster, connections: connections).run()
         } catch {
             print("\nThe demonstration failed: \(error)\n\(cluster.logs)")
             throw ExitCode.failure
@@ -30,19 +32,23 @@ struct Demo {
 
     private var topology: Topology { cluster.topology }
 
-    func run() throws {
+    func run() async throws {
         describe()
-        try cluster.apply(SampleServices(pods: topology.pods).yaml)
+        try cluster.startAPI()
+        try await cluster.create(SampleServices(pods: topology.pods).objects)
         try cluster.startProxies()
         let clusterIP = try key(SampleServices.clusterIP, .tcp, 80)
         for pod in topology.pods { try wait(for: clusterIP, from: pod.namespace) { $0.isAnswer } }
         try showTable(clusterIP)
-        try removeEndpoint(clusterIP)
+        try await removeEndpoint(clusterIP)
+        try await restartAPI(clusterIP)
         print("\nThe lab is taken down; nothing of it stays on this machine.")
     }
 
     private func describe() {
-        print("A cluster in network namespaces: 3 nodes, 6 pods, one client outside.\n")
+        print(
+            "A cluster in network namespaces: an API server, 3 nodes, 6 pods, one client outside.\n"
+        )
         for node in topology.nodes {
             let pods = topology.pods.filter { $0.node.index == node.index }
                 .map { "\($0.name) \($0.address)" }.joined(separator: ", ")
@@ -107,31 +113,77 @@ struct Demo {
             + "   \(seen.sorted().joined(separator: ", "))" + (lost > 0 ? " (\(lost) failed)" : "")
     }
 
-    // MARK: An endpoint goes
+    // MARK: An endpoint goes, and comes back
 
-    private func removeEndpoint(_ clusterIP: FrontendKey) throws {
+    private static let slice =
+        "/apis/discovery.k8s.io/v1/namespaces/\(SampleServices.namespace)/endpointslices/web-4"
+
+    /// Sends a JSON patch, and shows it as kubectl would be told.
+    private func patchSlice(_ patch: JSONValue) async throws {
+        let text = String(decoding: try JSONEncoder.readable.encode(patch), as: UTF8.self)
+        print("  kubectl -n shop patch endpointslice web-4 --type json -p '\(text)'")
+        try await cluster.request(
+            "PATCH",
+            Self.slice,
+            patch,
+            contentType: "application/json-patch+json"
+        )
+    }
+
+    private func removeEndpoint(_ clusterIP: FrontendKey) async throws {
         let gone = topology.pods[1]
+        print("\nEndpoint \(gone.name) is removed while connections go on:")
+        try await patchSlice([["op": "remove", "path": "/endpoints/1"]])
+        let (total, failed, lastSeen) = try connect(to: clusterIP, for: .seconds(2), gone)
+        let last = lastSeen.map { "for the last time after \($0.formattedMilliseconds)" }
+        print(
+            "  \(total) connections, \(failed) failed; \(gone.name) answered \(last ?? "never again")"
+        )
+        guard failed == 0, lastSeen ?? .zero < .seconds(1) else {
+            throw LabError("traffic did not follow the endpoints")
+        }
+    }
+
+    private func restartAPI(_ clusterIP: FrontendKey) async throws {
+        let back = topology.pods[1]
+        print("\nThe API server goes away:")
+        cluster.stopAPI()
+        let (total, failed, _) = try connect(to: clusterIP, for: .seconds(1), back)
+        print("  \(total) connections without it, \(failed) failed")
+        guard failed == 0 else { throw LabError("the rules did not outlive the API server") }
+        print("It comes back, and endpoint \(back.name) with it:")
+        try cluster.startAPI()
+        try await patchSlice([
+            [
+                "op": "add", "path": "/endpoints/-",
+                "value": [
+                    "addresses": [.string(back.address)], "nodeName": .string(back.node.name),
+                ],
+            ]
+        ])
+        let start = ContinuousClock.now
+        try wait(for: clusterIP, from: topology.pods[0].namespace) { $0.pod == back.name }
+        print("  \(back.name) answers after \((ContinuousClock.now - start).formattedMilliseconds)")
+    }
+
+    /// Connects again and again; `lastSeen` is when the pod answered last.
+    private func connect(
+        to target: FrontendKey,
+        for duration: Duration,
+        _ pod: Topology.Pod
+    ) throws -> (total: Int, failed: Int, lastSeen: Duration?) {
         let client = topology.pods[0].namespace
-        print("\nEndpoint \(gone.name) is removed while connections go on …")
-        let clock = ContinuousClock()
-        let start = clock.now
-        try cluster.apply(SampleServices(pods: topology.pods.filter { $0.name != gone.name }).yaml)
-        var (total, failed, lastSeen) = (0, 0, Duration.zero)
-        while clock.now - start < .seconds(2) {
-            let outcome = try Probe(target: clusterIP).send(from: client)
+        let start = ContinuousClock.now
+        var (total, failed, lastSeen) = (0, 0, Duration?.none)
+        while ContinuousClock.now - start < duration {
+            let outcome = try Probe(target: target).send(from: client)
             total += 1
             if !outcome.isAnswer { failed += 1 }
-            if case .answered(gone.name, _) = outcome { lastSeen = clock.now - start }
+            if outcome.pod == pod.name { lastSeen = ContinuousClock.now - start }
             // Tens of thousands of connections would meet their own ports in TIME_WAIT.
             usleep(1000)
         }
-        let last =
-            lastSeen == .zero
-            ? "never again" : "for the last time after \(lastSeen.formattedMilliseconds)"
-        print("  \(total) connections, \(failed) failed; \(gone.name) answered \(last)")
-        guard failed == 0, lastSeen < .seconds(1) else {
-            throw LabError("traffic did not follow the endpoints")
-        }
+        return (total, failed, lastSeen)
     }
 
     private func key(
@@ -160,9 +212,20 @@ struct Demo {
 }
 
 extension Probe.Outcome {
-    var isAnswer: Bool {
-        if case .answered = self { return true }
-        return false
+    /// Who answered.
+    fileprivate var pod: String? {
+        if case .answered(let pod, _) = self { return pod }
+        return nil
+    }
+
+    fileprivate var isAnswer: Bool { pod != nil }
+}
+
+extension JSONEncoder {
+    fileprivate static var readable: JSONEncoder {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        return encoder
     }
 }
 

@@ -1,80 +1,86 @@
+internal import EmbeddedAPIServer
+
 /// The objects of the demonstration.
 struct SampleServices {
+    static let namespace = "shop"
     static let clusterIP = "10.96.0.10"
     static let clusterIP6 = "fd96::10"
     static let loadBalancerIP = "203.0.113.10"
     static let nodePort: UInt16 = 30080
     static let podPort: UInt16 = 8080
     static let podUDPPort: UInt16 = 5353
+    /// A Service that has no endpoints and must refuse at once.
+    static let emptyIP = "10.96.0.11"
 
     private let pods: [Topology.Pod]
 
-    /// - Parameter pods: those that are ready
     init(pods: [Topology.Pod]) { self.pods = pods }
 
-    /// A multi-document manifest as a user would write it.
-    var yaml: String {
+    /// In the order in which they are made, without status.
+    var objects: [JSONValue] {
         [
-            service, slice("web-4", "IPv4", pods, \.address),
-            slice("web-6", "IPv6", pods, \.address6), Self.empty,
+            web, slice("web-4", "IPv4", \.address), slice("web-6", "IPv6", \.address6),
+            service("empty", ["clusterIP": .string(Self.emptyIP), "ports": [["port": 80]]]),
         ]
-        .joined(separator: "---\n")
     }
 
-    private var service: String {
-        """
-        apiVersion: v1
-        kind: Service
-        metadata: {name: web, namespace: shop}
-        spec:
-          type: LoadBalancer
-          clusterIP: \(Self.clusterIP)
-          clusterIPs: [\(Self.clusterIP), "\(Self.clusterIP6)"]
-          externalTrafficPolicy: Local
-          ports:
-          - {name: http, port: 80, targetPort: \(Self.podPort), nodePort: \(Self.nodePort)}
-          - {name: dns, protocol: UDP, port: 53, targetPort: \(Self.podUDPPort)}
-        status:
-          loadBalancer:
-            ingress: [{ip: \(Self.loadBalancerIP)}]
-
-        """
+    /// What a load balancer's controller writes into the status of the Service.
+    static var loadBalancerStatus: JSONValue {
+        ["status": ["loadBalancer": ["ingress": [["ip": .string(loadBalancerIP)]]]]]
     }
 
-    /// A Service that has no endpoints and must refuse at once.
-    static let emptyIP = "10.96.0.11"
-    private static let empty = """
-        apiVersion: v1
-        kind: Service
-        metadata: {name: empty, namespace: shop}
-        spec:
-          clusterIP: \(emptyIP)
-          ports: [{port: 80}]
+    private var web: JSONValue {
+        service(
+            "web",
+            [
+                "type": "LoadBalancer", "clusterIP": .string(Self.clusterIP),
+                "clusterIPs": [.string(Self.clusterIP), .string(Self.clusterIP6)],
+                "externalTrafficPolicy": "Local",
+                "ports": [
+                    [
+                        "name": "http", "port": 80, "targetPort": .integer(Int64(Self.podPort)),
+                        "nodePort": .integer(Int64(Self.nodePort)),
+                    ],
+                    [
+                        "name": "dns", "protocol": "UDP", "port": 53,
+                        "targetPort": .integer(Int64(Self.podUDPPort)),
+                    ],
+                ],
+            ]
+        )
+    }
 
-        """
+    private func service(_ name: String, _ spec: JSONValue) -> JSONValue {
+        [
+            "apiVersion": "v1", "kind": "Service", "spec": spec,
+            "metadata": ["name": .string(name), "namespace": .string(Self.namespace)],
+        ]
+    }
 
     private func slice(
         _ name: String,
         _ type: String,
-        _ pods: [Topology.Pod],
         _ address: (Topology.Pod) -> String
-    ) -> String {
-        let endpoints = pods.map {
-            "- {addresses: [\"\(address($0))\"], nodeName: \($0.node.name)}\n"
-        }
-        return """
-            apiVersion: discovery.k8s.io/v1
-            kind: EndpointSlice
-            metadata:
-              name: \(name)
-              namespace: shop
-              labels: {kubernetes.io/service-name: web}
-            addressType: \(type)
-            ports:
-            - {name: http, protocol: TCP, port: \(Self.podPort)}
-            - {name: dns, protocol: UDP, port: \(Self.podUDPPort)}
-            endpoints:
-            \(endpoints.joined())
-            """
+    ) -> JSONValue {
+        [
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+            "metadata": [
+                "name": .string(name), "namespace": .string(Self.namespace),
+                "labels": ["kubernetes.io/service-name": "web"],
+            ],
+            "addressType": .string(type),
+            "ports": [
+                ["name": "http", "port": .integer(Int64(Self.podPort))],
+                ["name": "dns", "protocol": "UDP", "port": .integer(Int64(Self.podUDPPort))],
+            ],
+            "endpoints": .array(
+                pods.map {
+                    [
+                        "addresses": [.string(address($0))], "nodeName": .string($0.node.name),
+                        "targetRef": ["kind": "Pod", "name": .string($0.name)],
+                    ]
+                }
+            ),
+        ]
     }
 }

@@ -2,7 +2,8 @@
 /// outside of the cluster.
 ///
 ///     client ──┐
-///     node1 ───┤ switch (172.31.0.0/24, fd31::/64)
+///     api ─────┤ switch (172.31.0.0/24, fd31::/64)
+///     node1 ───┤
 ///     node2 ───┘   └ node: bridge cni0 (10.244.N.1/24) ─ pods
 ///
 /// Nodes route each other's pods; nothing else knows of pods, and nobody but the proxies knows of
@@ -32,12 +33,16 @@ struct Topology: Sendable {
     static let clusterCIDRs = "10.244.0.0/16,fd44::/16"
     static let clientAddress = "172.31.0.100"
     static let clientAddress6 = "fd31::100"
+    static let apiAddress = "172.31.0.2"
+    static let apiAddress6 = "fd31::2"
+    static let apiPort: UInt16 = 6443
     /// Routed by the client to the first node, as a load balancer's addresses would be.
     static let loadBalancerCIDR = "203.0.113.0/24"
 
     let nodes: [Node]
     let pods: [Pod]
     let client = Namespace("client")
+    let api = Namespace("api")
     private let fabric = Namespace("switch")
 
     /// - Parameter podNames: given to the nodes in turn
@@ -50,7 +55,7 @@ struct Topology: Sendable {
     }
 
     func build() throws {
-        let all = [fabric, client] + nodes.map(\.namespace) + pods.map(\.namespace)
+        let all = [fabric, client, api] + nodes.map(\.namespace) + pods.map(\.namespace)
         for namespace in all {
             try namespace.create()
             try namespace.setSysctl("net/ipv6/conf/default/accept_dad", "0")
@@ -58,6 +63,7 @@ struct Topology: Sendable {
         }
         try fabric.ip(["link add switch type bridge", "link set switch up"])
         try plug(client, port: "client", Self.clientAddress, Self.clientAddress6)
+        try plug(api, port: "api", Self.apiAddress, Self.apiAddress6)
         try client.ip(["route add \(Self.loadBalancerCIDR) via \(nodes[0].address)"])
         for node in nodes { try build(node) }
         for pod in pods { try build(pod) }

@@ -11,14 +11,17 @@ struct UpCommand: AsyncParsableCommand {
         let cluster = try Cluster(nodeCount: 3, pods: (1...6).map { "web-\($0)" })
         let interrupts = onInterrupt { cluster.tearDown() }
         defer { withExtendedLifetime(interrupts) { cluster.tearDown() } }
-        try cluster.apply(SampleServices(pods: cluster.topology.pods).yaml)
+        try cluster.startAPI()
+        try await cluster.create(SampleServices(pods: cluster.topology.pods).objects)
         try cluster.startProxies()
         print(
             """
             The lab is up: namespaces \(Namespace.prefix)node1 … and \(Namespace.prefix)pod-web-1 …, \
             \(Namespace.prefix)client.
-              manifests (edit them): \(cluster.directory)/manifests
-              the rules of a node:   ip netns exec \(Namespace.prefix)node1 nft list ruleset
+              the API server:      kubectl -s \(cluster.apiURL) -n shop get services
+              its faults:          curl -d '{"kind": "drop"}' \(cluster.apiURL)/lab/faults
+              the rules of a node: ip netns exec \(Namespace.prefix)node1 nft list ruleset
+              the logs:            \(cluster.directory)/logs
             Ctrl-C takes it down.
             """
         )
