@@ -163,7 +163,7 @@ let package = Package(
             "KubernetesClientTests",
             [
                 "NetworkTypes", "KubernetesWire", "KubernetesModel", "KubernetesClient",
-                "ClusterStore", "EmbeddedAPIServer", logging,
+                "ClusterStore", "EmbeddedAPIServer", "NetworkNamespaces", logging,
             ]
         ),
         tests(

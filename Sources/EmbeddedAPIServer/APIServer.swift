@@ -35,7 +35,8 @@ package final class APIServer: Sendable {
 
     package init(_ configuration: Configuration = Configuration()) {
         self.configuration = configuration
-        // As every cluster has it.
+        // As every cluster has them.
+        _ = try? apply(["kind": "Namespace", "metadata": ["name": "default"]])
         _ = try? apply([
             "kind": "ServiceCIDR", "metadata": ["name": "kubernetes"],
             "spec": ["cidrs": ["10.96.0.0/16", "fd96::/108"]],

@@ -1,3 +1,31 @@
+/// What a patch says, by its Content-Type; there is no server-side apply.
+enum PatchType: String {
+    case merge = "application/merge-patch+json"
+    case strategic = "application/strategic-merge-patch+json"
+    case operations = "application/json-patch+json"
+
+    init(_ contentType: String) throws(APIStatus) {
+        guard let type = PatchType(rawValue: contentType) else {
+            throw APIStatus(
+                code: 415,
+                reason: "UnsupportedMediaType",
+                message: "the body of the request was in an unknown format - accepted media"
+                    + " types include: application/json-patch+json,"
+                    + " application/merge-patch+json, application/strategic-merge-patch+json"
+            )
+        }
+        self = type
+    }
+
+    func apply(_ patch: JSONValue, to object: JSONValue) throws(APIStatus) -> JSONValue {
+        switch self {
+        case .merge: Patch.merge(patch, into: object)
+        case .strategic: Patch.strategic(patch, into: object)
+        case .operations: try Patch.operations(patch, on: object)
+        }
+    }
+}
+
 /// The patches that kubectl sends.
 enum Patch {
     /// RFC 7386.
@@ -17,7 +45,6 @@ enum Patch {
             return .object(changes)
         }
         var result = target.members == nil ? [:] : target
-        // "$setElementOrder/ports" and the like order lists, which the merge keeps in order already.
         for (key, value) in changes where !key.hasPrefix("$") {
             if value == .null {
                 result[key] = .null
@@ -26,6 +53,11 @@ enum Patch {
             } else {
                 result[key] = strategic(value, into: result[key])
             }
+        }
+        for (key, order) in changes where key.hasPrefix("$setElementOrder/") {
+            let field = String(key.dropFirst("$setElementOrder/".count))
+            guard let list = result[field].array, let order = order.array else { continue }
+            result[field] = .array(ordered(list, like: order, by: mergeKeys[field]))
         }
         for (key, value) in changes where key.hasPrefix("$deleteFromPrimitiveList/") {
             let field = String(key.dropFirst("$deleteFromPrimitiveList/".count))
@@ -39,6 +71,21 @@ enum Patch {
     private static let mergeKeys = [
         "ports": "port", "conditions": "type", "ownerReferences": "uid", "taints": "key",
     ]
+
+    /// What the order does not name comes last.
+    private static func ordered(
+        _ list: [JSONValue],
+        like order: [JSONValue],
+        by mergeKey: String?
+    ) -> [JSONValue] {
+        func place(_ element: JSONValue) -> Int {
+            order.firstIndex { known in
+                mergeKey.map { known[$0] == element[$0] } ?? (known == element)
+            } ?? order.count
+        }
+        let places = list.enumerated().map { (place($0.element), $0.offset, $0.element) }
+        return places.sorted { ($0.0, $0.1) < ($1.0, $1.1) }.map(\.2)
+    }
 
     private static func list(
         _ elements: [JSONValue],

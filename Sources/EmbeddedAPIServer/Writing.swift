@@ -70,28 +70,11 @@ extension APIServer {
         _ request: ServerRequest,
         _ route: Route
     ) throws(APIStatus) -> ObjectStore.Stored {
-        let patch = try Self.json(request.body)
-        let type = request.headers["content-type"] ?? ""
+        let patch = try PatchType(request.headers["content-type"] ?? "")
+        let body = try Self.json(request.body)
         return try store.update(route.kind, route.key) { before, _ throws(APIStatus) in
             guard let before else { throw .notFound(route.kind, route.key) }
-            let patched: JSONValue
-            switch type {
-            case "application/merge-patch+json":
-                patched = Patch.merge(patch, into: before.object)
-            case "application/strategic-merge-patch+json":
-                patched = Patch.strategic(patch, into: before.object)
-            case "application/json-patch+json":
-                patched = try Patch.operations(patch, on: before.object)
-            default:
-                throw APIStatus(
-                    code: 415,
-                    reason: "UnsupportedMediaType",
-                    message: "the body of the request was in an unknown format - accepted media"
-                        + " types include: application/json-patch+json,"
-                        + " application/merge-patch+json, application/strategic-merge-patch+json"
-                )
-            }
-            return try change(before.object, to: patched, route)
+            return try change(before.object, to: patch.apply(body, to: before.object), route)
         }
     }
 

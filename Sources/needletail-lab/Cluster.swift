@@ -68,14 +68,17 @@ final class Cluster: Sendable {
         try await client.send(method, path, body, contentType: contentType)
     }
 
-    /// Makes the objects, and gives the Service its load balancer.
+    /// Makes the nodes and the objects, and gives the Service its load balancer.
     func create(_ objects: [JSONValue]) async throws {
         let namespace = "namespaces/\(SampleServices.namespace)"
-        for object in objects {
+        for object in topology.nodes.map(\.object) + objects {
             let path =
-                object["kind"] == "Service"
-                ? "/api/v1/\(namespace)/services"
-                : "/apis/discovery.k8s.io/v1/\(namespace)/endpointslices"
+                switch object["kind"] {
+                case "Node": "/api/v1/nodes"
+                case "Namespace": "/api/v1/namespaces"
+                case "Service": "/api/v1/\(namespace)/services"
+                default: "/apis/discovery.k8s.io/v1/\(namespace)/endpointslices"
+                }
             try await request("POST", path, object)
         }
         try await request(
@@ -121,6 +124,22 @@ final class Cluster: Sendable {
         for server in servers { server.stop() }
         try? Namespace.removeAll()
         try? FileManager.default.removeItem(atPath: directory)
+    }
+}
+
+extension Topology.Node {
+    /// As a kubelet would announce it.
+    fileprivate var object: JSONValue {
+        [
+            "apiVersion": "v1", "kind": "Node",
+            "metadata": [
+                "name": .string(name), "labels": ["kubernetes.io/hostname": .string(name)],
+            ],
+            "spec": [
+                "podCIDR": .string(podCIDR),
+                "podCIDRs": [.string(podCIDR), .string(podCIDR6)],
+            ],
+        ]
     }
 }
 

@@ -19,6 +19,10 @@ struct SampleServices {
     /// In the order in which they are made, without status.
     var objects: [JSONValue] {
         [
+            [
+                "apiVersion": "v1", "kind": "Namespace",
+                "metadata": ["name": .string(Self.namespace)],
+            ],
             web, slice("web-4", "IPv4", \.address), slice("web-6", "IPv6", \.address6),
             service("empty", ["clusterIP": .string(Self.emptyIP), "ports": [["port": 80]]]),
         ]

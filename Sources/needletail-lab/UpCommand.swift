@@ -25,6 +25,8 @@ struct UpCommand: AsyncParsableCommand {
             Ctrl-C takes it down.
             """
         )
+        // Also into a file or a pipe.
+        fflush(nil)
         while true { try await Task.sleep(for: .seconds(3600)) }
     }
 }
