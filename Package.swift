@@ -177,7 +177,10 @@ let package = Package(
                 "NetworkNamespaces", logging,
             ]
         ),
-        tests("CommandTests", ["NetworkNamespaces", "needletail", "needletail-lab"]),
+        tests(
+            "CommandTests",
+            ["EmbeddedAPIServer", "NetworkNamespaces", "needletail", "needletail-lab"]
+        ),
     ]
 )
 

@@ -13,7 +13,7 @@ package struct Fault: Sendable, Codable, Hashable {
         case stall
         /// The resource version is too old.
         case expire
-        /// The watch ends as its time limit would end it.
+        /// The watch ends as its time limit would end it, and its connection with it.
         case end
         /// A few bytes at a time.
         case slow

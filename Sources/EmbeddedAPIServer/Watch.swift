@@ -60,6 +60,8 @@ struct Watch {
             try sender.strikeIfDue()
             try follow(bell, connection, &sender)
         } catch is CleanEnd {
+            try connection.endChunks()
+            throw ConnectionLost()
         } catch let status as APIStatus {
             try connection.sendChunk(encoding.event(status))
         }
@@ -125,7 +127,7 @@ struct Watch {
     }
 }
 
-/// The watch ends as its time limit would end it.
+/// The watch ends as its time limit would end it, and its connection with it.
 private struct CleanEnd: Error {}
 
 /// Sends events, and does the fault when its time has come.

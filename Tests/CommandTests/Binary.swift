@@ -40,7 +40,7 @@ enum Binary {
 
 /// A daemon that ends with the test.
 final class Daemon {
-    private let child: pid_t
+    let child: pid_t
     private let log: String
     private var isRunning = true
 

@@ -87,53 +87,6 @@ import Testing
         #expect(try namespace.run(["nft", "list", "ruleset"]) == before)
     }
 
-    @Test func `it lists and watches an API server`() throws {
-        let service = """
-            {"metadata": {"name": "web", "namespace": "test", "resourceVersion": "9"},
-             "spec": {"clusterIP": "10.96.0.10", "ports": [{"name": "http", "port": 80}]}}
-            """
-        let slice = """
-            {"metadata": {"name": "s", "namespace": "test", "resourceVersion": "12", \
-            "labels": {"kubernetes.io/service-name": "web"}}, "addressType": "IPv4", \
-            "ports": [{"name": "http", "port": 8080}], \
-            "endpoints": [{"addresses": ["10.244.1.6"]}]}
-            """
-        let list = { @Sendable (items: String) in
-            ScriptedServer.Answer.json(
-                #"{"metadata": {"resourceVersion": "10"}, "items": [\#(items)]}"#
-            )
-        }
-        let server = try namespace.inside {
-            ScriptedServer { request in
-                switch (request.contains("watch=true"), request.contains("/endpointslices")) {
-                case (false, _) where request.contains("/api/v1/services"): list(service)
-                // An API server from before ServiceCIDRs.
-                case (false, _) where request.contains("/servicecidrs"): .status(404, "not found")
-                case (false, _): list("")
-                case (true, true) where request.contains("resourceVersion=10"):
-                    .chunks([#"{"type": "ADDED", "object": \#(slice)}"# + "\n"])
-                case (true, _): .chunks([])
-                }
-            }
-        }
-        server.start()
-        defer { server.stop() }
-        let daemon = try Daemon(
-            [
-                "--master", "http://127.0.0.1:\(server.port)", "--hostname-override", "here", "-v",
-                "2",
-            ],
-            in: namespace,
-            log: log
-        )
-        // The watch may bring the endpoint before or after the first sync.
-        try daemon.wait {
-            try namespace.run(["nft", "list", "ruleset"]).contains(": 10.244.1.6 . 8080")
-        }
-        let listing = try namespace.run(["nft", "list", "ruleset"])
-        #expect(listing.contains("10.96.0.10 . tcp . 80 comment \"test/web:http\""))
-    }
-
     // kubernetes/kubernetes#75360
     @Test func `a thousand open connections survive a kill and a restart, which sends nothing`()
         throws

@@ -1,0 +1,164 @@
+import EmbeddedAPIServer
+import FoundationEssentials
+import Glibc
+import NetworkNamespaces
+import TestSupport
+import Testing
+
+/// The daemon beside an API server.
+@Suite(.timeLimit(.minutes(5))) struct APIDaemonTests {
+    private let namespace: NetworkNamespace
+    private let folder: Folder
+    private let server: APIServer
+    private let url: String
+
+    init() throws {
+        namespace = try NetworkNamespace()
+        folder = try Folder()
+        try namespace.ip(["link set lo up"])
+        let server = APIServer()
+        self.server = server
+        let listener = try namespace.inside { try server.listen() }
+        listener.start()
+        url = listener.url
+        try server.apply(["kind": "Node", "metadata": ["name": "here"]])
+        try server.apply([
+            "kind": "Service", "metadata": ["name": "web", "namespace": "test"],
+            "spec": ["clusterIP": "10.96.0.10", "ports": [["name": "http", "port": 80]]],
+        ])
+    }
+
+    private func slice(_ address: JSONValue) -> JSONValue {
+        [
+            "kind": "EndpointSlice", "addressType": "IPv4",
+            "metadata": [
+                "name": "web-1", "namespace": "test",
+                "labels": ["kubernetes.io/service-name": "web"],
+            ],
+            "ports": [["name": "http", "port": 8080]], "endpoints": [["addresses": [address]]],
+        ]
+    }
+
+    private func start(_ flags: [String] = []) throws -> Daemon {
+        try Daemon(
+            ["--master", url, "--hostname-override", "here", "-v", "2"] + flags,
+            in: namespace,
+            log: "\(folder.path)/.log"
+        )
+    }
+
+    private var ruleset: String { get throws { try namespace.run(["nft", "list", "ruleset"]) } }
+
+    @Test(arguments: ["application/vnd.kubernetes.protobuf", "application/json"])
+    func `it follows the API server, and tells it so`(contentType: String) async throws {
+        defer { server.stop() }
+        try server.apply(slice("10.244.1.5"))
+        let daemon = try start(["--kube-api-content-type", contentType])
+        try daemon.wait(for: "synced")
+        #expect(try ruleset.contains("10.96.0.10 . tcp . 80 comment \"test/web:http\""))
+        #expect(try ruleset.contains(": 10.244.1.5 . 8080"))
+        try server.apply(slice("10.244.1.6"))
+        try daemon.wait { try ruleset.contains(": 10.244.1.6 . 8080") }
+        server.delete("Service", "test", "web")
+        try daemon.wait { try !ruleset.contains("10.96.0.10") }
+        try daemon.wait { !server.objects("Event").isEmpty }
+        let event = server.objects("Event")[0]
+        #expect(event["reason"] == "Starting" && event["action"] == "StartKubeProxy")
+        #expect(event["regarding"]["kind"] == "Node" && event["regarding"]["name"] == "here")
+        #expect(daemon.stop() == 0)
+    }
+
+    @Test func `Endpoints serve a cluster without EndpointSlices`() async throws {
+        defer { server.stop() }
+        func endpoints(_ ready: JSONValue, _ notReady: JSONValue) -> JSONValue {
+            [
+                "kind": "Endpoints", "metadata": ["name": "web", "namespace": "test"],
+                "subsets": [
+                    [
+                        "addresses": [["ip": ready]], "notReadyAddresses": [["ip": notReady]],
+                        "ports": [["name": "http", "port": 8080]],
+                    ]
+                ],
+            ]
+        }
+        try server.apply(endpoints("10.244.1.5", "10.244.1.6"))
+        // It must not even be asked for.
+        try server.apply(slice("10.244.1.7"))
+        let daemon = try start(["--endpoints-source", "endpoints"])
+        try daemon.wait(for: "synced")
+        #expect(try ruleset.contains(": 10.244.1.5 . 8080"))
+        #expect(try !ruleset.contains("10.244.1.6") && !ruleset.contains("10.244.1.7"))
+        try server.apply(endpoints("10.244.1.6", "10.244.1.5"))
+        try daemon.wait { try ruleset.contains(": 10.244.1.6 . 8080") }
+        #expect(!server.requests.contains { $0.contains("/endpointslices") })
+    }
+
+    // An empty view is no reason to remove a Service: kubernetes/kubernetes#34028 and its like.
+    @Test func `nothing is changed before every list is there, nor while the server is away`()
+        async throws
+    {
+        defer { server.stop() }
+        try server.apply(slice("10.244.1.5"))
+        let first = try start()
+        try first.wait(for: "synced")
+        let before = try ruleset
+        first.stop()
+        // A second Service is known at once; the endpoints are not.
+        try server.apply([
+            "kind": "Service", "metadata": ["name": "two", "namespace": "test"],
+            "spec": ["clusterIP": "10.96.0.11", "ports": [["name": "http", "port": 80]]],
+        ])
+        let path = "/apis/discovery.k8s.io/v1/endpointslices"
+        server.inject(Fault(.refuse, path: path, count: 2))
+        server.inject(Fault(.stall, path: path))
+        let second = try start()
+        try second.wait {
+            server.requests.count { $0.contains("/endpointslices") } == 4
+        }
+        #expect(try ruleset == before)
+        server.stop()
+        try second.wait(for: "objects cannot be followed; what was programmed stays")
+        #expect(try ruleset == before)
+        // The same address again, as of a server that was restarted.
+        let port = try #require(UInt16(url.split(separator: ":").last ?? ""))
+        let listener = try namespace.inside { try server.listen(port: port) }
+        listener.start()
+        try second.wait(for: "synced", count: 2)
+        #expect(try ruleset.contains("10.96.0.11") && ruleset.contains(": 10.244.1.5 . 8080"))
+    }
+
+    @Test func `a thousand reconnects leak nothing`() async throws {
+        defer { server.stop() }
+        let path = "/apis/discovery.k8s.io/v1/endpointslices"
+        // Every watch ends after one event, the first one after its initial bookmark.
+        server.inject(Fault(.end, path: path, count: 2000, afterEvents: 1))
+        let daemon = try start()
+        var watches = 2
+        try daemon.wait { server.requests.count { $0.contains("\(path)?") } == watches }
+        func reconnect(_ count: Int) throws {
+            for _ in 0..<count {
+                try server.apply(slice(.string("10.244.\(watches / 200).\(1 + watches % 200)")))
+                watches += 1
+                try daemon.wait { server.requests.count { $0.contains("\(path)?") } == watches }
+            }
+        }
+        try reconnect(200)
+        let before = try daemon.resources()
+        try reconnect(1000)
+        let after = try daemon.resources()
+        #expect(after.descriptors <= before.descriptors + 2)
+        #expect(after.memory < before.memory + 4 << 20, "\(before.memory) to \(after.memory) bytes")
+        try daemon.wait { try ruleset.contains(": 10.244.6.2 . 8080") }
+    }
+}
+
+extension Daemon {
+    /// Open descriptors, and resident memory in bytes.
+    fileprivate func resources() throws -> (descriptors: Int, memory: Int) {
+        let status = try String(contentsOfFile: "/proc/\(child)/status", encoding: .utf8)
+        let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") })
+        let kibibytes = try #require(Int(line.filter(\.isNumber)))
+        let descriptors = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(child)/fd")
+        return (descriptors.count, kibibytes << 10)
+    }
+}
