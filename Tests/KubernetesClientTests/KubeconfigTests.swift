@@ -61,6 +61,20 @@ import Testing
         ("contexts: []", "has no current-context"),
         ("users: {", "is no valid YAML"),
         ("current-context: [s3cret]", "current-context"),
+        (
+            """
+            {current-context: c, contexts: [{name: c, context: {cluster: c, user: u}}],
+            clusters: [{name: c, cluster: {server: x}}],
+            users: [{name: u, user: {auth-provider: {name: gcp, config: {token: s3cret}}}}]}
+            """, "auth-provider gcp, which Kubernetes gave up"
+        ),
+        (
+            """
+            {current-context: c, contexts: [{name: c, context: {cluster: c, user: u}}],
+            clusters: [{name: c, cluster: {server: x}}],
+            users: [{name: u, user: {client-key-data: "s3cret!", client-certificate: c}}]}
+            """, "client-key-data of user u is not base64"
+        ),
     ])
     func `what is wrong is told without secrets`(text: String, reason: String) {
         let error = #expect(throws: ClientError.self) { try credentials(text) }
@@ -74,5 +88,73 @@ import Testing
             "KUBERNETES_SERVICE_HOST": "fd00::1", "KUBERNETES_SERVICE_PORT": "443",
         ])
         #expect(credentials.server == "https://[fd00::1]:443")
+    }
+
+    /// Writes kubeconfigs into folders of their own and returns their paths.
+    private func folders(_ texts: [String], _ body: ([String]) throws -> Void) throws {
+        let root = FileManager.default.temporaryDirectory.path() + "needletail-test-\(UUID())"
+        defer { try? FileManager.default.removeItem(atPath: root) }
+        let paths = try texts.enumerated().map { index, text in
+            try FileManager.default.createDirectory(
+                atPath: "\(root)/\(index)",
+                withIntermediateDirectories: true
+            )
+            try Data(text.utf8).write(to: URL(filePath: "\(root)/\(index)/config"))
+            return "\(root)/\(index)/config"
+        }
+        try body(paths)
+    }
+
+    @Test func `of several files the first that says something counts`() throws {
+        let first = """
+            contexts: [{name: one, context: {cluster: c, user: u}}]
+            clusters: [{name: c, cluster: {server: "https://first"}}]
+            """
+        let second = """
+            current-context: one
+            contexts:
+            - {name: one, context: {cluster: lost, user: lost}}
+            - {name: two, context: {cluster: d, user: u}}
+            clusters:
+            - {name: c, cluster: {server: "https://lost"}}
+            - {name: d, cluster: {server: "https://second", proxy-url: "http://proxy:3128"}}
+            users:
+            - {name: u, user: {tokenFile: token, as: jane, as-groups: [admins, ops]}}
+            """
+        try folders([first, second]) { paths in
+            let list = "\(paths[0]):/nonexistent/config:\(paths[1])"
+            let one = try Credentials.kubeconfig(paths: list)
+            #expect(one.server == "https://first")
+            #expect(one.token == .file("\(paths[1].dropLast("config".count))token"))
+            #expect(
+                one.impersonation.map { "\($0.name): \($0.value)" } == [
+                    "Impersonate-User: jane", "Impersonate-Group: admins",
+                    "Impersonate-Group: ops",
+                ]
+            )
+            let two = try Credentials.discovered(context: "two", ["KUBECONFIG": list])
+            #expect(two.server == "https://second" && two.proxy == "http://proxy:3128")
+            let error = #expect(throws: ClientError.self) {
+                try Credentials.kubeconfig(paths: "/nonexistent/a:/nonexistent/b")
+            }
+            #expect(error?.description.contains("none of the files exists") == true)
+        }
+    }
+
+    @Test func `in a pod the pod's credentials come before the home directory's`() throws {
+        try folders([complete]) { paths in
+            let home = String(paths[0].dropLast("/config".count))
+            try FileManager.default.createDirectory(
+                atPath: "\(home)/.kube",
+                withIntermediateDirectories: true
+            )
+            try Data(complete.utf8).write(to: URL(filePath: "\(home)/.kube/config"))
+            #expect(try Credentials.discovered(["HOME": home]).serverName == "api")
+            let pod = [
+                "HOME": home, "KUBERNETES_SERVICE_HOST": "10.96.0.1",
+                "KUBERNETES_SERVICE_PORT": "443",
+            ]
+            #expect(try Credentials.discovered(pod).server == "https://10.96.0.1:443")
+        }
     }
 }
