@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/filter.h>
+#include <malloc.h>
 #include <sched.h>
 #include <sys/inotify.h>
 #include <sys/socket.h>
@@ -23,6 +24,8 @@ int needle_ignore_port(int fd, uint32_t port_id) {
 int needle_join_network_namespace(int fd) { return setns(fd, CLONE_NEWNET) ? -errno : 0; }
 
 int needle_new_network_namespace(void) { return unshare(CLONE_NEWNET) ? -errno : 0; }
+
+void needle_release_free_memory(void) { malloc_trim(0); }
 
 CURLcode needle_curl_set_long(CURL *handle, CURLoption option, long value) {
     return curl_easy_setopt(handle, option, value);

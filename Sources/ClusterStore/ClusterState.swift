@@ -13,7 +13,8 @@ package enum EndpointsSource: String, Sendable, CaseIterable {
 package struct ClusterState: Sendable {
     package private(set) var services: [ObjectName: Service] = [:]
     package private(set) var node: Node?
-    private var slices: [ObjectName: [ObjectName: EndpointSlice]] = [:]
+    /// Of each Service, in the order of their names.
+    private var slices: [ObjectName: [EndpointSlice]] = [:]
     private var serviceOfSlice: [ObjectName: ObjectName] = [:]
     private var serviceCIDRObjects: [String: ServiceCIDR] = [:]
     private let nodeName: String
@@ -51,7 +52,7 @@ package struct ClusterState: Sendable {
 
     /// A Service with its slices in the order of their names.
     package func input(_ name: ObjectName) -> (service: Service, slices: [EndpointSlice])? {
-        services[name].map { ($0, (slices[name] ?? [:]).values.sorted { $0.name < $1.name }) }
+        services[name].map { ($0, slices[name] ?? []) }
     }
 
     /// What changed since the last call.
@@ -78,17 +79,40 @@ package struct ClusterState: Sendable {
         if let owner = serviceOfSlice[slice.name], owner != slice.service {
             removeEndpointSlice(slice.name)
         }
-        guard let owner = slice.service, slices[owner]?[slice.name] != slice else { return }
-        slices[owner, default: [:]][slice.name] = slice
+        guard let owner = slice.service else { return }
+        let (index, isThere) = place(of: slice.name, in: owner)
+        guard !isThere || slices[owner]?[index] != slice else { return }
+        if isThere {
+            slices[owner]?[index] = slice
+        } else {
+            slices[owner, default: []].insert(slice, at: index)
+        }
         serviceOfSlice[slice.name] = owner
         dirty.insert(owner)
     }
 
     package mutating func removeEndpointSlice(_ name: ObjectName) {
         guard let owner = serviceOfSlice.removeValue(forKey: name) else { return }
-        slices[owner]?[name] = nil
+        let index = place(of: name, in: owner).index
+        slices[owner]?.remove(at: index)
         if slices[owner]?.isEmpty == true { slices[owner] = nil }
         dirty.insert(owner)
+    }
+
+    /// Where the slice is among those of its Service, or would be.
+    private func place(
+        of slice: ObjectName,
+        in service: ObjectName
+    ) -> (index: Int, isThere: Bool) {
+        let list = slices[service] ?? []
+        var range = list.indices
+        while let middle = range.isEmpty ? nil : range.lowerBound + range.count / 2 {
+            if list[middle].name == slice { return (middle, true) }
+            range =
+                list[middle].name < slice
+                ? middle + 1..<range.upperBound : range.lowerBound..<middle
+        }
+        return (range.lowerBound, false)
     }
 
     /// An Endpoints object, in place of all EndpointSlices of its Service.
@@ -99,8 +123,8 @@ package struct ClusterState: Sendable {
 
     package mutating func removeEndpoints(_ service: ObjectName, except kept: Set<ObjectName> = [])
     {
-        for name in (slices[service] ?? [:]).keys where !kept.contains(name) {
-            removeEndpointSlice(name)
+        for slice in slices[service] ?? [] where !kept.contains(slice.name) {
+            removeEndpointSlice(slice.name)
         }
     }
 

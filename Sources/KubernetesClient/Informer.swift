@@ -1,3 +1,4 @@
+internal import CNeedleShim
 package import KubernetesModel
 package import Logging
 
@@ -84,11 +85,8 @@ package struct Informer<Object: Resource>: Sendable {
     ) async throws(ClientError) -> Duration {
         switch state.policy.next {
         case .list(let list):
-            let page = try await wholeList(list, selectors(state))
-            try state.confirm(page.unreadable)
-            await replace(page.objects, page.unreadable, listener)
-            heard(&state)
-            state.policy.onList(version: page.resourceVersion)
+            try await self.list(list, &state, listener)
+            releaseFreeMemory()
             return .zero
         case .streamingList(let version):
             return try await stream(notOlderThan: version, &state, listener)
@@ -99,6 +97,18 @@ package struct Informer<Object: Resource>: Sendable {
     // MARK: List
 
     private static var pageSize: String { "500" }
+
+    private func list(
+        _ list: WatchPolicy.List,
+        _ state: inout State,
+        _ listener: (Event) async -> Void
+    ) async throws(ClientError) {
+        let page = try await wholeList(list, selectors(state))
+        try state.confirm(page.unreadable)
+        await replace(page.objects, page.unreadable, listener)
+        heard(&state)
+        state.policy.onList(version: page.resourceVersion)
+    }
 
     private func wholeList(
         _ list: WatchPolicy.List,
@@ -177,23 +187,18 @@ package struct Informer<Object: Resource>: Sendable {
         var initial: InitialEvents<Object>? = InitialEvents()
         var doubt: ClientError?
         try await client.watch(Object.self, query) { event in
-            guard initial != nil else {
+            if initial == nil {
                 heard(&state)
                 await report(event, listener)
                 state.policy.onEvent(version: event.resourceVersion)
-                return true
-            }
-            if case .bookmark(endsInitialEvents: true) = event.payload, let list = initial {
+            } else if case .bookmark(endsInitialEvents: true) = event.payload {
                 do throws(ClientError) {
-                    try state.confirm(list.unreadable)
+                    try await complete(&initial, event.resourceVersion, &state, listener)
                 } catch {
                     doubt = error
                     return false
                 }
-                initial = nil
-                heard(&state)
-                await replace(Array(list.objects.values), list.unreadable, listener)
-                state.policy.onList(version: event.resourceVersion)
+                releaseFreeMemory()
             } else {
                 initial?.add(event)
             }
@@ -202,6 +207,21 @@ package struct Informer<Object: Resource>: Sendable {
         if let doubt { throw doubt }
         guard initial != nil, !Task.isCancelled else { return .zero }
         return state.policy.onIncompleteStream()
+    }
+
+    /// Tells the initial events as one list.
+    private func complete(
+        _ initial: inout InitialEvents<Object>?,
+        _ version: String,
+        _ state: inout State,
+        _ listener: (Event) async -> Void
+    ) async throws(ClientError) {
+        guard let list = initial else { return }
+        try state.confirm(list.unreadable)
+        initial = nil
+        heard(&state)
+        await replace(Array(list.objects.values), list.unreadable, listener)
+        state.policy.onList(version: version)
     }
 
     private func report(
@@ -291,6 +311,10 @@ extension URLQuery {
         add("timeoutSeconds", "\(Int.random(in: 300..<600))")
     }
 }
+
+/// What a list needed on its way goes back to the system: the allocator keeps it otherwise, and a
+/// list comes seldom.
+private func releaseFreeMemory() { needle_release_free_memory() }
 
 /// The objects of a streaming list that is not complete yet.
 private struct InitialEvents<Object: Resource> {

@@ -23,15 +23,29 @@ extension EndpointSlice: KubernetesResource {
         )
         if let family {
             readPorts(wire.ports, &reader)
-            endpoints = wire.endpoints.enumerated().compactMap { index, endpoint in
+            endpoints = wire.endpoints.compactMapIndexed { index, endpoint in
                 SliceEndpoint(endpoint, family, index, &reader)
             }
         }
         problems = reader.problems
     }
 
+    package mutating func shareStrings(_ pool: inout StringPool) {
+        name = name.shared(&pool)
+        service = service?.shared(&pool)
+        for index in endpoints.indices {
+            if var node = endpoints[index].nodeName {
+                pool.share(&node)
+                endpoints[index].nodeName = node
+            }
+            for hint in endpoints[index].zoneHints.indices {
+                pool.share(&endpoints[index].zoneHints[hint])
+            }
+        }
+    }
+
     private mutating func readPorts(_ list: [WireEndpointPort], _ reader: inout FieldReader) {
-        ports = list.enumerated().compactMap { index, item in
+        ports = list.compactMapIndexed { index, item in
             // A port without a number means "all ports", which no Service can use.
             guard item.hasPort else { return nil }
             let transport = reader.transport(item.protocol, "ports[\(index)].protocol")

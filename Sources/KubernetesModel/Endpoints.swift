@@ -28,7 +28,7 @@ extension Endpoints: KubernetesResource {
         _ service: ObjectName
     ) -> [EndpointSlice] {
         var reader = FieldReader()
-        let ports: [EndpointPort] = subset.ports.enumerated().compactMap { index, item in
+        let ports: [EndpointPort] = subset.ports.compactMapIndexed { index, item in
             let transport = reader.transport(item.protocol, "\(path).ports[\(index)].protocol")
             let port = reader.port(item.port, "\(path).ports[\(index)].port")
             guard let transport, let port else { return nil }
@@ -65,7 +65,7 @@ extension Endpoints: KubernetesResource {
         _ path: String,
         _ reader: inout FieldReader
     ) -> [SliceEndpoint] {
-        list.enumerated().compactMap { index, item in
+        list.compactMapIndexed { index, item in
             guard let address = reader.address(item.ip, "\(path)[\(index)].ip") else { return nil }
             if let reason = address.reasonNotForServices {
                 reader.report("\(path)[\(index)].ip", "\(item.ip) \(reason)")

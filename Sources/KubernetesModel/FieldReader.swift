@@ -48,3 +48,15 @@ struct FieldReader {
         return fallback
     }
 }
+
+extension Array {
+    /// `compactMap` of places and elements, into an array without spare room: it is held for long.
+    func compactMapIndexed<Value>(_ body: (Int, Element) -> Value?) -> [Value] {
+        var result: [Value] = []
+        result.reserveCapacity(count)
+        for (index, element) in enumerated() {
+            if let value = body(index, element) { result.append(value) }
+        }
+        return result
+    }
+}

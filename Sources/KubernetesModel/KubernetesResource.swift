@@ -11,9 +11,14 @@ package protocol KubernetesResource: Decodable, Sendable {
     /// Fails if the object cannot be told from others; a value that cannot be used is one of its
     /// `problems` instead.
     init(_ wire: Wire) throws(FieldProblem)
+
+    /// Takes from the pool what many objects have in common.
+    mutating func shareStrings(_ pool: inout StringPool)
 }
 
 extension KubernetesResource {
+    package mutating func shareStrings(_: inout StringPool) {}
+
     package init(from decoder: any Decoder) throws {
         let wire = try Wire(json: decoder)
         do {

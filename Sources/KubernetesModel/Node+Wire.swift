@@ -8,7 +8,7 @@ extension Node: KubernetesResource {
         zone = wire.metadata.label("topology.kubernetes.io/zone")
         let single = wire.spec.podCidr
         let texts = wire.spec.podCidrs.isEmpty && !single.isEmpty ? [single] : wire.spec.podCidrs
-        podCIDRs = texts.enumerated().compactMap { index, text in
+        podCIDRs = texts.compactMapIndexed { index, text in
             text.isEmpty ? nil : reader.prefix(text, "spec.podCIDRs[\(index)]")
         }
         var external: [IPAddress] = []
@@ -31,7 +31,7 @@ extension ServiceCIDR: KubernetesResource {
     package init(_ wire: WireServiceCIDR) throws(FieldProblem) {
         self.init(name: try ObjectName(wire.metadata).name)
         var reader = FieldReader()
-        cidrs = wire.spec.cidrs.enumerated().compactMap { index, text in
+        cidrs = wire.spec.cidrs.compactMapIndexed { index, text in
             reader.prefix(text, "spec.cidrs[\(index)]")
         }
         problems = reader.problems

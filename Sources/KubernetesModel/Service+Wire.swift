@@ -18,29 +18,31 @@ extension Service: KubernetesResource {
         problems = reader.problems
     }
 
+    package mutating func shareStrings(_ pool: inout StringPool) { name = name.shared(&pool) }
+
     private mutating func readAddresses(_ spec: WireServiceSpec, _ reader: inout FieldReader) {
         type = reader.word(spec.type, "spec.type", default: .clusterIP)
         let clusterIP = spec.clusterIp
         var texts = spec.clusterIps
         if texts.isEmpty, !clusterIP.isEmpty { texts = [clusterIP] }
         if clusterIP != "None", texts != ["None"] {
-            clusterIPs = texts.enumerated().compactMap { index, text in
+            clusterIPs = texts.compactMapIndexed { index, text in
                 text.isEmpty ? nil : reader.address(text, "spec.clusterIPs[\(index)]")
             }
         }
-        externalIPs = spec.externalIps.enumerated().compactMap { index, text in
+        externalIPs = spec.externalIps.compactMapIndexed { index, text in
             reader.address(text, "spec.externalIPs[\(index)]")
         }
         let ranges = spec.loadBalancerSourceRanges
         if !ranges.isEmpty {
-            loadBalancerSourceRanges = ranges.enumerated().compactMap { index, text in
+            loadBalancerSourceRanges = ranges.compactMapIndexed { index, text in
                 reader.prefix(text, "spec.loadBalancerSourceRanges[\(index)]")
             }
         }
     }
 
     private mutating func readPorts(_ list: [WireServicePort], _ reader: inout FieldReader) {
-        ports = list.enumerated().compactMap { index, item in
+        ports = list.compactMapIndexed { index, item in
             let transport = reader.transport(item.protocol, "spec.ports[\(index)].protocol")
             let port = reader.port(item.port, "spec.ports[\(index)].port")
             guard let transport, let port else { return nil }
@@ -84,7 +86,7 @@ extension Service: KubernetesResource {
         _ list: [WireLoadBalancerIngress],
         _ reader: inout FieldReader
     ) {
-        loadBalancerVIPs = list.enumerated().compactMap { index, ingress in
+        loadBalancerVIPs = list.compactMapIndexed { index, ingress in
             // An ingress may have a hostname instead of an IP.
             guard !ingress.ip.isEmpty, ["", "VIP"].contains(ingress.ipMode) else { return nil }
             return reader.address(ingress.ip, "status.loadBalancer.ingress[\(index)].ip")

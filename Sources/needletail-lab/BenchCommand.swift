@@ -8,7 +8,7 @@ internal import ServicePlan
 struct BenchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench",
-        abstract: "Measure transactions of growing clusters, in a namespace of its own."
+        abstract: "Measure transactions of growing clusters, and reading them from an API server."
     )
 
     @Option(help: "Numbers of Services, comma separated.")
@@ -20,7 +20,15 @@ struct BenchCommand: AsyncParsableCommand {
     @Option(help: "Changes of one endpoint that are measured at each size.")
     var changes = 50
 
+    @Option(help: "Services, and as many EndpointSlices, that are read from the API server.")
+    var objects = 10_000
+
     func run() async throws {
+        try await transactions()
+        try ReadingBench(objects: objects, endpoints: endpoints).run()
+    }
+
+    private func transactions() async throws {
         print(
             "Services with \(endpoints) endpoints each; times include encoding, the kernel and its answer.\n"
         )

@@ -92,18 +92,18 @@ final class Cluster: Sendable {
     func startProxies() throws {
         try daemons.start(
             topology.nodes,
-            binary: try Self.needletail(),
+            binary: try Self.program("needletail"),
             api: "http://\(Topology.apiAddress):\(Topology.apiPort)",
             logs: "\(directory)/logs"
         )
     }
 
-    /// The needletail that was built beside this program.
-    private static func needletail() throws -> String {
+    /// A program that was built beside this one.
+    static func program(_ name: String) throws -> String {
         guard let own = realpath("/proc/self/exe", nil) else { throw LabError("/proc is missing") }
         defer { free(own) }
         let path = String(cString: own).split(separator: "/").dropLast().map { "/\($0)" }.joined()
-        return "\(path)/needletail"
+        return "\(path)/\(name)"
     }
 
     /// What the proxies logged, for a failure.

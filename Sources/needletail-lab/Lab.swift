@@ -6,7 +6,10 @@ struct Lab: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "needletail-lab",
         abstract: "Clusters of network namespaces on one machine, with needletail on each node.",
-        subcommands: [DemoCommand.self, UpCommand.self, DownCommand.self, BenchCommand.self]
+        subcommands: [
+            DemoCommand.self, UpCommand.self, DownCommand.self, BenchCommand.self,
+            ReadCommand.self,
+        ]
     )
 }
 

@@ -29,6 +29,9 @@ long needle_curl_response_code(CURL *handle);
 /// Seconds of a Retry-After header; 0 without one.
 long needle_curl_retry_after(CURL *handle);
 
+/// Gives the allocator's free memory back to the system.
+void needle_release_free_memory(void);
+
 /// `inotify_init1` (a descriptor or -errno) and a watch for what ends a change to a file.
 int needle_inotify_open(void);
 int needle_inotify_watch(int fd, const char *path);

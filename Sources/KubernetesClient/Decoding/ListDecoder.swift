@@ -26,6 +26,7 @@ package struct ListDecoder<Object: Resource>: Sendable {
     private let encoding: WireEncoding
     private var splitter: any ListSplitter
     private var page = ListPage<Object>()
+    private var strings = StringPool()
 
     package init(_ encoding: WireEncoding) {
         self.encoding = encoding
@@ -43,7 +44,9 @@ package struct ListDecoder<Object: Resource>: Sendable {
                 page.continueToken = metadata.continue
             case .item(let bytes):
                 switch encoding.object(Object.self, from: bytes) {
-                case .success(let object): page.objects.append(object)
+                case .success(var object):
+                    object.shareStrings(&strings)
+                    page.objects.append(object)
                 case .failure(let unreadable): page.unreadable.append(unreadable.object)
                 }
             }

@@ -14,7 +14,7 @@ package struct WatchEvent<Object: Resource>: Sendable {
         case unreadable(UnreadableObject)
     }
 
-    package let payload: Payload
+    package private(set) var payload: Payload
     /// Empty for an error.
     package let resourceVersion: String
 }
@@ -31,6 +31,7 @@ package struct ServerStatus: Sendable, Hashable {
 package struct WatchDecoder<Object: Resource>: Sendable {
     private let encoding: WireEncoding
     private var splitter: any WatchSplitter
+    private var strings = StringPool()
 
     package init(_ encoding: WireEncoding) {
         self.encoding = encoding
@@ -42,7 +43,9 @@ package struct WatchDecoder<Object: Resource>: Sendable {
     /// The next event that has arrived whole.
     package mutating func next() throws(WireError) -> WatchEvent<Object>? {
         guard let bytes = try splitter.next() else { return nil }
-        return try event(bytes)
+        var event = try event(bytes)
+        event.shareStrings(&strings)
+        return event
     }
 
     /// The last event, at the end of the body: a line of JSON may lack its end.
@@ -115,6 +118,12 @@ private struct JSONEvent<Object: Resource>: Decodable {
 }
 
 extension WatchEvent {
+    fileprivate mutating func shareStrings(_ pool: inout StringPool) {
+        guard case .set(var object) = payload else { return }
+        object.shareStrings(&pool)
+        payload = .set(object)
+    }
+
     fileprivate init(_ wire: Object.Wire, isRemoval: Bool) {
         do {
             let object = try Object(wire)
