@@ -86,6 +86,7 @@ let package = Package(
             swiftSettings: settings
         ),
         module("KubernetesModel", ["NetworkTypes", "KubernetesWire"]),
+        module("Threads"),
         // Level 1
         module("ServicePlan", ["NetworkTypes"]),
         // Level 2
@@ -102,12 +103,12 @@ let package = Package(
         module(
             "KubernetesClient",
             [
-                "KubernetesWire", "KubernetesModel", "CCurl", "CNeedleShim", logging, protobuf,
-                subprocess, system, yams,
+                "KubernetesWire", "KubernetesModel", "Threads", "CCurl", "CNeedleShim", logging,
+                protobuf, subprocess, system, yams,
             ]
         ),
         // For the lab and the tests.
-        module("EmbeddedAPIServer", ["KubernetesWire", protobuf]),
+        module("EmbeddedAPIServer", ["KubernetesWire", "Threads", protobuf]),
         module("NetworkNamespaces", ["CNeedleShim"]),
         // Level 4
         module(
@@ -141,7 +142,9 @@ let package = Package(
         // Tests
         .target(
             name: "TestSupport",
-            dependencies: ["NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler"],
+            dependencies: [
+                "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "Threads",
+            ],
             path: "Tests/TestSupport",
             swiftSettings: settings
         ),

@@ -1,7 +1,7 @@
-internal import Dispatch
 internal import FoundationEssentials
 internal import Glibc
 internal import Synchronization
+internal import Threads
 
 /// Enough of a Kubernetes API server for kubectl and needletail, in this process.
 ///
@@ -149,7 +149,7 @@ package final class APIServer: Sendable {
         package var url: String { "http://\(address):\(port)" }
 
         package func start() {
-            DispatchQueue(label: "apiserver.listener").async { [descriptor, server] in
+            startThread { [descriptor, server] in
                 while case let connection = accept(descriptor, nil, nil), connection >= 0 {
                     server.adopt(connection)
                 }
@@ -177,7 +177,7 @@ package final class APIServer: Sendable {
             close(descriptor)
             return
         }
-        DispatchQueue(label: "apiserver.connection").async { [self] in
+        startThread { [self] in
             var connection = Connection(descriptor)
             do {
                 while let request = try connection.nextRequest() {

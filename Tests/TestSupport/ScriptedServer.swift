@@ -1,6 +1,6 @@
-internal import Dispatch
 internal import Glibc
 internal import Synchronization
+internal import Threads
 
 /// An HTTP server on loopback that answers as a test wrote down.
 package final class ScriptedServer: Sendable {
@@ -67,10 +67,10 @@ package final class ScriptedServer: Sendable {
     /// Not in the initializer, which may run inside of a network namespace: a thread that is started
     /// there stays there.
     package func start() {
-        DispatchQueue(label: "test.server").async { [self] in
+        startThread { [self] in
             defer { Glibc.close(listener) }
             while case let connection = accept(listener, nil, nil), connection >= 0 {
-                DispatchQueue(label: "test.connection").async { self.serve(connection) }
+                startThread { self.serve(connection) }
             }
         }
     }

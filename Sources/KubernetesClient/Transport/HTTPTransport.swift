@@ -1,7 +1,7 @@
 internal import CCurl
 internal import CNeedleShim
-internal import Dispatch
 internal import Synchronization
+internal import Threads
 
 /// HTTP over libcurl: one thread drives all transfers.
 package final class HTTPTransport: Sendable {
@@ -11,7 +11,7 @@ package final class HTTPTransport: Sendable {
         curl_global_init(Int(CURL_GLOBAL_DEFAULT))
         let driver = driver
         // A thread of its own: curl_multi_poll blocks.
-        DispatchQueue(label: "needletail.http").async { driver.run() }
+        startThread { driver.run() }
     }
 
     deinit { driver.submit(.stop) }

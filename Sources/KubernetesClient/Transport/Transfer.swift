@@ -70,12 +70,12 @@ final class Transfer: @unchecked Sendable {
     private func add(header: String) { headers = curl_slist_append(headers, header) }
 
     private func send(_ request: HTTPRequest) {
+        needle_curl_set_string(easy, CURLOPT_CUSTOMREQUEST, request.method)
         guard let body = request.body else { return }
         add(header: "Content-Type: \(request.contentType)")
         // Or curl waits for the server's consent to send it.
         add(header: "Expect:")
         body.withUnsafeBytes { _ = needle_curl_set_body(easy, $0.baseAddress, $0.count) }
-        needle_curl_set_string(easy, CURLOPT_CUSTOMREQUEST, request.method)
     }
 
     /// Expects the certificate of another name than the URL's host (`tls-server-name`).

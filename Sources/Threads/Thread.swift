@@ -1,0 +1,25 @@
+internal import Glibc
+
+/// Starts a thread of its own, for work that blocks: Dispatch has a limit to its threads, and
+/// whoever blocks in them takes them from everybody.
+///
+/// The thread belongs to the network namespace of its starter, and ends with the body.
+package func startThread(_ body: @escaping @Sendable () -> Void) {
+    let work = Unmanaged.passRetained(ThreadBody(body))
+    var thread = pthread_t()
+    let code = pthread_create(&thread, nil, runThread, work.toOpaque())
+    precondition(code == 0, "no thread can be started: \(String(cString: strerror(code)))")
+    pthread_detach(thread)
+}
+
+private final class ThreadBody: Sendable {
+    let run: @Sendable () -> Void
+
+    init(_ body: @escaping @Sendable () -> Void) { run = body }
+}
+
+private func runThread(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+    guard let argument else { return nil }
+    Unmanaged<ThreadBody>.fromOpaque(argument).takeRetainedValue().run()
+    return nil
+}
