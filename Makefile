@@ -41,7 +41,7 @@ sanitize: packages-test ## the tests under the address and thread sanitizers
 
 .PHONY: fuzz
 FUZZ_SECONDS ?= 60
-fuzz: packages ## libFuzzer on every reader of foreign bytes, from the committed corpus
+fuzz: packages ## libFuzzer on every reader of foreign bytes, FUZZ_SECONDS each
 	scripts/fuzz $(FUZZ_SECONDS)
 
 .PHONY: golden

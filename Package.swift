@@ -193,7 +193,10 @@ if Context.environment["NEEDLETAIL_FUZZ"] != nil {
     package.targets.append(
         .executableTarget(
             name: "needletail-fuzz",
-            dependencies: ["KubernetesModel", "ManifestSource", "NetworkTypes", "Netlink"],
+            dependencies: [
+                "KubernetesClient", "KubernetesModel", "KubernetesWire", "ManifestSource",
+                "NetworkTypes", "Netlink",
+            ],
             path: "Fuzz",
             exclude: ["Corpus"],
             swiftSettings: [

@@ -1,8 +1,29 @@
 import FoundationEssentials
+import KubernetesClient
 import KubernetesModel
+import KubernetesWire
 import ManifestSource
 import NetworkTypes
 import Netlink
+
+/// The readers of foreign bytes, by the name that NEEDLETAIL_FUZZ_TARGET gives.
+private let targets: [String: @Sendable (UnsafeRawBufferPointer) -> Void] = [
+    "netlink": netlink,
+    "addresses": { addresses(String(decoding: $0, as: UTF8.self)) },
+    "manifest": { manifest(String(decoding: $0, as: UTF8.self)) },
+    "frames": { frames(Array($0)) },
+    "protobuf": { decode(Array($0), .protobuf) },
+    "json": { decode(Array($0), .json) },
+    "kubeconfig": { kubeconfig(Data($0)) },
+]
+
+private let target: @Sendable (UnsafeRawBufferPointer) -> Void = {
+    let name = ProcessInfo.processInfo.environment["NEEDLETAIL_FUZZ_TARGET"] ?? ""
+    guard let target = targets[name] else {
+        fatalError("NEEDLETAIL_FUZZ_TARGET is one of \(targets.keys.sorted())")
+    }
+    return target
+}()
 
 /// libFuzzer's loop, by the name that SwiftPM gives a program's main function.
 @_cdecl("needletail_fuzz_main")
@@ -21,17 +42,9 @@ private func runDriver(
     _ target: @convention(c) (UnsafePointer<UInt8>?, Int) -> CInt
 ) -> CInt
 
-/// One input for every reader of foreign bytes; the first byte chooses the reader.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzOneInput(_ data: UnsafePointer<UInt8>?, _ size: Int) -> CInt {
-    guard let data, size > 1 else { return 0 }
-    let input = UnsafeRawBufferPointer(start: data + 1, count: size - 1)
-    switch data[0] % 4 {
-    case 0: netlink(input)
-    case 1: addresses(String(decoding: input, as: UTF8.self))
-    case 2: json(Data(input))
-    default: manifest(String(decoding: input, as: UTF8.self))
-    }
+    target(UnsafeRawBufferPointer(start: data, count: size))
     return 0
 }
 
@@ -54,10 +67,114 @@ private func addresses(_ text: String) {
     }
 }
 
-private func json(_ data: Data) {
-    _ = try? JSONDecoder().decode(KubernetesObjects.self, from: data)
+private func manifest(_ text: String) {
+    _ = try? JSONDecoder().decode(KubernetesObjects.self, from: Data(text.utf8))
+    _ = try? ManifestReader(file: "fuzz").objects(in: text)
 }
 
-private func manifest(_ text: String) {
-    _ = try? ManifestReader(file: "fuzz").objects(in: text)
+private func kubeconfig(_ data: Data) {
+    guard let config = try? Kubeconfig(data, path: "/fuzz/config") else { return }
+    for context in [nil, "one", "two"] {
+        _ = try? KubeconfigReader(config: config, paths: "/fuzz/config")
+            .credentials(context: context, master: nil)
+    }
+}
+
+// MARK: What the API server sends
+
+/// The pieces in which bytes arrive must not matter: sizes that the bytes themselves choose.
+private func pieces(_ input: [UInt8]) -> [[UInt8]] {
+    var rest = input[...]
+    var result: [[UInt8]] = []
+    while let first = rest.first {
+        result.append(Array(rest.prefix(1 + Int(first) % 23)))
+        rest = rest.dropFirst(1 + Int(first) % 23)
+    }
+    return result
+}
+
+private func frames(_ input: [UInt8]) {
+    func events<Splitter: WatchSplitter>(_: Splitter.Type, _ pieces: [[UInt8]]) -> [[UInt8]] {
+        var splitter = Splitter()
+        var found: [[UInt8]] = []
+        for piece in pieces {
+            splitter.append(piece)
+            do throws(WireError) {
+                while let event = try splitter.next() { found.append(event) }
+            } catch {
+                return found + [Array(error.description.utf8)]
+            }
+        }
+        return found + (splitter.rest().map { [$0] } ?? [])
+    }
+    func parts<Splitter: ListSplitter>(_: Splitter.Type, _ pieces: [[UInt8]]) -> [ListPart] {
+        var splitter = Splitter()
+        var found: [ListPart] = []
+        for piece in pieces {
+            splitter.append(piece)
+            do throws(WireError) {
+                while let part = try splitter.next() { found.append(part) }
+            } catch {
+                return found + [.kind(Array(error.description.utf8))]
+            }
+        }
+        return found + [.kind([splitter.isComplete ? 1 : 0])]
+    }
+    let cut = pieces(input)
+    precondition(events(LineSplitter.self, [input]) == events(LineSplitter.self, cut))
+    precondition(events(LengthSplitter.self, [input]) == events(LengthSplitter.self, cut))
+    precondition(parts(JSONListSplitter.self, [input]) == parts(JSONListSplitter.self, cut))
+    precondition(
+        parts(ProtobufListSplitter.self, [input]) == parts(ProtobufListSplitter.self, cut)
+    )
+}
+
+private func decode(_ input: [UInt8], _ encoding: WireEncoding) {
+    decode(Service.self, input, encoding)
+    decode(EndpointSlice.self, input, encoding)
+    decode(Endpoints.self, input, encoding)
+    decode(Node.self, input, encoding)
+    decode(ServiceCIDR.self, input, encoding)
+}
+
+private func decode<Object: Resource & Hashable>(
+    _: Object.Type,
+    _ input: [UInt8],
+    _ encoding: WireEncoding
+) {
+    func list(_ pieces: [[UInt8]]) -> [Object]? {
+        var decoder = ListDecoder<Object>(encoding)
+        do throws(WireError) {
+            for piece in pieces { try decoder.append(piece) }
+            return try decoder.finish().objects
+        } catch {
+            return nil
+        }
+    }
+    func watch(_ pieces: [[UInt8]]) -> [String] {
+        var decoder = WatchDecoder<Object>(encoding)
+        var found: [String] = []
+        do throws(WireError) {
+            for piece in pieces {
+                decoder.append(piece)
+                while let event = try decoder.next() { found.append(summary(event)) }
+            }
+            if let event = try decoder.finish() { found.append(summary(event)) }
+        } catch {
+            found.append(error.description)
+        }
+        return found
+    }
+    func summary(_ event: WatchEvent<Object>) -> String {
+        switch event.payload {
+        case .set(let object): "set \(object.objectName) \(object.hashValue)"
+        case .removed(let object): "removed \(object.objectName)"
+        case .bookmark(let ends): "bookmark \(ends) \(event.resourceVersion)"
+        case .error(let status): "error \(status.code) \(status.message)"
+        case .unreadable(let object): "unreadable \(object.name?.description ?? "")"
+        }
+    }
+    let cut = pieces(input)
+    precondition(list([input]) == list(cut), "a list depends on how it arrives")
+    precondition(watch([input]) == watch(cut), "a watch depends on how it arrives")
 }

@@ -44,11 +44,15 @@ extension Credentials {
     }
 }
 
-struct KubeconfigReader {
-    let config: Kubeconfig
-    let paths: String
+/// Finds a context's cluster and user.
+package struct KubeconfigReader {
+    private let config: Kubeconfig
+    /// For errors.
+    private let paths: String
 
-    func credentials(context: String?, master: String?) throws(ClientError) -> Credentials {
+    package init(config: Kubeconfig, paths: String) { (self.config, self.paths) = (config, paths) }
+
+    package func credentials(context: String?, master: String?) throws(ClientError) -> Credentials {
         let contextName = context ?? config.currentContext ?? ""
         guard !contextName.isEmpty else { throw problem("has no current-context") }
         let context = try find(contextName, config.contexts).value

@@ -1,9 +1,9 @@
-internal import FoundationEssentials
+package import FoundationEssentials
 internal import Yams
 
 /// The parts of a kubeconfig that a client needs (`client-go/tools/clientcmd/api/v1`), of one file
 /// or of several that were merged.
-struct Kubeconfig: Decodable {
+package struct Kubeconfig: Decodable {
     /// An entry of one of the lists; each kind has its value under a key of its own.
     struct Named<Value: KubeconfigEntry>: Decodable {
         let name: String
@@ -47,7 +47,7 @@ struct Kubeconfig: Decodable {
         try self.init(data, path: path)
     }
 
-    init(_ data: Data, path: String) throws(ClientError) {
+    package init(_ data: Data, path: String) throws(ClientError) {
         do {
             self = try YAMLDecoder().decode(Kubeconfig.self, from: data)
         } catch let error as DecodingError {
