@@ -36,7 +36,7 @@ conformance: release packages-test ## packet-level cases, from CONFORMANCE_DIR
 
 .PHONY: sanitize
 sanitize: packages-test ## the tests under the address and thread sanitizers
-	$(SWIFT) test --disable-xctest --sanitize=address --scratch-path .build-asan --skip CommandTests
+	LSAN_OPTIONS=suppressions=$(CURDIR)/scripts/lsan.suppressions $(SWIFT) test --disable-xctest --sanitize=address --scratch-path .build-asan --skip CommandTests
 	$(SWIFT) test --disable-xctest --sanitize=thread --scratch-path .build-tsan --skip CommandTests
 
 .PHONY: fuzz
