@@ -37,7 +37,7 @@ conformance: release packages-test ## packet-level cases, from CONFORMANCE_DIR
 .PHONY: sanitize
 sanitize: packages-test ## the tests under the address and thread sanitizers
 	LSAN_OPTIONS=suppressions=$(CURDIR)/scripts/lsan.suppressions $(SWIFT) test --disable-xctest --sanitize=address --scratch-path .build-asan --skip CommandTests
-	$(SWIFT) test --disable-xctest --sanitize=thread --scratch-path .build-tsan --skip CommandTests
+	TSAN_OPTIONS=suppressions=$(CURDIR)/scripts/tsan.suppressions $(SWIFT) test --disable-xctest --sanitize=thread --scratch-path .build-tsan --skip CommandTests
 
 .PHONY: fuzz
 FUZZ_SECONDS ?= 60
