@@ -92,6 +92,7 @@ let package = Package(
         // Level 2
         module("PlanCompiler", ["NetworkTypes", "KubernetesModel", "ServicePlan"]),
         module("NFTables", ["NetworkTypes", "ServicePlan"]),
+        module("IPVS", ["NetworkTypes", "ServicePlan"]),
         // C
         cLibrary("CMnl", "libmnl", "libmnl-dev"),
         cLibrary("CNftnl", "libnftnl", "libnftnl-dev"),
@@ -115,6 +116,13 @@ let package = Package(
             "NFTablesKernel",
             ["NetworkTypes", "ServicePlan", "NFTables", "Netlink", "CMnl", "CNftnl", logging]
         ),
+        module(
+            "IPVSKernel",
+            [
+                "NetworkTypes", "ServicePlan", "IPVS", "NFTables", "Netlink", "NFTablesKernel",
+                "CMnl", logging,
+            ]
+        ),
         module("ClusterStore", ["NetworkTypes", "KubernetesModel", "PlanCompiler"]),
         module(
             "Syncer",
@@ -125,8 +133,8 @@ let package = Package(
             name: "needletail",
             dependencies: [
                 "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "NFTables",
-                "Netlink", "ManifestSource", "KubernetesClient", "NFTablesKernel", "ClusterStore",
-                "Syncer", argumentParser, logging, lifecycle, signals,
+                "IPVS", "Netlink", "ManifestSource", "KubernetesClient", "NFTablesKernel",
+                "IPVSKernel", "ClusterStore", "Syncer", argumentParser, logging, lifecycle, signals,
             ],
             swiftSettings: settings
         ),
@@ -161,6 +169,7 @@ let package = Package(
                 "ManifestSource",
             ]
         ),
+        tests("IPVSTests", ["NetworkTypes", "ServicePlan", "IPVS"]),
         tests("ManifestSourceTests", ["KubernetesModel", "ManifestSource"]),
         tests(
             "KubernetesClientTests",

@@ -62,7 +62,11 @@ package actor ClusterStore {
         return PlanUpdate(
             plans: changed,
             diagnostics: dirty.map { ($0, plans.diagnostics[$0] ?? []) } + state.nodeDiagnostics,
-            facts: configuration.facts(node: state.node, serviceCIDRs: state.serviceCIDRs)
+            facts: configuration.facts(
+                node: state.node,
+                serviceCIDRs: state.serviceCIDRs,
+                interfaceAddresses: interfaceAddresses
+            )
         )
     }
 

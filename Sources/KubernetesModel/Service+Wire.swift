@@ -15,6 +15,11 @@ extension Service: KubernetesResource {
         readPorts(spec.ports, &reader)
         readPolicies(spec, &reader)
         readIngress(wire.status.loadBalancer.ingress, &reader)
+        balancing = Balancing(
+            scheduler: metadata.annotation(Balancing.schedulerAnnotation) ?? "",
+            weights: metadata.annotation(Balancing.weightsAnnotation) ?? "",
+            &reader
+        )
         problems = reader.problems
     }
 

@@ -4,12 +4,14 @@ package import ServicePlan
 /// An element that several Services may have in common; it goes when the last of them does.
 package enum SharedElement: Sendable, Hashable {
     case clusterIP(IPAddress)
+    case virtualIP(IPAddress)
     case hairpin(IPAddress)
     case serviceEndpoint(IPAddress, UInt16, TransportProtocol)
 
     package var set: SetID {
         switch self {
         case .clusterIP: .clusterIPs
+        case .virtualIP: .virtualIPs
         case .hairpin: .hairpin
         case .serviceEndpoint: .serviceEndpoints
         }
@@ -17,7 +19,8 @@ package enum SharedElement: Sendable, Hashable {
 
     package var element: Element {
         switch self {
-        case .clusterIP(let address): return Element(key: ElementBytes(address))
+        case .clusterIP(let address), .virtualIP(let address):
+            return Element(key: ElementBytes(address))
         case .hairpin(let address):
             var key = ElementBytes(address)
             key.append(address)
@@ -31,18 +34,24 @@ package enum SharedElement: Sendable, Hashable {
 /// A plan with its pools laid out in slots: all that the elements of a Service depend on.
 package struct LaidOutPlan: Sendable, Hashable {
     package let plan: ServicePlan
+    private let balancer: Balancer
     /// In the order of the plan's pools.
     package let layouts: [PoolLayout]
 
-    package init(_ plan: ServicePlan, previous: (_ pool: Int) -> PoolLayout?) {
+    package init(
+        _ plan: ServicePlan,
+        _ balancer: Balancer,
+        previous: (_ pool: Int) -> PoolLayout?
+    ) {
         self.plan = plan
+        self.balancer = balancer
         layouts = plan.pools.indices.map {
             PoolLayout(plan.pools[$0].endpoints, previous: previous($0))
         }
     }
 
-    package init(_ plan: ServicePlan, replacing old: LaidOutPlan?) {
-        self.init(plan) { pool in
+    package init(_ plan: ServicePlan, _ balancer: Balancer, replacing old: LaidOutPlan?) {
+        self.init(plan, balancer) { pool in
             // The same port's pool has the same place as long as the Service keeps its shape.
             guard let old, old.layouts.indices.contains(pool) else { return nil }
             return old.layouts[pool]
@@ -55,8 +64,8 @@ package struct LaidOutPlan: Sendable, Hashable {
             let key = ElementBytes(frontend.key)
             body(.frontends, Element(key: key, comment: Self.comment(plan.portLabel(frontend))))
             forEachSlot(frontend, key, body)
-            for set in Self.memberships(frontend) { body(set, Element(key: key)) }
-            if let timeout = frontend.affinityTimeout {
+            for set in memberships(frontend) { body(set, Element(key: key)) }
+            if let timeout = affinityTimeout(frontend) {
                 body(.stickyTimeout(timeout), Element(key: key))
             }
             for source in frontend.allowedSources ?? [] {
@@ -73,7 +82,7 @@ package struct LaidOutPlan: Sendable, Hashable {
         _ key: ElementBytes,
         _ body: (SetID, Element) -> Void
     ) {
-        for (set, pool) in Self.maps(frontend) {
+        for (set, pool) in maps(frontend) {
             let layout = layouts[pool]
             let first = PoolLayout.firstSlot(layout.size)
             for (index, endpoint) in layout.endpoints.enumerated() {
@@ -88,17 +97,23 @@ package struct LaidOutPlan: Sendable, Hashable {
     }
 
     /// The maps that a frontend's pools are in.
-    private static func maps(_ frontend: Frontend) -> [(SetID, Int)] {
-        switch frontend.action {
-        case .balance(let pool): [(.endpoints, pool)]
-        case .split(let cluster, let local):
+    private func maps(_ frontend: Frontend) -> [(SetID, Int)] {
+        switch (frontend.action, balancer) {
+        case (.balance(let pool), .nftables): [(.endpoints, pool)]
+        case (.split(let cluster, let local), .nftables):
             [(.endpoints, cluster)] + (local.map { [(.localEndpoints, $0)] } ?? [])
-        case .reject, .drop: []
+        case (.split(let cluster, _), .ipvs): [(.endpoints, cluster)]
+        case (.balance, .ipvs), (.reject, _), (.drop, _): []
         }
     }
 
+    /// The timeout of the affinity that the rules keep; IPVS keeps that of its virtual servers.
+    private func affinityTimeout(_ frontend: Frontend) -> UInt32? {
+        balancer == .ipvs && maps(frontend).isEmpty ? nil : frontend.affinityTimeout
+    }
+
     /// The plain sets that hold the frontend's key, beside `frontends`.
-    private static func memberships(_ frontend: Frontend) -> [SetID] {
+    private func memberships(_ frontend: Frontend) -> [SetID] {
         var sets: [SetID] = []
         switch frontend.action {
         case .balance: break
@@ -111,7 +126,7 @@ package struct LaidOutPlan: Sendable, Hashable {
         case .nonPods: break  // `cluster-ips` tells
         case .node: sets.append(.localPolicy)
         }
-        if frontend.affinityTimeout != nil { sets.append(.sticky) }
+        if affinityTimeout(frontend) != nil { sets.append(.sticky) }
         if frontend.allowedSources != nil { sets.append(.restricted) }
         return sets
     }
@@ -120,7 +135,12 @@ package struct LaidOutPlan: Sendable, Hashable {
     package func sharedElements(_ family: IPFamily) -> Set<SharedElement> {
         var shared: Set<SharedElement> = []
         for frontend in plan.frontends where frontend.key.address.family == family {
-            if frontend.kind == .clusterIP { shared.insert(.clusterIP(frontend.key.address)) }
+            switch frontend.kind {
+            case .clusterIP: shared.insert(.clusterIP(frontend.key.address))
+            case .externalIP, .loadBalancerVIP:
+                if balancer == .ipvs { shared.insert(.virtualIP(frontend.key.address)) }
+            case .nodePort: break
+            }
             let pools = plan.pools(of: frontend)
             for endpoint in (pools.cluster?.endpoints ?? []) + (pools.local?.endpoints ?? []) {
                 shared.insert(
@@ -138,10 +158,10 @@ package struct LaidOutPlan: Sendable, Hashable {
         _ body: (WritableKeyPath<RuleNumberUsage, NumberUsage>, UInt32) -> Void
     ) {
         for frontend in plan.frontends where frontend.key.address.family == family {
-            for (set, pool) in Self.maps(frontend) {
+            for (set, pool) in maps(frontend) {
                 body(set == .endpoints ? \.poolSizes : \.localPoolSizes, layouts[pool].size)
             }
-            if let timeout = frontend.affinityTimeout { body(\.affinityTimeouts, timeout) }
+            if let timeout = affinityTimeout(frontend) { body(\.affinityTimeouts, timeout) }
         }
     }
 

@@ -6,12 +6,19 @@ package import ServicePlan
 /// docs/packet-path.md walks through it; the design and its measurements are there too.
 package struct Program: Sendable, Hashable {
     package let family: IPFamily
+    package let balancer: Balancer
     package let localDetection: LocalDetection
     /// The pool sizes of `pick` and `pick-local`, and the timeouts of `remember`, in rule order.
     package var numbers: ProgramNumbers
 
-    package init(_ family: IPFamily, localDetection: LocalDetection, numbers: ProgramNumbers) {
+    package init(
+        _ family: IPFamily,
+        _ balancer: Balancer = .nftables,
+        localDetection: LocalDetection,
+        numbers: ProgramNumbers
+    ) {
         self.family = family
+        self.balancer = balancer
         self.localDetection = localDetection
         self.numbers = numbers
     }
@@ -20,7 +27,9 @@ package struct Program: Sendable, Hashable {
     package var chains: [Chain] { regularChains + baseChains }
 
     package var sets: [SetDefinition] {
-        (SetID.constant + numbers.affinityTimeouts.map(SetID.stickyTimeout)).map(SetDefinition.init)
+        (SetID.constant(balancer) + numbers.affinityTimeouts.map(SetID.stickyTimeout)).map(
+            SetDefinition.init
+        )
     }
 
     package func chain(_ name: Chain.Name) -> Chain? { chains.first { $0.name == name } }
@@ -59,48 +68,66 @@ package struct Program: Sendable, Hashable {
                 ]
             ),
             Chain(.pick, numbers.poolSizes.map { Self.pick($0, .endpoints) }),
-            Chain(.pickLocal, numbers.localPoolSizes.map { Self.pick($0, .localEndpoints) }),
-            Chain(.services, services),
-            Chain(.masquerading, masquerading),
-            // A reset, since ICMP errors are rate limited and then look like time-outs.
-            Chain(
-                .noService,
-                [
-                    Rule(
-                        .lookup(PacketField.frontend, in: .noEndpoints),
-                        .isTCP,
-                        .counter,
-                        .reject(withReset: true)
+        ]
+            + (balancer == .nftables
+                ? [
+                    Chain(
+                        .pickLocal,
+                        numbers.localPoolSizes.map { Self.pick($0, .localEndpoints) }
                     ),
-                    Rule(
-                        .lookup(PacketField.frontend, in: .noEndpoints),
-                        .counter,
-                        .reject(withReset: false)
-                    ),
-                    Rule(.lookup(PacketField.frontend, in: .noLocalEndpoints), .counter, .drop),
-                    Rule(
-                        .lookup([.destinationAddress], in: .clusterIPs),
-                        .isTCP,
-                        .counter,
-                        .reject(withReset: true)
-                    ),
-                    Rule(
-                        .lookup([.destinationAddress], in: .clusterIPs),
-                        .counter,
-                        .reject(withReset: false)
-                    ),
-                    Rule(.lookup([.destinationAddress], in: .serviceCIDRs), .counter, .drop),
-                ]
+                    Chain(.services, services),
+                ] : [Chain(.services, servicesBesideIPVS)]) + [
+                Chain(.masquerading, masquerading),
+                Chain(.noService, noService),
+                Chain(
+                    .remember,
+                    numbers.affinityTimeouts.map { timeout in
+                        Rule(
+                            .lookup(PacketField.originalFrontend, in: .stickyTimeout(timeout)),
+                            .remember(timeout: timeout)
+                        )
+                    }
+                ),
+            ]
+    }
+
+    private var noService: [Rule] {
+        let frontend = PacketField.frontend
+        let address = [PacketField.destinationAddress]
+        var rules = Self.reject(.lookup(frontend, in: .noEndpoints))
+        rules.append(Rule(.lookup(frontend, in: .noLocalEndpoints), .counter, .drop))
+        if balancer == .ipvs {
+            // IPVS takes packets behind this chain, when they still have the frontend's address.
+            rules.append(Rule(.lookup(frontend, in: .frontends), .returning))
+            // An externalIP may be an address of the node (kubernetes/kubernetes#93175).
+            rules.append(Rule(.lookup(address, in: .nodeIPs), .returning))
+            rules += Self.reject(.lookup(address, in: .virtualIPs))
+        }
+        rules += Self.reject(.lookup(address, in: .clusterIPs))
+        rules.append(Rule(.lookup(address, in: .serviceCIDRs), .counter, .drop))
+        return rules
+    }
+
+    /// With a reset where that is possible, since ICMP errors are rate limited and then look like
+    /// time-outs.
+    private static func reject(_ match: Statement) -> [Rule] {
+        [
+            Rule(match, .isTCP, .counter, .reject(withReset: true)),
+            Rule(match, .counter, .reject(withReset: false)),
+        ]
+    }
+
+    /// What IPVS cannot do: pods and the node itself are not subject to the external traffic
+    /// policy, and a virtual server has but one set of destinations.
+    private var servicesBesideIPVS: [Rule] {
+        [
+            Rule(.lookup(PacketField.frontend, in: .localPolicy, negated: true), .returning),
+            Rule(nonPods + [.sourceIsLocal(false), .returning]),
+            Rule(
+                .lookup(PacketField.frontend, in: .sticky),
+                .dnat([.sourceAddress] + PacketField.frontend, map: .affinity)
             ),
-            Chain(
-                .remember,
-                numbers.affinityTimeouts.map { timeout in
-                    Rule(
-                        .lookup(PacketField.originalFrontend, in: .stickyTimeout(timeout)),
-                        .remember(timeout: timeout)
-                    )
-                }
-            ),
+            Rule(.goto(.pick)),
         ]
     }
 
@@ -141,12 +168,13 @@ package struct Program: Sendable, Hashable {
                 )
             )
         }
+        // With IPVS the node's own connections have the virtual address as their source, which is a
+        // local one there.
+        let isNodes: [Statement] =
+            balancer == .nftables
+            ? [.lookup(PacketField.originalFrontend, in: .localPolicy)] : []
         rules += [
-            Rule(
-                .lookup(PacketField.originalFrontend, in: .localPolicy),
-                .sourceIsLocal(true),
-                .masquerade
-            ),
+            Rule(isNodes + [.sourceIsLocal(true), .masquerade]),
             Rule(.lookup([.sourceAddress, .destinationAddress], in: .hairpin), .masquerade),
         ]
         return rules
@@ -159,6 +187,15 @@ package struct Program: Sendable, Hashable {
         case .podCIDRs: [.lookup([.sourceAddress], in: .podCIDRs, negated: true)]
         case .interface(let name): [.inputInterfaceIsNot(name: name, isPrefix: false)]
         case .interfacePrefix(let name): [.inputInterfaceIsNot(name: name, isPrefix: true)]
+        }
+    }
+
+    /// Matches connections to frontends, after their translation; `ct status dnat` tells of
+    /// translation by nftables alone.
+    private var isServices: Statement {
+        switch balancer {
+        case .nftables: .isDNATed
+        case .ipvs: .lookup(PacketField.originalFrontend, in: .frontends)
         }
     }
 
@@ -195,7 +232,7 @@ package struct Program: Sendable, Hashable {
             Chain(
                 .snatPostrouting,
                 base: .init(type: .nat, hook: .postrouting, priority: 100),
-                [Rule(.isDNATed, .jump(.masquerading))]
+                [Rule(isServices, .jump(.masquerading))]
             ),
             Chain(.filterInput, base: .init(type: .filter, hook: .input, priority: 0), filter),
             Chain(.filterForward, base: .init(type: .filter, hook: .forward, priority: 0), filter),

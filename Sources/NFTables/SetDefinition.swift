@@ -23,8 +23,8 @@ package struct SetDefinition: Sendable, Hashable {
             isDynamic = true
             // As many clients as one node remembers; those beyond are not sticky.
             size = 131_072
-        case .clusterIPs: key = [.destinationAddress]
-        case .serviceCIDRs:
+        case .clusterIPs, .virtualIPs: key = [.destinationAddress]
+        case .serviceCIDRs, .nodeIPs:
             key = [.destinationAddress]
             isInterval = true
         case .podCIDRs:

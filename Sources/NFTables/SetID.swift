@@ -1,3 +1,5 @@
+package import ServicePlan
+
 /// The sets and maps of a needletail table.
 package enum SetID: Sendable, Hashable {
     /// Everything a client can address; the comment is the Service port's name.
@@ -17,6 +19,10 @@ package enum SetID: Sendable, Hashable {
     /// Frontends whose every client is masqueraded.
     case masqueradeFrontends
     case clusterIPs
+    /// The other addresses that are the node's own for IPVS.
+    case virtualIPs
+    /// Addresses of the node that IPVS has nothing to do with but for frontends.
+    case nodeIPs
     /// Frontends that refuse, and frontends that stay silent, if no endpoint was chosen.
     case noEndpoints
     case noLocalEndpoints
@@ -31,10 +37,15 @@ package enum SetID: Sendable, Hashable {
     case serviceCIDRs
 
     /// Every set that is there whatever the Services are.
-    package static let constant: [SetID] = [
+    package static func constant(_ balancer: Balancer) -> [SetID] {
+        let others: [SetID] = balancer == .ipvs ? [.localEndpoints] : [.virtualIPs, .nodeIPs]
+        return constant.filter { !others.contains($0) }
+    }
+
+    private static let constant: [SetID] = [
         .frontends, .endpoints, .localEndpoints, .localPolicy, .sticky, .affinity,
-        .masqueradeFrontends, .clusterIPs, .noEndpoints, .noLocalEndpoints, .restricted,
-        .allowedSources, .hairpin, .serviceEndpoints, .podCIDRs, .serviceCIDRs,
+        .masqueradeFrontends, .clusterIPs, .virtualIPs, .nodeIPs, .noEndpoints, .noLocalEndpoints,
+        .restricted, .allowedSources, .hairpin, .serviceEndpoints, .podCIDRs, .serviceCIDRs,
     ]
 
     package var name: String {
@@ -48,6 +59,8 @@ package enum SetID: Sendable, Hashable {
         case .affinity: "affinity"
         case .masqueradeFrontends: "masquerade-frontends"
         case .clusterIPs: "cluster-ips"
+        case .virtualIPs: "virtual-ips"
+        case .nodeIPs: "node-ips"
         case .noEndpoints: "no-endpoints"
         case .noLocalEndpoints: "no-local-endpoints"
         case .restricted: "restricted"

@@ -32,9 +32,9 @@ extension TableState {
         node: NodeFacts,
         family: IPFamily
     ) -> (state: TableState, changes: Changeset) {
-        var state = TableState(family)
+        var state = TableState(family, node.balancer)
         state.usage = RuleNumberUsage(contents.numbers)
-        var reconciliation = Reconciliation(contents, family)
+        var reconciliation = Reconciliation(contents, family, node.balancer)
         for plan in plans {
             let laidOut = reconciliation.layOut(plan)
             laidOut.forEachElement(family) { reconciliation.want($0, $1) }
@@ -73,8 +73,10 @@ private struct Reconciliation {
     private var layouts: [SetID: [ElementBytes: [(slot: UInt32, Endpoint)]]] = [:]
     private var changes = Changeset()
     private let family: IPFamily
+    private let balancer: Balancer
 
-    init(_ contents: TableContents, _ family: IPFamily) {
+    init(_ contents: TableContents, _ family: IPFamily, _ balancer: Balancer) {
+        self.balancer = balancer
         unclaimed = contents.elements
         self.family = family
         for map in [SetID.endpoints, .localEndpoints] {
@@ -102,7 +104,7 @@ private struct Reconciliation {
     }
 
     func layOut(_ plan: ServicePlan) -> LaidOutPlan {
-        guard !layouts.isEmpty else { return LaidOutPlan(plan, replacing: nil) }
+        guard !layouts.isEmpty else { return LaidOutPlan(plan, balancer, replacing: nil) }
         // The first frontend of a pool tells for all of them.
         var previous: [Int: PoolLayout] = [:]
         for frontend in plan.frontends where frontend.key.address.family == family {
@@ -115,7 +117,7 @@ private struct Reconciliation {
             case .reject, .drop: break
             }
         }
-        return LaidOutPlan(plan) { previous[$0] }
+        return LaidOutPlan(plan, balancer) { previous[$0] }
     }
 
     private func remember(

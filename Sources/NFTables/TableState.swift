@@ -7,19 +7,26 @@ package import ServicePlan
 /// the truth and must be made anew from what the kernel holds.
 package struct TableState: Sendable {
     package let family: IPFamily
+    private let balancer: Balancer
     var committed: [String: LaidOutPlan] = [:]
     var sharedUsers: [SharedElement: Int32] = [:]
     var usage: RuleNumberUsage
     private var facts = NodeFacts()
 
-    package init(_ family: IPFamily) {
+    package init(_ family: IPFamily, _ balancer: Balancer = .nftables) {
         self.family = family
+        self.balancer = balancer
         usage = RuleNumberUsage()
     }
 
     /// The program as it must be in the kernel now.
     package var program: Program {
-        Program(family, localDetection: facts.localDetection(family), numbers: usage.numbers)
+        Program(
+            family,
+            balancer,
+            localDetection: facts.localDetection(family),
+            numbers: usage.numbers
+        )
     }
 
     package func plan(of service: String) -> ServicePlan? { committed[service]?.plan }
@@ -48,7 +55,7 @@ package struct TableState: Sendable {
     ) {
         let old = committed[service]
         guard old?.plan != plan else { return }
-        let new = plan.map { LaidOutPlan($0, replacing: old) }
+        let new = plan.map { LaidOutPlan($0, balancer, replacing: old) }
         exchangeOwnElements(old, new, &changes)
         let before = old?.sharedElements(family) ?? []
         let after = new?.sharedElements(family) ?? []
@@ -112,9 +119,11 @@ package struct TableState: Sendable {
     // MARK: Facts of the node
 
     mutating func replaceFacts(_ new: NodeFacts, _ changes: inout Changeset) {
-        for (set, blocks) in [
-            (SetID.serviceCIDRs, \NodeFacts.serviceCIDRs), (.podCIDRs, \.podCIDRs),
-        ] {
+        var sets: [(SetID, KeyPath<NodeFacts, [IPPrefix]>)] = [
+            (.serviceCIDRs, \.serviceCIDRs), (.podCIDRs, \.podCIDRs),
+        ]
+        if balancer == .ipvs { sets.append((.nodeIPs, \.nodeAddressBlocks)) }
+        for (set, blocks) in sets {
             let before = elements(of: facts[keyPath: blocks])
             let after = elements(of: new[keyPath: blocks])
             for element in before.subtracting(after) { changes.remove(set, element) }

@@ -106,10 +106,47 @@ package actor NFTablesDataplane: Dataplane {
         }
     }
 
+    /// Removes our tables; returns which there were.
+    package func removeEverything(dryRun: Bool) throws(CommitError) -> [String] {
+        do throws(NetlinkError) {
+            var found: [String] = []
+            var batch = NetlinkBatch(
+                subsystem: Constant.subsystem,
+                generation: nil,
+                firstSequence: socket.nextSequence()
+            )
+            for family in families where try TableReader.isThere(family, &socket) {
+                let table = "table \(family.nftName) \(RulesetPrinter.tableName)"
+                found.append(table)
+                let program = Program(family, localDetection: .none, numbers: .init())
+                TransactionEncoder(program: program, changes: Changeset()).removeTable(&batch)
+            }
+            socket.advance(to: batch.sequenceAfter)
+            if !dryRun { try batch.commit(&socket, subsystem: Constant.subsystem) }
+            return found
+        } catch {
+            throw CommitError(error)
+        }
+    }
+
+    /// Whether the kernel has a table of ours already.
+    package func isProgrammed() throws(CommitError) -> Bool {
+        do throws(NetlinkError) {
+            for family in families where try TableReader.isThere(family, &socket) { return true }
+            return false
+        } catch {
+            throw CommitError(error)
+        }
+    }
+
     private static let tampered = NetlinkError("another program changed our tables", code: 0)
 
     private func reader(_ family: IPFamily, _ node: NodeFacts) -> TableReader {
-        TableReader(family: family, localDetection: node.localDetection(family))
+        TableReader(
+            family: family,
+            balancer: node.balancer,
+            localDetection: node.localDetection(family)
+        )
     }
 
     /// Reads a table, and says what it lacks.

@@ -9,6 +9,7 @@ internal import ServicePlan
 /// Reads one table back from the kernel.
 struct TableReader {
     let family: IPFamily
+    let balancer: Balancer
     let localDetection: LocalDetection
 
     private var table: String { RulesetPrinter.tableName }
@@ -21,7 +22,12 @@ struct TableReader {
         var contents = TableContents()
         var rules = try rules(&socket)
         contents.numbers = numbers(&rules, &contents.damagedChains)
-        let program = Program(family, localDetection: localDetection, numbers: contents.numbers)
+        let program = Program(
+            family,
+            balancer,
+            localDetection: localDetection,
+            numbers: contents.numbers
+        )
         guard try sets(&socket) == Set(program.sets.map { SetShape($0, family) }) else {
             return .unusable
         }
@@ -34,9 +40,22 @@ struct TableReader {
         return contents
     }
 
+    /// Whether there is a table of our name, whatever is in it.
+    static func isThere(
+        _ family: IPFamily,
+        _ socket: inout NetlinkSocket
+    ) throws(NetlinkError) -> Bool {
+        let reader = TableReader(family: family, balancer: .nftables, localDetection: .none)
+        return try !reader.chains(&socket).isEmpty
+    }
+
     /// The same whatever numbers are in the rules.
     private var expectedChains: Set<ChainShape> {
-        Set(Program(family, localDetection: localDetection, numbers: .init()).chains.map(\.shape))
+        Set(
+            Program(family, balancer, localDetection: localDetection, numbers: .init()).chains.map(
+                \.shape
+            )
+        )
     }
 
     private func fingerprints(_ chain: Chain) -> [RuleFingerprint] {
@@ -58,7 +77,12 @@ struct TableReader {
         ] {
             let found = rules[chain.rawValue] ?? []
             numbers[keyPath: path] = found.compactMap(\.number)
-            let program = Program(family, localDetection: localDetection, numbers: numbers)
+            let program = Program(
+                family,
+                balancer,
+                localDetection: localDetection,
+                numbers: numbers
+            )
             let expected = program.chain(chain).map(fingerprints) ?? []
             guard found != expected, chain != .remember else { continue }
             numbers[keyPath: path] = []

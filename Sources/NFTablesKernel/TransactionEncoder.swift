@@ -39,21 +39,30 @@ struct TransactionEncoder {
     }
 
     private func createTable(_ batch: inout NetlinkBatch) {
-        let place = place
         // Adding makes sure that there is something to delete; both are one transaction.
-        for (type, verb) in [
-            (NFT_MSG_NEWTABLE, "adding"), (NFT_MSG_DELTABLE, "replacing"),
-            (NFT_MSG_NEWTABLE, "adding"),
-        ] {
-            append("\(verb) \(place)", type, Constant.create, &batch) { header in
-                LibraryTable(name: table, userData: Self.comment(RulesetPrinter.tableComment))
-                    .write(header)
-            }
-        }
+        append(NFT_MSG_NEWTABLE, "adding", &batch)
+        append(NFT_MSG_DELTABLE, "replacing", &batch)
+        append(NFT_MSG_NEWTABLE, "adding", &batch)
         for set in program.sets { add(set, &batch) }
         for chain in program.chains { add(chain, &batch) }
         for chain in program.chains {
             for rule in chain.rules { add(rule, to: chain.name, &batch) }
+        }
+    }
+
+    /// Removes the table, which must be there, with all that is in it.
+    func removeTable(_ batch: inout NetlinkBatch) {
+        append(NFT_MSG_DELTABLE, "removing", &batch)
+    }
+
+    private func append(
+        _ type: nf_tables_msg_types,
+        _ verb: String,
+        _ batch: inout NetlinkBatch
+    ) {
+        append("\(verb) \(place)", type, Constant.create, &batch) { header in
+            LibraryTable(name: table, userData: Self.comment(RulesetPrinter.tableComment))
+                .write(header)
         }
     }
 

@@ -9,14 +9,29 @@ package enum InterfaceAddresses {
         UInt32(1) << (RTNLGRP_IPV4_IFADDR.rawValue - 1)
         | UInt32(1) << (RTNLGRP_IPV6_IFADDR.rawValue - 1)
 
-    /// Whether a notification is about an address.
-    package static func isChange(_ message: NetlinkMessage) -> Bool {
-        message.type == Int(RTM_NEWADDR) || message.type == Int(RTM_DELADDR)
+    /// Whether a notification is about an address of an interface other than this one.
+    package static func isChange(_ message: NetlinkMessage, except name: String) -> Bool {
+        guard message.type == Int(RTM_NEWADDR) || message.type == Int(RTM_DELADDR),
+            message.payload.count >= MemoryLayout<ifaddrmsg>.size
+        else { return false }
+        let index = message.payload.loadUnaligned(fromByteOffset: 4, as: UInt32.self)
+        return index != if_nametoindex(name)
     }
 
-    /// Reads all of them, sorted.
-    package static func read() throws(NetlinkError) -> [IPAddress] {
+    /// Reads those of all interfaces but one, sorted.
+    ///
+    /// - Parameter except: a device whose addresses are not the node's own
+    package static func read(except name: String? = nil) throws(NetlinkError) -> [IPAddress] {
         var socket = try NetlinkSocket(.route)
+        let left = name.map { Int32(if_nametoindex($0)) } ?? 0
+        let found = try all(&socket).filter { $0.interface != left }
+        return Set(found.map(\.address)).sorted()
+    }
+
+    /// Reads all of them, with the indexes of their interfaces.
+    static func all(
+        _ socket: inout NetlinkSocket
+    ) throws(NetlinkError) -> [(interface: Int32, address: IPAddress)] {
         let sequence = socket.nextSequence()
         var request = MessageBuffer(capacity: 64)
         request.beginMessage(
@@ -27,21 +42,23 @@ package enum InterfaceAddresses {
         // struct ifaddrmsg: any family, all else zero
         request.append(UInt64(0))
         request.endMessage()
-        var addresses: Set<IPAddress> = []
+        var found: [(interface: Int32, address: IPAddress)] = []
         try socket.dump(
             "the interfaces' addresses",
             request: request,
             sequence: sequence,
-            restart: { addresses = [] }
+            restart: { found = [] }
         ) { message in
+            guard message.payload.count >= MemoryLayout<ifaddrmsg>.size else { return }
+            let index = message.payload.loadUnaligned(fromByteOffset: 4, as: Int32.self)
             let attributes = message.attributes(after: MemoryLayout<ifaddrmsg>.size)
             // On a point-to-point link IFA_ADDRESS is the peer.
             let own = attributes[IFA_LOCAL] ?? attributes[IFA_ADDRESS]
-            if let address = own?.address { addresses.insert(address) }
+            if let address = own?.address { found.append((index, address)) }
         }
-        return addresses.sorted()
+        return found
     }
 }
 
-private let IFA_ADDRESS = 1
-private let IFA_LOCAL = 2
+let IFA_ADDRESS = 1
+let IFA_LOCAL = 2

@@ -1,4 +1,5 @@
 internal import CMnl
+package import NetworkTypes
 
 /// Netlink messages one behind the other, built in place.
 ///
@@ -64,9 +65,14 @@ package struct MessageBuffer: ~Copyable {
 
     // MARK: Attributes
 
-    package mutating func attribute(_ type: UInt16, _ value: UInt32) {
-        appendHeader(type, 4)
+    /// In host order.
+    package mutating func attribute<T: FixedWidthInteger & BitwiseCopyable>(
+        _ type: UInt16,
+        _ value: T
+    ) {
+        appendHeader(type, MemoryLayout<T>.size)
         append(value)
+        pad()
     }
 
     package mutating func attribute(_ type: UInt16, bigEndian value: UInt32) {
@@ -88,6 +94,30 @@ package struct MessageBuffer: ~Copyable {
             append(UInt8(0))
         }
         pad()
+    }
+
+    /// In network order, 4 or 16 bytes.
+    package mutating func attribute(_ type: UInt16, _ address: IPAddress) {
+        if address.family == .ipv4 {
+            attribute(type, UInt32(truncatingIfNeeded: address.low).bigEndian)
+        } else {
+            appendHeader(type, 16)
+            append(address.high.bigEndian)
+            append(address.low.bigEndian)
+        }
+    }
+
+    /// `union nf_inet_addr`: 16 bytes, of which IPv4 uses the first 4.
+    package mutating func attribute(_ type: UInt16, union address: IPAddress) {
+        appendHeader(type, 16)
+        if address.family == .ipv4 {
+            append(UInt32(truncatingIfNeeded: address.low).bigEndian)
+            append(UInt32(0))
+            append(UInt64(0))
+        } else {
+            append(address.high.bigEndian)
+            append(address.low.bigEndian)
+        }
     }
 
     /// Begins a nested attribute; hand the result to `endNest`.

@@ -9,6 +9,7 @@ package struct NetlinkSocket: ~Copyable {
     package enum Bus: Int32, Sendable {
         case route = 0
         case netfilter = 12
+        case generic = 16
     }
 
     private let handle: OpaquePointer

@@ -26,11 +26,12 @@ package struct NodeConfiguration: Sendable, Hashable {
     package var masqueradesAll = false
     package var localDetection = LocalDetection.podCIDRs
     package var podCIDRs = PodCIDRs.cluster([])
+    package var balancer = Balancer.nftables
 
     package init(nodeName: String) { self.nodeName = nodeName }
 
     /// Whether a change of the interfaces' addresses matters.
-    package var followsInterfaces: Bool { nodePortAddresses != .primary }
+    package var followsInterfaces: Bool { nodePortAddresses != .primary || balancer == .ipvs }
 
     /// What the compiler needs to know, from configuration and observation.
     package func view(node: Node?, interfaceAddresses: [IPAddress]) -> NodeView {
@@ -57,7 +58,11 @@ package struct NodeConfiguration: Sendable, Hashable {
     }
 
     /// What a dataplane needs to know.
-    package func facts(node: Node?, serviceCIDRs: [IPPrefix]) -> NodeFacts {
+    package func facts(
+        node: Node?,
+        serviceCIDRs: [IPPrefix],
+        interfaceAddresses: [IPAddress]
+    ) -> NodeFacts {
         let blocks =
             switch podCIDRs {
             case .cluster(let blocks): blocks
@@ -66,7 +71,9 @@ package struct NodeConfiguration: Sendable, Hashable {
         return NodeFacts(
             serviceCIDRs: serviceCIDRs,
             podCIDRs: localDetection == .podCIDRs ? blocks : [],
-            localDetection: localDetection
+            localDetection: localDetection,
+            balancer: balancer,
+            nodeAddresses: balancer == .ipvs ? interfaceAddresses : []
         )
     }
 }

@@ -58,6 +58,8 @@ private struct PlanDraft {
         }
         plan.frontends.sort { $0.key < $1.key }
         dropDuplicates()
+        plan.scheduler = service.balancing.scheduler
+        if !service.balancing.weights.isEmpty { plan.weights = weights() }
         if node.nodePortAddresses.isEmpty, service.ports.contains(where: { $0.nodePort != nil }) {
             report(
                 "spec.ports",
@@ -141,6 +143,15 @@ private struct PlanDraft {
             node.nodePortAddresses.map { ($0, number, Frontend.Kind.nodePort) }
         }
         return (vips + (nodePorts ?? [])).filter { $0.0.family == family }
+    }
+
+    private func weights() -> [IPAddress: UInt16] {
+        var weights: [IPAddress: UInt16] = [:]
+        for endpoint in slices.flatMap(\.endpoints) {
+            let weight = service.balancing.weight(of: endpoint.address, on: endpoint.nodeName)
+            if weight != 1 { weights[endpoint.address] = weight }
+        }
+        return weights
     }
 
     private mutating func action(

@@ -12,6 +12,8 @@ package struct CommitReport: Sendable, Hashable {
     package var elementsRemoved = 0
     /// Other operations: tables, chains, sets, rules.
     package var objectsChanged = 0
+    /// Virtual servers, their destinations and addresses, of IPVS.
+    package var serversChanged = 0
     package var bytes = 0
     /// Stale connection tracking and affinity entries that were deleted.
     package var staleEntriesRemoved = 0
@@ -22,11 +24,14 @@ package struct CommitReport: Sendable, Hashable {
         elementsAdded += other.elementsAdded
         elementsRemoved += other.elementsRemoved
         objectsChanged += other.objectsChanged
+        serversChanged += other.serversChanged
         bytes += other.bytes
         staleEntriesRemoved += other.staleEntriesRemoved
     }
 
-    package var isEmpty: Bool { elementsAdded + elementsRemoved + objectsChanged == 0 }
+    package var isEmpty: Bool {
+        elementsAdded + elementsRemoved + objectsChanged + serversChanged == 0
+    }
 }
 
 /// Programs a kernel.
@@ -35,6 +40,24 @@ package protocol Dataplane: Sendable {
     ///
     /// After an error the next call must be with `.everything`.
     func commit(_ changes: PlanChanges, node: NodeFacts) async throws(CommitError) -> CommitReport
+
+    /// Does what time alone makes due.
+    ///
+    /// After an error the next commit must be with `.everything`.
+    func maintain() async throws(CommitError) -> Maintenance
+}
+
+/// How maintenance goes on.
+package enum Maintenance: Sendable, Hashable {
+    /// There is nothing that time brings.
+    case finished
+    case again(after: Duration)
+    /// A commit of everything is due, and then as before.
+    case resync
+}
+
+extension Dataplane {
+    package func maintain() async throws(CommitError) -> Maintenance { .finished }
 }
 
 /// Why a commit failed, and what can be done about it.

@@ -6,17 +6,27 @@ package struct NodeFacts: Sendable, Hashable {
     package var serviceCIDRs: [IPPrefix]
     /// Where pods are, if that is how they are told.
     package var podCIDRs: [IPPrefix]
+    package var balancer: Balancer
+    /// The addresses of the node's interfaces, where that matters: for IPVS.
+    package var nodeAddresses: [IPAddress]
     private var localDetection: LocalDetection
 
     package init(
         serviceCIDRs: [IPPrefix] = [],
         podCIDRs: [IPPrefix] = [],
-        localDetection: LocalDetection = .none
+        localDetection: LocalDetection = .none,
+        balancer: Balancer = .nftables,
+        nodeAddresses: [IPAddress] = []
     ) {
         self.serviceCIDRs = serviceCIDRs
         self.podCIDRs = podCIDRs
         self.localDetection = localDetection
+        self.balancer = balancer
+        self.nodeAddresses = nodeAddresses
     }
+
+    /// As blocks of one address each.
+    package var nodeAddressBlocks: [IPPrefix] { nodeAddresses.map(IPPrefix.init(host:)) }
 
     /// How pods are told in a family; without a block of that family, not at all.
     package func localDetection(_ family: IPFamily) -> LocalDetection {
@@ -25,6 +35,14 @@ package struct NodeFacts: Sendable, Hashable {
         }
         return localDetection
     }
+}
+
+/// What gives connections their endpoints (`--mode`).
+package enum Balancer: Sendable, Hashable {
+    case nftables
+    /// IPVS does, except for what no virtual server can: the pods and processes of the node that
+    /// use a frontend with external traffic policy Local.
+    case ipvs
 }
 
 /// How a node tells the traffic of its pods (`--detect-local-mode`).

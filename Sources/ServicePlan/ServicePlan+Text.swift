@@ -3,7 +3,7 @@ internal import NetworkTypes
 extension ServicePlan {
     /// The canonical text of `render -o plan`: one object a line, sorted.
     package var text: String {
-        var lines = ["service \(service)"]
+        var lines = ["service \(service)\(scheduler.map { " scheduler=\($0)" } ?? "")"]
         for frontend in frontends {
             lines.append("  \(frontend.key) \(frontend.kind.name) \(portText(frontend))")
         }

@@ -11,6 +11,10 @@ package struct ServicePlan: Sendable, Hashable {
     package var frontends: [Frontend]
     /// What `Frontend.Action` points into.
     package var pools: [Pool]
+    /// The IPVS scheduler that the Service asks for; nil: the node's.
+    package var scheduler: String?
+    /// Of endpoints whose weight is not 1.
+    package var weights: [IPAddress: UInt16] = [:]
 
     package init(service: String, frontends: [Frontend] = [], pools: [Pool] = []) {
         self.service = service

@@ -13,6 +13,7 @@ package actor Syncer {
 
     private var policy = SyncPolicy()
     private var facts = NodeFacts()
+    private var isFirst = true
     private var interfaceAddresses: [IPAddress]
     private var reported: [ObjectName: [Diagnostic]] = [:]
     private let doorbell: AsyncStream<Void>.Continuation
@@ -63,17 +64,38 @@ package actor Syncer {
         doorbell.yield()
     }
 
+    /// Lets the dataplane do what time alone makes due, until there is nothing of that kind or the
+    /// task is cancelled.
+    package func maintain() async {
+        while !Task.isCancelled {
+            var pause = Duration.seconds(1)
+            do throws(CommitError) {
+                switch try await dataplane.maintain() {
+                case .finished: return
+                case .again(let duration): pause = duration
+                case .resync: onForeignChange()
+                }
+            } catch {
+                logger.error("maintenance failed", metadata: ["error": "\(error)"])
+                onForeignChange()
+            }
+            try? await Task.sleep(for: pause)
+        }
+    }
+
     private func syncAndReport() async throws(CommitError) {
         let isFull = policy.nextScope == .everything
+        defer { isFirst = false }
         let report = try await sync()
         guard isFull || !report.isEmpty else { return }
         logger.log(
-            level: isFull ? .info : .debug,
+            level: isFull && (isFirst || !report.isEmpty) ? .info : .debug,
             "synced",
             metadata: [
                 "scope": isFull ? "everything" : "changes", "added": "\(report.elementsAdded)",
                 "removed": "\(report.elementsRemoved)", "objects": "\(report.objectsChanged)",
                 "bytes": "\(report.bytes)", "stale": "\(report.staleEntriesRemoved)",
+                "servers": "\(report.serversChanged)",
             ]
         )
     }

@@ -1,5 +1,7 @@
 internal import ArgumentParser
 internal import Glibc
+internal import IPVS
+internal import IPVSKernel
 internal import Logging
 internal import NFTables
 internal import NFTablesKernel
@@ -12,32 +14,50 @@ struct Diff: AsyncParsableCommand {
         discussion: "Exit status: 0 no difference; 1 differences, or failure."
     )
 
+    @OptionGroup var mode: ModeOptions
     @OptionGroup var source: SourceOptions
     @OptionGroup var node: NodeOptions
 
     func run() async throws {
         let snapshot = try Snapshot(
             try await readObjects(source, node),
-            try node.configuration(),
+            try node.configuration(mode.mode),
             endpointsFrom: source.endpointsSource
         )
-        let dataplane = try openDataplane(Logger(label: "needletail"))
-        var isDifferent = false
-        do {
-            for (program, changes) in try await dataplane.difference(
+        let dataplane = try OpenDataplane(mode, Logger(label: "needletail"))
+        var lines: [String] = []
+        do throws(CommitError) {
+            for (program, changes) in try await dataplane.nftables.difference(
                 snapshot.plans,
                 node: snapshot.facts
-            ) {
-                for line in differenceLines(program, changes) {
-                    isDifferent = true
-                    print(line)
-                }
+            ) { lines += differenceLines(program, changes) }
+            if let ipvs = dataplane.active as? IPVSDataplane {
+                lines += differenceLines(
+                    try await ipvs.difference(snapshot.plans, node: snapshot.facts)
+                )
             }
         } catch {
             throw Failure("\(error)")
         }
-        if isDifferent { Glibc.exit(EXIT_FAILURE) }
+        for line in lines { print(line) }
+        if !lines.isEmpty { Glibc.exit(EXIT_FAILURE) }
     }
+}
+
+private func differenceLines(_ changes: ServerDifference) -> [String] {
+    changes.operations.map { operation in
+        switch operation {
+        case .add(let server): "+ ipvs \(IPVSText.line(server))"
+        case .set(let server): "~ ipvs \(IPVSText.line(server))"
+        case .remove(let key): "- ipvs \(key)"
+        case .addDestination(let destination, let key):
+            "+ ipvs \(IPVSText.line(destination, of: key))"
+        case .setDestination(let destination, let key):
+            "~ ipvs \(IPVSText.line(destination, of: key))"
+        case .removeDestination(let id, let key): "- ipvs \(key) \(id)"
+        }
+    } + changes.unbound.sorted().map { "- \(VirtualDevice.name) \($0)" }
+        + changes.bound.sorted().map { "+ \(VirtualDevice.name) \($0)" }
 }
 
 /// One line for each object: `+` will be added, `-` will be removed, `~` will be replaced.
@@ -65,15 +85,4 @@ private func differenceLines(_ program: Program, _ changes: Changeset) -> [Strin
         }
     }
     return lines
-}
-
-func openDataplane(_ logger: Logger) throws -> NFTablesDataplane {
-    do {
-        // The file is there exactly if the kernel speaks IPv6.
-        let families: [IPFamily] =
-            access("/proc/net/if_inet6", F_OK) == 0 ? [.ipv4, .ipv6] : [.ipv4]
-        return try NFTablesDataplane(families: families, logger: logger)
-    } catch {
-        throw Failure("\(error)")
-    }
 }

@@ -119,6 +119,8 @@ struct AddressList: ExpressibleByArgument {
 struct PrefixList: ExpressibleByArgument {
     let prefixes: [IPPrefix]
 
+    init() { prefixes = [] }
+
     init?(argument: String) {
         let parts = argument.commaSeparated
         prefixes = parts.compactMap { IPPrefix($0) }

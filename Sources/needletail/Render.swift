@@ -1,5 +1,7 @@
 internal import ArgumentParser
 internal import FoundationEssentials
+internal import IPVS
+internal import IPVSKernel
 internal import KubernetesModel
 internal import ManifestSource
 internal import NFTables
@@ -16,10 +18,15 @@ struct Render: AsyncParsableCommand {
             """
     )
 
-    enum Format: String, ExpressibleByArgument, CaseIterable { case nft, json, plan }
+    enum Format: String, ExpressibleByArgument, CaseIterable { case nft, ipvs, json, plan }
 
-    @Option(name: .shortAndLong, help: "nft (loads with nft -f), json or plan (both: the plan).")
+    @Option(
+        name: .shortAndLong,
+        help: "nft (loads with nft -f), ipvs (with ipvsadm -R), json or plan (both: the plan)."
+    )
     var output = Format.nft
+
+    @OptionGroup var mode: ModeOptions
 
     @OptionGroup var source: SourceOptions
     @OptionGroup var node: NodeOptions
@@ -30,12 +37,13 @@ struct Render: AsyncParsableCommand {
     func run() async throws {
         let snapshot = try Snapshot(
             try await objects(),
-            try node.configuration(),
+            try node.configuration(mode.mode),
             endpointsFrom: source.endpointsSource
         )
         for diagnostic in snapshot.diagnostics { report("warning: \(diagnostic)") }
         switch output {
         case .nft: print(nftText(snapshot), terminator: "")
+        case .ipvs: for line in ipvsLines(snapshot, mode.ipvs) { print(line) }
         case .plan: for plan in snapshot.plans { print(plan.text) }
         case .json: print(try jsonText(snapshot))
         }
@@ -69,6 +77,12 @@ func nftText(_ snapshot: Snapshot) -> String {
         )
         return RulesetPrinter(family).table(state.program, elements: changes.added)
     }.joined(separator: "\n")
+}
+
+/// The virtual servers of mode ipvs.
+func ipvsLines(_ snapshot: Snapshot, _ options: IPVSOptions) -> [String] {
+    let defaults = options.settings.defaults
+    return IPVSText.lines(snapshot.plans.flatMap { $0.virtualServers(defaults) })
 }
 
 /// The plans as JSON, with the words of the plan's text.

@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import ClusterStore
+internal import IPVS
 internal import KubernetesClient
 internal import Logging
 internal import ManifestSource
@@ -20,11 +21,6 @@ struct Run: AsyncParsableCommand {
             """
     )
 
-    enum Mode: String, ExpressibleByArgument, CaseIterable { case nftables }
-
-    @Option(name: [.long, .customLong("proxy-mode")], help: "How to program the kernel: nftables.")
-    var mode = Mode.nftables
-
     @Flag(help: "Program the kernel once and exit; the rules stay.")
     var once = false
 
@@ -37,11 +33,12 @@ struct Run: AsyncParsableCommand {
     )
     var verbosity = 0
 
+    @OptionGroup var mode: ModeOptions
     @OptionGroup var source: SourceOptions
     @OptionGroup var node: NodeOptions
 
     func run() async throws {
-        let configuration = try node.configuration()
+        let configuration = try node.configuration(mode.mode)
         if dryRun {
             let snapshot = try Snapshot(
                 try await readObjects(source, node),
@@ -49,12 +46,15 @@ struct Run: AsyncParsableCommand {
                 endpointsFrom: source.endpointsSource
             )
             for diagnostic in snapshot.diagnostics { report("warning: \(diagnostic)") }
+            if mode.mode == .ipvs {
+                for line in ipvsLines(snapshot, mode.ipvs) { print("# \(line)") }
+            }
             return print(nftText(snapshot), terminator: "")
         }
         LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
         var logger = Logger(label: "needletail")
         logger.logLevel = verbosity >= 2 ? .debug : .info
-        let dataplane = try openDataplane(logger)
+        let dataplane = try OpenDataplane(mode, logger)
         if once {
             try await programOnce(configuration, dataplane, logger)
         } else {
@@ -64,7 +64,7 @@ struct Run: AsyncParsableCommand {
 
     private func programOnce(
         _ configuration: NodeConfiguration,
-        _ dataplane: NFTablesDataplane,
+        _ dataplane: OpenDataplane,
         _ logger: Logger
     ) async throws {
         let store = ClusterStore(
@@ -75,7 +75,7 @@ struct Run: AsyncParsableCommand {
         await store.replaceAll(try await readObjects(source, node))
         let syncer = Syncer(
             store: store,
-            dataplane: dataplane,
+            dataplane: dataplane.active,
             interfaceAddresses: try interfaceAddresses(configuration),
             logger: logger
         )
@@ -88,7 +88,7 @@ struct Run: AsyncParsableCommand {
 
     private func follow(
         _ configuration: NodeConfiguration,
-        _ dataplane: NFTablesDataplane,
+        _ dataplane: OpenDataplane,
         _ logger: Logger
     ) async throws {
         let store = ClusterStore(
@@ -98,7 +98,7 @@ struct Run: AsyncParsableCommand {
         )
         let syncer = Syncer(
             store: store,
-            dataplane: dataplane,
+            dataplane: dataplane.active,
             interfaceAddresses: try interfaceAddresses(configuration),
             logger: logger
         )
@@ -107,14 +107,14 @@ struct Run: AsyncParsableCommand {
                 SyncLoop(
                     syncer: syncer,
                     store: store,
-                    dataplane: dataplane,
+                    dataplane: dataplane.nftables,
                     followsInterfaces: configuration.followsInterfaces,
                     logger: logger
                 )
             ] + (try feeds(configuration, store, logger))
         logger.info(
             "needletail \(Needletail.version)",
-            metadata: ["mode": "\(mode.rawValue)", "node": "\(configuration.nodeName)"]
+            metadata: ["mode": "\(mode.mode.rawValue)", "node": "\(configuration.nodeName)"]
         )
         // At debug level the group logs its services with all that they hold.
         var groupLogger = logger
@@ -148,7 +148,7 @@ extension Run {
                 reason: "Starting",
                 action: "StartKubeProxy",
                 regarding: .node(nodeName),
-                note: "needletail \(Needletail.version) in mode \(mode.rawValue)"
+                note: "needletail \(Needletail.version) in mode \(mode.mode.rawValue)"
             )
         )
         let feed = APIFeed(
@@ -175,10 +175,11 @@ struct SyncLoop: Service {
         let addressChanges =
             followsInterfaces
             ? try NetlinkSubscription(.route, groups: InterfaceAddresses.groups).changes {
-                InterfaceAddresses.isChange($0) ? () : nil
+                InterfaceAddresses.isChange($0, except: VirtualDevice.name) ? () : nil
             } : nil
         await withDiscardingTaskGroup { group in
             group.addTask { await syncer.run() }
+            group.addTask { await syncer.maintain() }
             group.addTask {
                 for await _ in store.changes { await syncer.onClusterChange() }
             }
@@ -191,7 +192,8 @@ struct SyncLoop: Service {
             if let addressChanges {
                 group.addTask {
                     for await _ in addressChanges {
-                        if let addresses = try? InterfaceAddresses.read() {
+                        if let addresses = try? InterfaceAddresses.read(except: VirtualDevice.name)
+                        {
                             await syncer.onInterfaceAddresses(addresses)
                         }
                     }

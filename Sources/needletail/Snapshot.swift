@@ -2,6 +2,7 @@ internal import ClusterStore
 internal import KubernetesModel
 internal import ManifestSource
 internal import NetworkTypes
+internal import IPVS
 internal import Netlink
 internal import PlanCompiler
 internal import ServicePlan
@@ -27,7 +28,11 @@ struct Snapshot {
             input: state.input
         )
         self.plans = plans.plans.values.sorted { $0.service < $1.service }
-        facts = configuration.facts(node: state.node, serviceCIDRs: state.serviceCIDRs)
+        facts = configuration.facts(
+            node: state.node,
+            serviceCIDRs: state.serviceCIDRs,
+            interfaceAddresses: addresses
+        )
         diagnostics = plans.diagnostics.sorted { $0.key < $1.key }.flatMap(\.value)
     }
 }
@@ -36,7 +41,7 @@ struct Snapshot {
 func interfaceAddresses(_ configuration: NodeConfiguration) throws -> [IPAddress] {
     guard configuration.followsInterfaces else { return [] }
     do {
-        return try InterfaceAddresses.read()
+        return try InterfaceAddresses.read(except: VirtualDevice.name)
     } catch {
         throw Failure("\(error)")
     }

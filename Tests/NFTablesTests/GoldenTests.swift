@@ -46,7 +46,8 @@ import Testing
         )
         let facts = configuration.facts(
             node: nil,
-            serviceCIDRs: [prefix("10.96.0.0/12"), prefix("fd96::/108")]
+            serviceCIDRs: [prefix("10.96.0.0/12"), prefix("fd96::/108")],
+            interfaceAddresses: []
         )
         let ruleset = IPFamily.allCases.map { family in
             let (state, changes) = TableState.adopting(

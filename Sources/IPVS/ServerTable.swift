@@ -1,0 +1,214 @@
+package import NetworkTypes
+package import ServicePlan
+
+/// The virtual servers that the kernel holds for us, those that it should hold, and those that are
+/// on their way out.
+///
+/// Pure: it says what to do; a kernel does it. After a failure it must be made anew from what the
+/// kernel holds. Times are seconds of any clock that only goes forward.
+package struct ServerTable: Sendable {
+    /// For as long as removed destinations keep their connections, in seconds.
+    package var drainTimeout: Double
+    private let defaults: BalancingDefaults
+    private var plans: [String: ServicePlan] = [:]
+    private var servers: [FrontendKey: VirtualServer] = [:]
+    /// How many plans need an address.
+    private var addressUsers: [IPAddress: Int] = [:]
+    /// Those whose need may have changed since the last look.
+    private var touchedAddresses: Set<IPAddress> = []
+    /// Until when the destinations may live that no plan has any more; their weight is 0.
+    private var draining: [FrontendKey: [Destination.ID: Double]] = [:]
+    /// Servers that no plan has any more, and that have nothing but draining destinations.
+    private var leaving: [FrontendKey: VirtualServer] = [:]
+
+    package init(_ defaults: BalancingDefaults, drainTimeout: Double) {
+        (self.defaults, self.drainTimeout) = (defaults, drainTimeout)
+    }
+
+    package func plan(of service: String) -> ServicePlan? { plans[service] }
+
+    /// Every server with a draining destination.
+    package var drainingServers: [FrontendKey] { Array(draining.keys) }
+
+    /// Whether nothing of ours is left.
+    package var isEmpty: Bool { servers.isEmpty && leaving.isEmpty && addressUsers.isEmpty }
+
+    /// The addresses that must be bound: those of the plans, and those of leaving servers, which
+    /// are if they were.
+    package func needs(_ address: IPAddress) -> Bool {
+        addressUsers[address] != nil || leaving.keys.contains { $0.address == address }
+    }
+
+    package var addresses: some Collection<IPAddress> { addressUsers.keys }
+
+    /// The addresses whose need may have changed since the last call.
+    package mutating func takeTouchedAddresses() -> Set<IPAddress> {
+        defer { touchedAddresses = [] }
+        return touchedAddresses
+    }
+
+    // MARK: Changing Services
+
+    package mutating func apply(
+        _ changes: [(service: String, plan: ServicePlan?)],
+        now: Double
+    ) -> [ServerOperation] {
+        var operations: [ServerOperation] = []
+        var wanted: [FrontendKey: VirtualServer] = [:]
+        var gone: Set<FrontendKey> = []
+        for (service, plan) in changes {
+            let old = plans[service]
+            count(old, -1)
+            count(plan, 1)
+            plans[service] = plan
+            let servers = plan?.virtualServers(defaults) ?? []
+            gone.formUnion((old?.virtualServers(defaults) ?? []).map(\.key))
+            for server in servers { wanted[server.key] = server }
+        }
+        // A frontend may have moved from one Service to another.
+        for key in gone where wanted[key] == nil { remove(key, now, &operations) }
+        for server in wanted.values.sorted(by: { $0.key < $1.key }) {
+            put(server, now, &operations)
+        }
+        return operations
+    }
+
+    private mutating func count(_ plan: ServicePlan?, _ difference: Int) {
+        for address in plan?.virtualAddresses ?? [] {
+            touchedAddresses.insert(address)
+            let users = addressUsers[address, default: 0] + difference
+            addressUsers[address] = users == 0 ? nil : users
+        }
+    }
+
+    private mutating func put(
+        _ server: VirtualServer,
+        _ now: Double,
+        _ operations: inout [ServerOperation]
+    ) {
+        let left = leaving.removeValue(forKey: server.key)
+        guard let old = servers.updateValue(server, forKey: server.key) ?? left else {
+            operations += server.creation
+            return
+        }
+        if old.attributes != server.attributes { operations.append(.set(server.attributes)) }
+        exchange(server.key, old.destinations, server.destinations, now, &operations)
+    }
+
+    private mutating func exchange(
+        _ key: FrontendKey,
+        _ old: [Destination],
+        _ new: [Destination],
+        _ now: Double,
+        _ operations: inout [ServerOperation]
+    ) {
+        guard old != new else { return }
+        var before = Dictionary(uniqueKeysWithValues: old.map { ($0.id, $0) })
+        for destination in new {
+            let isDraining = draining[key]?.removeValue(forKey: destination.id) != nil
+            if let known = before.removeValue(forKey: destination.id) {
+                if known != destination { operations.append(.setDestination(destination, of: key)) }
+            } else if isDraining {
+                // It is still there, with weight 0.
+                if destination.weight != 0 {
+                    operations.append(.setDestination(destination, of: key))
+                }
+            } else {
+                operations.append(.addDestination(destination, to: key))
+            }
+        }
+        if draining[key]?.isEmpty == true { draining[key] = nil }
+        for destination in before.values.sorted(by: { $0.id < $1.id }) {
+            drain(destination, key, now, &operations)
+        }
+    }
+
+    /// Connectionless clients must move at once; connections may end by themselves.
+    private mutating func drain(
+        _ destination: Destination,
+        _ key: FrontendKey,
+        _ now: Double,
+        _ operations: inout [ServerOperation]
+    ) {
+        guard key.transport != .udp, drainTimeout > 0 else {
+            operations.append(.removeDestination(destination.id, of: key))
+            return
+        }
+        if destination.weight != 0 {
+            let quiet = Destination(destination.address, destination.port, weight: 0)
+            operations.append(.setDestination(quiet, of: key))
+        }
+        draining[key, default: [:]][destination.id] = now + drainTimeout
+    }
+
+    private mutating func remove(
+        _ key: FrontendKey,
+        _ now: Double,
+        _ operations: inout [ServerOperation]
+    ) {
+        guard let old = servers.removeValue(forKey: key) else { return }
+        if key.transport != .udp, drainTimeout > 0 {
+            exchange(key, old.destinations, [], now, &operations)
+        }
+        if draining[key] == nil {
+            // Its destinations go with it.
+            operations.append(.remove(key))
+        } else {
+            leaving[key] = old.attributes
+        }
+    }
+
+    // MARK: Draining
+
+    /// What can go of a server's draining destinations.
+    ///
+    /// - Parameter connections: how many each destination has in the kernel
+    package mutating func finishDraining(
+        _ key: FrontendKey,
+        connections: [Destination.ID: Int],
+        now: Double
+    ) -> [ServerOperation] {
+        var operations: [ServerOperation] = []
+        for (id, deadline) in draining[key] ?? [:]
+        where connections[id, default: 0] == 0 || deadline <= now {
+            draining[key]?[id] = nil
+            if connections[id] != nil { operations.append(.removeDestination(id, of: key)) }
+        }
+        guard draining[key]?.isEmpty == true else { return operations }
+        draining[key] = nil
+        guard leaving.removeValue(forKey: key) != nil else { return operations }
+        touchedAddresses.insert(key.address)
+        return [.remove(key)]
+    }
+
+    // MARK: Taking over
+
+    /// Takes over what the kernel holds: the table in which these plans are in force, and what must
+    /// be done for that.
+    ///
+    /// - Parameters:
+    ///   - kernel: the servers that are ours, or that have a key of ours
+    ///   - isExcluded: addresses whose servers are never removed
+    package static func adopting(
+        _ kernel: [VirtualServer],
+        plans: [ServicePlan],
+        _ defaults: BalancingDefaults,
+        drainTimeout: Double,
+        isExcluded: (IPAddress) -> Bool = { _ in false },
+        now: Double
+    ) -> (table: ServerTable, operations: [ServerOperation]) {
+        var table = ServerTable(defaults, drainTimeout: drainTimeout)
+        for server in kernel { table.servers[server.key] = server }
+        let present = Set(table.servers.keys)
+        var operations = table.apply(plans.map { ($0.service, $0) }, now: now)
+        let wanted = Set(plans.flatMap { $0.virtualServers(defaults) }.map(\.key))
+        for key in present.subtracting(wanted).sorted() {
+            if isExcluded(key.address) {
+                table.servers[key] = nil
+            } else {
+                table.remove(key, now, &operations)
+            }
+        }
+        return (table, operations)
+    }
+}

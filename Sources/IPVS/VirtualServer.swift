@@ -1,0 +1,125 @@
+package import NetworkTypes
+package import ServicePlan
+
+/// A virtual server (`ipvsadm -A`) with its destinations (`-a`), all by masquerading NAT.
+package struct VirtualServer: Sendable, Hashable {
+    package var key: FrontendKey
+    package var scheduler: String
+    package var flags: Flags
+    /// Seconds for which a client stays with its destination (`-p`); nil: not at all.
+    package var persistence: UInt32?
+    /// Sorted; each address and port once.
+    package var destinations: [Destination]
+
+    package init(
+        key: FrontendKey,
+        scheduler: String,
+        flags: Flags = .ours,
+        persistence: UInt32? = nil,
+        destinations: [Destination] = []
+    ) {
+        (self.key, self.scheduler, self.flags) = (key, scheduler, flags)
+        (self.persistence, self.destinations) = (persistence, destinations)
+    }
+
+    /// The scheduler flags of `IP_VS_SVC_F_…` (`linux/ip_vs.h`).
+    package struct Flags: OptionSet, Sendable, Hashable {
+        package let rawValue: UInt32
+
+        package init(rawValue: UInt32) { self.rawValue = rawValue }
+
+        package static let schedulerFlag1 = Flags(rawValue: 0x08)
+        /// `sh-port`, `mh-port`: the client's port counts too.
+        package static let usesPort = Flags(rawValue: 0x10)
+        /// Scheduler flag 3 means nothing to any scheduler: it tells needletail's virtual servers
+        /// from those of others, in the object itself and across restarts.
+        package static let ours = Flags(rawValue: 0x20)
+    }
+
+    /// All but the destinations.
+    package var attributes: VirtualServer {
+        VirtualServer(key: key, scheduler: scheduler, flags: flags, persistence: persistence)
+    }
+}
+
+/// Where a virtual server sends connections: a real server, an endpoint.
+package struct Destination: Sendable, Hashable {
+    package var address: IPAddress
+    package var port: UInt16
+    /// 0: keeps its connections and gets no new ones.
+    package var weight: UInt32
+
+    package init(_ address: IPAddress, _ port: UInt16, weight: UInt32 = 1) {
+        (self.address, self.port, self.weight) = (address, port, weight)
+    }
+
+    package var id: ID { ID(address: address, port: port) }
+
+    package struct ID: Sendable, Hashable, Comparable, CustomStringConvertible {
+        package let address: IPAddress
+        package let port: UInt16
+
+        package init(address: IPAddress, port: UInt16) {
+            (self.address, self.port) = (address, port)
+        }
+
+        package static func < (left: Self, right: Self) -> Bool {
+            (left.address, left.port) < (right.address, right.port)
+        }
+
+        package var description: String { hostAndPort(address, port) }
+    }
+}
+
+/// How the plans of a node become virtual servers.
+package struct BalancingDefaults: Sendable, Hashable {
+    package var scheduler: String
+
+    package init(scheduler: String = "rr") { self.scheduler = scheduler }
+}
+
+extension ServicePlan {
+    /// The virtual servers of the plan.
+    ///
+    /// A frontend that is split serves its external clients with one; for pods and the node the
+    /// rules choose (`Program`). Frontends that reject or drop have none: the rules do that.
+    package func virtualServers(_ defaults: BalancingDefaults) -> [VirtualServer] {
+        frontends.compactMap { frontend in
+            switch frontend.action {
+            case .balance(let pool): server(frontend, pools[pool], defaults)
+            case .split(_, let local): local.map { server(frontend, pools[$0], defaults) }
+            case .reject, .drop: nil
+            }
+        }
+    }
+
+    private func server(
+        _ frontend: Frontend,
+        _ pool: Pool,
+        _ defaults: BalancingDefaults
+    ) -> VirtualServer {
+        let scheduler = scheduler ?? defaults.scheduler
+        let balanced = pool.endpoints.map {
+            Destination($0.address, $0.port, weight: UInt32(weights[$0.address] ?? 1))
+        }
+        let draining = pool.draining.map { Destination($0.address, $0.port, weight: 0) }
+        return VirtualServer(
+            key: frontend.key,
+            scheduler: scheduler,
+            // As kube-proxy does for Maglev: without the port a client has one endpoint.
+            flags: scheduler == "mh" ? [.ours, .usesPort] : .ours,
+            persistence: frontend.affinityTimeout,
+            destinations: (balanced + draining).sorted { $0.id < $1.id }
+        )
+    }
+
+    /// The addresses that the node must take for its own, so that IPVS sees their packets.
+    package var virtualAddresses: Set<IPAddress> {
+        Set(frontends.lazy.filter { $0.kind != .nodePort }.map(\.key.address))
+    }
+}
+
+/// The dummy device that makes virtual addresses the node's own; kube-proxy's name for it.
+package enum VirtualDevice {
+    package static let name = "kube-ipvs0"
+}

@@ -1,0 +1,344 @@
+internal import Glibc
+package import IPVS
+package import Logging
+package import NFTablesKernel
+internal import Netlink
+package import NetworkTypes
+package import ServicePlan
+
+/// What an operator says of IPVS.
+package struct IPVSSettings: Sendable {
+    package var defaults = BalancingDefaults()
+    /// Virtual servers with these addresses are never removed.
+    package var excludedCIDRs: [IPPrefix] = []
+    package var strictARP = false
+    /// Seconds; 0 leaves the kernel's.
+    package var tcpTimeout: UInt32 = 0
+    package var tcpFINTimeout: UInt32 = 0
+    package var udpTimeout: UInt32 = 0
+    /// Seconds for which removed destinations keep their connections; 0: they do not.
+    package var drainTimeout = 900.0
+    /// Everything is read back and compared so often: IPVS notifies nobody.
+    package var syncPeriod = Duration.seconds(30)
+
+    package init() {}
+}
+
+/// Programs IPVS, and the policy table of nftables beside it.
+///
+/// Retiring, it leaves the balancing to nftables and removes what IPVS has, when its connections
+/// are over.
+package actor IPVSDataplane: Dataplane {
+    private let kernelQueue = KernelQueue()
+    private let policy: NFTablesDataplane
+    private let settings: IPVSSettings
+    private let isRetiring: Bool
+    private let logger: Logger
+    private var ipvs: IPVSSocket
+    private var device: DummyDevice
+    /// Nil until the kernel was read, and after a failure.
+    private var table: ServerTable?
+    private var bound: Set<IPAddress> = []
+    private var lastFullSync: Double?
+    private var isPrepared = false
+
+    package nonisolated var unownedExecutor: UnownedSerialExecutor {
+        kernelQueue.asUnownedSerialExecutor()
+    }
+
+    /// - Throws: if this kernel, or this process's privileges, do not suffice
+    package init(
+        policy: NFTablesDataplane,
+        _ settings: IPVSSettings,
+        isRetiring: Bool = false,
+        logger: Logger
+    ) throws(CommitError) {
+        self.policy = policy
+        self.settings = settings
+        self.isRetiring = isRetiring
+        self.logger = logger
+        do throws(NetlinkError) {
+            var found = try IPVSSocket()
+            if found == nil {
+                loadIPVS()
+                found = try IPVSSocket()
+            }
+            guard let found = consume found else { throw NetlinkError("no IPVS", code: 0) }
+            ipvs = found
+            device = try DummyDevice(VirtualDevice.name)
+        } catch {
+            let advice =
+                error.code == 0
+                ? "this kernel has not loaded it: modprobe -a ip_vs ip_vs_rr, or use --mode=nftables"
+                : "run with the capability NET_ADMIN (root has it)"
+            throw CommitError("IPVS: \(error)", recovery: .operatorAction(advice))
+        }
+    }
+
+    /// Whether an earlier run in mode ipvs has left something.
+    package static func hasLeftovers() -> Bool {
+        guard var ipvs = (try? IPVSSocket()) ?? nil else { return false }
+        let servers = (try? ipvs.servers()) ?? []
+        return servers.contains { $0.flags.contains(.ours) }
+            || if_nametoindex(VirtualDevice.name) != 0
+    }
+
+    package func commit(
+        _ changes: PlanChanges,
+        node: NodeFacts
+    ) async throws(CommitError) -> CommitReport {
+        var report: CommitReport
+        switch changes {
+        case .everything(let plans):
+            let own = isRetiring ? [] : plans
+            // When another mode served the node so far, it goes on until the virtual servers are
+            // there. Else nothing must be reachable before it is protected.
+            let servesAlready = try await policy.isProgrammed()
+            report = CommitReport()
+            if !servesAlready || isRetiring {
+                report = try await policy.commit(changes, node: node)
+            }
+            report.add(try failing { () throws(NetlinkError) in try serveEverything(own, node) })
+            if servesAlready, !isRetiring {
+                report.add(try await policy.commit(changes, node: node))
+            }
+        case .some(let plans):
+            guard table != nil else {
+                throw CommitError("IPVS: the kernel was not read yet", recovery: .rereadKernel)
+            }
+            report = try await policy.commit(changes, node: node)
+            guard !isRetiring else { break }
+            report.add(try failing { () throws(NetlinkError) in try serve(plans, node) })
+        }
+        return report
+    }
+
+    /// What a commit of everything would do; touches nothing.
+    package func difference(
+        _ plans: [ServicePlan],
+        node: NodeFacts
+    ) throws(CommitError) -> ServerDifference {
+        let plans = isRetiring ? [] : plans
+        return try failing { () throws(NetlinkError) in
+            let (table, operations) = try adopt(plans)
+            let present = try device.addresses()
+            let (missing, unneeded) = Self.differences(
+                of: present.union(table.addresses),
+                table,
+                node,
+                present
+            )
+            return ServerDifference(
+                operations: operations,
+                bound: missing,
+                unbound: unneeded
+            )
+        }
+    }
+
+    /// Removes all that is ours of IPVS: virtual servers with their connections, and the device.
+    ///
+    /// Returns what there was.
+    package func removeEverything(dryRun: Bool) throws(CommitError) -> [String] {
+        try failing { () throws(NetlinkError) in
+            let ours = try ipvs.servers().filter { $0.flags.contains(.ours) }
+            var found = ours.map { "virtual server \($0.key)" }.sorted()
+            if try device.exists() { found.append("device \(VirtualDevice.name)") }
+            guard !dryRun else { return found }
+            try ipvs.perform(ours.map { .remove($0.key) })
+            try device.remove()
+            return found
+        }
+    }
+
+    /// After a failure nothing that is remembered of the kernel is true.
+    private func failing<Value>(
+        _ body: () throws(NetlinkError) -> Value
+    ) throws(CommitError) -> Value {
+        do throws(NetlinkError) {
+            return try body()
+        } catch {
+            table = nil
+            throw CommitError(ipvs: error)
+        }
+    }
+
+    // MARK: Committing
+
+    /// Seconds of a clock that only goes forward.
+    private static var now: Double {
+        Double((ContinuousClock.now - start).components.seconds)
+    }
+    private static let start = ContinuousClock.now
+
+    private func prepare() throws(NetlinkError) {
+        guard !isPrepared, !isRetiring else { return }
+        KernelSettings(strictARP: settings.strictARP).apply(logger)
+        try ipvs.setTimeouts(
+            tcp: settings.tcpTimeout,
+            tcpFIN: settings.tcpFINTimeout,
+            udp: settings.udpTimeout
+        )
+        isPrepared = true
+    }
+
+    private func adopt(
+        _ plans: [ServicePlan]
+    ) throws(NetlinkError) -> (table: ServerTable, operations: [ServerOperation]) {
+        let wanted = Set(plans.flatMap { $0.virtualServers(settings.defaults) }.map(\.key))
+        let onDevice = try device.addresses()
+        var kernel: [VirtualServer] = []
+        for var server in try ipvs.servers()
+        where
+            server.flags.contains(.ours) || wanted.contains(server.key)
+            || onDevice.contains(server.key.address)
+        {
+            server.destinations = try ipvs.destinations(of: server.key).map(\.destination)
+                .sorted { $0.id < $1.id }
+            kernel.append(server)
+        }
+        return ServerTable.adopting(
+            kernel,
+            plans: plans,
+            settings.defaults,
+            drainTimeout: settings.drainTimeout,
+            isExcluded: { address in
+                self.settings.excludedCIDRs.contains { $0.contains(address) }
+            },
+            now: Self.now
+        )
+    }
+
+    private func serveEverything(
+        _ plans: [ServicePlan],
+        _ node: NodeFacts
+    ) throws(NetlinkError) -> CommitReport {
+        try prepare()
+        let (adopted, operations) = try adopt(plans)
+        if !isRetiring { try device.create() }
+        bound = try device.addresses()
+        lastFacts = nil
+        table = adopted
+        lastFullSync = Self.now
+        let report = try perform(operations, node)
+        // What has no connections need not wait.
+        try drain()
+        return report
+    }
+
+    private func serve(
+        _ plans: [(service: String, plan: ServicePlan?)],
+        _ node: NodeFacts
+    ) throws(NetlinkError) -> CommitReport {
+        let operations = table?.apply(plans, now: Self.now) ?? []
+        return try perform(operations, node)
+    }
+
+    /// What is to be bound of these addresses, and what must not be any more.
+    private static func differences(
+        of candidates: some Collection<IPAddress>,
+        _ table: ServerTable,
+        _ node: NodeFacts,
+        _ bound: Set<IPAddress>
+    ) -> (missing: Set<IPAddress>, unneeded: Set<IPAddress>) {
+        // Taking an address that an interface has would cut the node off.
+        let others = Set(node.nodeAddresses)
+        let isWanted = { (address: IPAddress) in
+            table.needs(address) && !others.contains(address)
+        }
+        return (
+            Set(candidates.filter { !bound.contains($0) && isWanted($0) }),
+            Set(candidates.filter { bound.contains($0) && !isWanted($0) })
+        )
+    }
+
+    /// Makes servers before anybody can reach them, and removes them when nobody can any more.
+    private func perform(
+        _ operations: [ServerOperation],
+        _ node: NodeFacts
+    ) throws(NetlinkError) -> CommitReport {
+        guard let table else { return CommitReport() }
+        try ipvs.perform(operations.filter { !$0.isRemoval })
+        var candidates = self.table?.takeTouchedAddresses() ?? []
+        if lastFacts?.nodeAddresses != node.nodeAddresses {
+            candidates = bound.union(table.addresses)
+        }
+        let (missing, unneeded) = Self.differences(of: candidates, table, node, bound)
+        if !missing.isEmpty || !unneeded.isEmpty {
+            try device.change(adding: missing, removing: unneeded)
+            bound = bound.union(missing).subtracting(unneeded)
+        }
+        try ipvs.perform(operations.filter(\.isRemoval))
+        lastFacts = node
+        var report = CommitReport()
+        report.serversChanged = operations.count + missing.count + unneeded.count
+        return report
+    }
+
+    /// Nil until all addresses were compared.
+    private var lastFacts: NodeFacts?
+
+    // MARK: Time
+
+    private static let drainInterval = Duration.seconds(1)
+
+    package func maintain() async throws(CommitError) -> Maintenance {
+        guard table != nil else { return .again(after: Self.drainInterval) }
+        try failing { () throws(NetlinkError) in try drain() }
+        guard let table, let lastFullSync else { return .again(after: Self.drainInterval) }
+        if isRetiring, table.isEmpty {
+            try failing { () throws(NetlinkError) in try device.remove() }
+            logger.notice("nothing of mode ipvs is left")
+            return .finished
+        }
+        let isDue = Self.now - lastFullSync >= Double(settings.syncPeriod.components.seconds)
+        if isDue, !isRetiring { return .resync }
+        let isIdle = table.drainingServers.isEmpty && !isRetiring
+        return .again(after: isIdle ? settings.syncPeriod : Self.drainInterval)
+    }
+
+    private func drain() throws(NetlinkError) {
+        var operations: [ServerOperation] = []
+        for key in table?.drainingServers ?? [] {
+            let states = try ipvs.destinations(of: key)
+            operations +=
+                table?.finishDraining(
+                    key,
+                    connections: Dictionary(
+                        states.map { ($0.destination.id, $0.connections) },
+                        uniquingKeysWith: { $1 }
+                    ),
+                    now: Self.now
+                ) ?? []
+        }
+        guard !operations.isEmpty, let lastFacts else { return }
+        _ = try perform(operations, lastFacts)
+    }
+}
+
+/// What a commit of everything would do in IPVS and on its device.
+package struct ServerDifference: Sendable {
+    package let operations: [ServerOperation]
+    package let bound: Set<IPAddress>
+    package let unbound: Set<IPAddress>
+}
+
+extension CommitError {
+    fileprivate init(ipvs error: NetlinkError) {
+        if error.isPermissionDenied {
+            self.init(
+                "IPVS: \(error)",
+                recovery: .operatorAction("run with the capability NET_ADMIN (root has it)")
+            )
+        } else if error.isNotFound, error.operation.hasPrefix("adding virtual server") {
+            self.init(
+                "IPVS: \(error)",
+                recovery: .operatorAction(
+                    "this kernel has no such scheduler: load its module (modprobe ip_vs_…)"
+                )
+            )
+        } else {
+            self.init("IPVS: \(error)", recovery: .retry)
+        }
+    }
+}

@@ -1,0 +1,280 @@
+internal import CMnl
+internal import Glibc
+internal import IPVS
+internal import Netlink
+internal import NetworkTypes
+
+/// Speaks generic netlink's family IPVS (`linux/ip_vs.h`).
+struct IPVSSocket: ~Copyable {
+    private var socket: NetlinkSocket
+    private let family: UInt16
+
+    /// Nil if this kernel has no IPVS, or has not loaded it.
+    init?() throws(NetlinkError) {
+        var socket = try NetlinkSocket(.generic)
+        guard let family = try GenericNetlink.family("IPVS", &socket) else { return nil }
+        self.family = family
+        self.socket = socket
+    }
+
+    // MARK: Reading
+
+    /// All virtual servers but those by firewall mark, without their destinations.
+    mutating func servers() throws(NetlinkError) -> [VirtualServer] {
+        var servers: [VirtualServer] = []
+        try dump(
+            "the virtual servers",
+            command: IPVS_CMD_GET_SERVICE,
+            { _ in },
+            restart: { servers = [] }
+        ) { attributes in
+            if let server = attributes[IPVS_CMD_ATTR_SERVICE].flatMap(VirtualServer.init) {
+                servers.append(server)
+            }
+        }
+        return servers
+    }
+
+    /// What a destination is doing.
+    struct DestinationState {
+        var destination: Destination
+        /// Active, inactive (closing, or not yet open) and persistent ones.
+        var connections: Int
+        var isMasquerading: Bool
+    }
+
+    /// The destinations of a virtual server; none if it is gone.
+    mutating func destinations(
+        of key: FrontendKey
+    ) throws(NetlinkError) -> [DestinationState] {
+        var found: [DestinationState] = []
+        do throws(NetlinkError) {
+            try dump(
+                "the destinations of virtual server \(key)",
+                command: IPVS_CMD_GET_DEST,
+                { $0.appendServer(key) },
+                restart: { found = [] }
+            ) { attributes in
+                if let state = attributes[IPVS_CMD_ATTR_DEST]
+                    .flatMap({ DestinationState($0, key.address.family) })
+                {
+                    found.append(state)
+                }
+            }
+        } catch {
+            guard error.code == ESRCH || error.isNotFound else { throw error }
+            return []
+        }
+        return found
+    }
+
+    private mutating func dump(
+        _ what: String,
+        command: Int,
+        _ body: (inout MessageBuffer) -> Void,
+        restart: () -> Void,
+        _ each: (AttributeReader) -> Void
+    ) throws(NetlinkError) {
+        let sequence = socket.nextSequence()
+        var request = MessageBuffer(capacity: 128)
+        request.beginMessage(
+            type: family,
+            flags: UInt16(NLM_F_REQUEST | NLM_F_DUMP),
+            sequence: sequence
+        )
+        request.appendGenericHeader(command: UInt8(command), version: 1)
+        body(&request)
+        request.endMessage()
+        try socket.dump(what, request: request, sequence: sequence, restart: restart) {
+            each($0.genericAttributes)
+        }
+    }
+
+    // MARK: Changing
+
+    /// Requests that are sent at a time.
+    private static let chunk = 500
+
+    mutating func perform(_ operations: [ServerOperation]) throws(NetlinkError) {
+        var rest = operations[...]
+        while !rest.isEmpty {
+            var requests = RequestQueue(&socket)
+            for operation in rest.prefix(Self.chunk) {
+                requests.append(
+                    type: family,
+                    ignoring: operation.ignoredErrors,
+                    { operation.description }
+                ) {
+                    $0.appendGenericHeader(command: UInt8(operation.command), version: 1)
+                    $0.append(operation)
+                }
+            }
+            try requests.perform(&socket)
+            rest = rest.dropFirst(Self.chunk)
+        }
+    }
+
+    /// Sets the time after which idle connections are forgotten, in seconds; 0 leaves one as it is.
+    mutating func setTimeouts(
+        tcp: UInt32,
+        tcpFIN: UInt32,
+        udp: UInt32
+    ) throws(NetlinkError) {
+        guard tcp + tcpFIN + udp > 0 else { return }
+        var requests = RequestQueue(&socket)
+        requests.append(type: family, { "setting the timeouts of IPVS" }) {
+            $0.appendGenericHeader(command: UInt8(IPVS_CMD_SET_CONFIG), version: 1)
+            $0.attribute(UInt16(IPVS_CMD_ATTR_TIMEOUT_TCP), tcp)
+            $0.attribute(UInt16(IPVS_CMD_ATTR_TIMEOUT_TCP_FIN), tcpFIN)
+            $0.attribute(UInt16(IPVS_CMD_ATTR_TIMEOUT_UDP), udp)
+        }
+        try requests.perform(&socket)
+    }
+}
+
+extension ServerOperation {
+    fileprivate var command: Int {
+        switch self {
+        case .add: IPVS_CMD_NEW_SERVICE
+        case .set: IPVS_CMD_SET_SERVICE
+        case .remove: IPVS_CMD_DEL_SERVICE
+        case .addDestination: IPVS_CMD_NEW_DEST
+        case .setDestination: IPVS_CMD_SET_DEST
+        case .removeDestination: IPVS_CMD_DEL_DEST
+        }
+    }
+
+    /// What is to be removed may be gone.
+    fileprivate var ignoredErrors: [Int32] {
+        switch self {
+        case .remove, .removeDestination: [ESRCH, ENOENT]
+        case .add, .set, .addDestination, .setDestination: []
+        }
+    }
+}
+
+extension MessageBuffer {
+    fileprivate mutating func append(_ operation: ServerOperation) {
+        switch operation {
+        case .add(let server), .set(let server): appendServer(server.key, server)
+        case .remove(let key): appendServer(key)
+        case .addDestination(let destination, let key), .setDestination(let destination, let key):
+            appendServer(key)
+            appendDestination(destination.id, weight: destination.weight)
+        case .removeDestination(let id, let key):
+            appendServer(key)
+            appendDestination(id, weight: nil)
+        }
+    }
+
+    /// - Parameter server: nil if the key is enough
+    fileprivate mutating func appendServer(_ key: FrontendKey, _ server: VirtualServer? = nil) {
+        let nest = beginNest(UInt16(IPVS_CMD_ATTR_SERVICE))
+        attribute(UInt16(IPVS_SVC_ATTR_AF), UInt16(key.address.addressFamily))
+        attribute(UInt16(IPVS_SVC_ATTR_PROTOCOL), UInt16(key.transport.rawValue))
+        attribute(UInt16(IPVS_SVC_ATTR_ADDR), union: key.address)
+        attribute(UInt16(IPVS_SVC_ATTR_PORT), key.port.bigEndian)
+        if let server {
+            let isPersistent = server.persistence != nil
+            let flags =
+                server.flags.rawValue | (isPersistent ? UInt32(IP_VS_SVC_F_PERSISTENT) : 0)
+            attribute(UInt16(IPVS_SVC_ATTR_SCHED_NAME), server.scheduler)
+            // struct ip_vs_flags: flags and their mask
+            attribute(
+                UInt16(IPVS_SVC_ATTR_FLAGS),
+                UInt64(flags) | UInt64(VirtualServer.settableFlags) << 32
+            )
+            attribute(UInt16(IPVS_SVC_ATTR_TIMEOUT), server.persistence ?? 0)
+            // Each client by itself: a mask for IPv4, a length for IPv6.
+            attribute(
+                UInt16(IPVS_SVC_ATTR_NETMASK),
+                key.address.family == .ipv4 ? UInt32.max : 128
+            )
+        }
+        endNest(nest)
+    }
+
+    /// - Parameter weight: nil if the ID is enough
+    fileprivate mutating func appendDestination(_ id: Destination.ID, weight: UInt32?) {
+        let nest = beginNest(UInt16(IPVS_CMD_ATTR_DEST))
+        attribute(UInt16(IPVS_DEST_ATTR_ADDR_FAMILY), UInt16(id.address.addressFamily))
+        attribute(UInt16(IPVS_DEST_ATTR_ADDR), union: id.address)
+        attribute(UInt16(IPVS_DEST_ATTR_PORT), id.port.bigEndian)
+        if let weight {
+            attribute(UInt16(IPVS_DEST_ATTR_FWD_METHOD), UInt32(IP_VS_CONN_F_MASQ))
+            attribute(UInt16(IPVS_DEST_ATTR_WEIGHT), weight)
+            attribute(UInt16(IPVS_DEST_ATTR_U_THRESH), UInt32(0))
+            attribute(UInt16(IPVS_DEST_ATTR_L_THRESH), UInt32(0))
+        }
+        endNest(nest)
+    }
+}
+
+extension VirtualServer {
+    /// Those that we set and compare; the kernel has others of its own.
+    fileprivate static let settableFlags: UInt32 =
+        ([.schedulerFlag1, .usesPort, .ours] as Flags).rawValue | persistent
+
+    private static var persistent: UInt32 { UInt32(IP_VS_SVC_F_PERSISTENT) }
+
+    fileprivate init?(_ attribute: AttributeReader.Attribute) {
+        let fields = attribute.nested
+        guard fields[IPVS_SVC_ATTR_FWMARK] == nil,
+            let family = fields[IPVS_SVC_ATTR_AF]?.short.flatMap(IPFamily.init(af:)),
+            let transport = fields[IPVS_SVC_ATTR_PROTOCOL]?.short
+                .flatMap({ TransportProtocol(rawValue: UInt8(truncatingIfNeeded: $0)) }),
+            let address = fields[IPVS_SVC_ATTR_ADDR]?.union(family),
+            let port = fields[IPVS_SVC_ATTR_PORT]?.bigEndianShort,
+            let flags = fields[IPVS_SVC_ATTR_FLAGS]?.word
+        else { return nil }
+        let timeout = fields[IPVS_SVC_ATTR_TIMEOUT]?.word ?? 0
+        self.init(
+            key: FrontendKey(address, transport, port),
+            scheduler: fields[IPVS_SVC_ATTR_SCHED_NAME]?.text ?? "",
+            flags: Flags(rawValue: flags & Self.settableFlags & ~Self.persistent),
+            persistence: flags & Self.persistent == 0 ? nil : timeout
+        )
+    }
+}
+
+extension IPVSSocket.DestinationState {
+    fileprivate init?(_ attribute: AttributeReader.Attribute, _ family: IPFamily) {
+        let fields = attribute.nested
+        // Tunnels may lead from one family to the other, masquerading does not.
+        let own = fields[IPVS_DEST_ATTR_ADDR_FAMILY]?.short
+        guard let address = fields[IPVS_DEST_ATTR_ADDR]?.union(family),
+            own.map({ IPFamily(af: $0) == family }) ?? true,
+            let port = fields[IPVS_DEST_ATTR_PORT]?.bigEndianShort,
+            let weight = fields[IPVS_DEST_ATTR_WEIGHT]?.word
+        else { return nil }
+        let method = fields[IPVS_DEST_ATTR_FWD_METHOD]?.word ?? 0
+        let counts = [
+            IPVS_DEST_ATTR_ACTIVE_CONNS, IPVS_DEST_ATTR_INACT_CONNS, IPVS_DEST_ATTR_PERSIST_CONNS,
+        ]
+        destination = Destination(address, port, weight: weight)
+        connections = counts.reduce(0) { $0 + Int(fields[$1]?.word ?? 0) }
+        isMasquerading = method & UInt32(IP_VS_CONN_F_FWD_MASK) == UInt32(IP_VS_CONN_F_MASQ)
+    }
+}
+
+extension AttributeReader.Attribute {
+    fileprivate var short: UInt16? {
+        payload.count >= 2 ? payload.loadUnaligned(as: UInt16.self) : nil
+    }
+
+    /// `union nf_inet_addr`
+    /// .
+    fileprivate func union(_ family: IPFamily) -> IPAddress? {
+        IPAddress(networkOrder: payload.prefix(family == .ipv4 ? 4 : 16))
+    }
+}
+
+extension IPFamily {
+    fileprivate init?(af: UInt16) {
+        switch Int32(af) {
+        case AF_INET: self = .ipv4
+        case AF_INET6: self = .ipv6
+        default: return nil
+        }
+    }
+}

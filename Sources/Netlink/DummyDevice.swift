@@ -1,0 +1,113 @@
+internal import CMnl
+internal import Glibc
+package import NetworkTypes
+
+/// A dummy interface that holds addresses, over rtnetlink.
+///
+/// It stays down: addresses count as the node's own all the same, and nothing is ever sent by it.
+package struct DummyDevice: ~Copyable {
+    package let name: String
+    private var socket: NetlinkSocket
+
+    package init(_ name: String) throws(NetlinkError) {
+        self.name = name
+        socket = try NetlinkSocket(.route)
+    }
+
+    /// `if_nametoindex` of this network namespace; nil if there is none.
+    private mutating func index() throws(NetlinkError) -> Int32? {
+        let index = if_nametoindex(name)
+        return index == 0 ? nil : Int32(index)
+    }
+
+    package mutating func exists() throws(NetlinkError) -> Bool { try index() != nil }
+
+    /// Makes the device unless it is there.
+    package mutating func create() throws(NetlinkError) {
+        guard try index() == nil else { return }
+        var requests = RequestQueue(&socket)
+        requests.append(
+            type: UInt16(RTM_NEWLINK),
+            flags: UInt16(NLM_F_CREATE | NLM_F_EXCL),
+            ignoring: [EEXIST],
+            { [name] in "making the dummy device \(name)" }
+        ) {
+            $0.appendLinkHeader(index: 0)
+            $0.attribute(UInt16(IFLA_IFNAME), name)
+            let info = $0.beginNest(UInt16(IFLA_LINKINFO))
+            $0.attribute(UInt16(IFLA_INFO_KIND), "dummy")
+            $0.endNest(info)
+        }
+        try requests.perform(&socket)
+    }
+
+    /// Removes the device with its addresses.
+    package mutating func remove() throws(NetlinkError) {
+        guard let index = try index() else { return }
+        var requests = RequestQueue(&socket)
+        requests.append(
+            type: UInt16(RTM_DELLINK),
+            ignoring: [ENODEV],
+            { [name] in "removing the device \(name)" }
+        ) { $0.appendLinkHeader(index: index) }
+        try requests.perform(&socket)
+    }
+
+    package mutating func addresses() throws(NetlinkError) -> Set<IPAddress> {
+        guard let index = try index() else { return [] }
+        return Set(
+            try InterfaceAddresses.all(&socket).filter { $0.interface == index }.map(\.address)
+        )
+    }
+
+    /// Adds and removes addresses, each with the whole length as its prefix.
+    package mutating func change(
+        adding: some Collection<IPAddress>,
+        removing: some Collection<IPAddress>
+    ) throws(NetlinkError) {
+        guard let index = try index() else {
+            throw NetlinkError("changing addresses of \(name)", code: ENODEV)
+        }
+        var requests = RequestQueue(&socket)
+        for (address, isNew) in adding.map({ ($0, true) }) + removing.map({ ($0, false) }) {
+            requests.append(
+                type: UInt16(isNew ? RTM_NEWADDR : RTM_DELADDR),
+                flags: isNew ? UInt16(NLM_F_CREATE | NLM_F_EXCL) : 0,
+                ignoring: [isNew ? EEXIST : EADDRNOTAVAIL],
+                { [name] in
+                    "\(isNew ? "adding" : "removing") \(address) \(isNew ? "to" : "from") \(name)"
+                }
+            ) {
+                // struct ifaddrmsg
+                $0.append(address.addressFamily)
+                $0.append(UInt8(address.family == .ipv4 ? 32 : 128))
+                $0.append(UInt8(IFA_F_NODAD))
+                $0.append(UInt8(RT_SCOPE_UNIVERSE.rawValue))
+                $0.append(index)
+                $0.attribute(UInt16(IFA_LOCAL), address)
+                $0.attribute(UInt16(IFA_ADDRESS), address)
+            }
+        }
+        try requests.perform(&socket)
+    }
+}
+
+extension MessageBuffer {
+    /// `struct ifinfomsg`
+    /// .
+    fileprivate mutating func appendLinkHeader(index: Int32) {
+        append(UInt32(0))
+        append(index)
+        append(UInt64(0))
+    }
+}
+
+extension IPAddress {
+    /// `AF_INET` or `AF_INET6`.
+    package var addressFamily: UInt8 { UInt8(family == .ipv4 ? AF_INET : AF_INET6) }
+}
+
+private let IFLA_IFNAME = 3
+private let IFLA_LINKINFO = 18
+private let IFLA_INFO_KIND = 1
+private let IFA_F_NODAD = 2

@@ -1,0 +1,56 @@
+internal import CMnl
+
+/// Families of generic netlink, whose numbers the kernel gives out.
+package enum GenericNetlink {
+    /// The number of a family; nil if the kernel has none of that name.
+    package static func family(
+        _ name: String,
+        _ socket: inout NetlinkSocket
+    ) throws(NetlinkError) -> UInt16? {
+        let sequence = socket.nextSequence()
+        var request = MessageBuffer(capacity: 64)
+        request.beginMessage(
+            type: UInt16(GENL_ID_CTRL),
+            flags: UInt16(NLM_F_REQUEST | NLM_F_ACK),
+            sequence: sequence
+        )
+        request.appendGenericHeader(command: UInt8(CTRL_CMD_GETFAMILY), version: 1)
+        request.attribute(UInt16(CTRL_ATTR_FAMILY_NAME), name)
+        request.endMessage()
+        try socket.send(request.bytes)
+        var (family, failure, isDone) = (UInt16?.none, NetlinkError?.none, false)
+        while !isDone {
+            _ = try socket.receive { message in
+                guard message.sequence == sequence else { return }
+                if message.isError {
+                    isDone = true
+                    guard message.errorCode != 0 else { return }
+                    let error = NetlinkError(
+                        "looking up generic netlink family \(name)",
+                        code: message.errorCode
+                    )
+                    if !error.isNotFound { failure = error }
+                } else {
+                    let number = message.genericAttributes[Int(CTRL_ATTR_FAMILY_ID)]
+                    family = number?.payload.loadUnaligned(as: UInt16.self)
+                }
+            }
+        }
+        if let failure { throw failure }
+        return family
+    }
+}
+
+extension MessageBuffer {
+    /// `struct genlmsghdr`, which follows the header.
+    package mutating func appendGenericHeader(command: UInt8, version: UInt8) {
+        append(command)
+        append(version)
+        append(UInt16(0))
+    }
+}
+
+extension NetlinkMessage {
+    /// The attributes behind `struct genlmsghdr`.
+    package var genericAttributes: AttributeReader { attributes(after: 4) }
+}

@@ -1,0 +1,39 @@
+internal import ArgumentParser
+internal import IPVSKernel
+internal import Logging
+internal import NFTablesKernel
+internal import ServicePlan
+
+struct Cleanup: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Remove everything that needletail has programmed, of both modes.",
+        discussion: """
+            Services stop working on this node. Nothing of other programs is touched. Stop the \
+            daemon first, or it puts everything back.
+            """
+    )
+
+    @Flag(help: "Only say what would be removed.")
+    var dryRun = false
+
+    func run() async throws {
+        let logger = Logger(label: "needletail") { StreamLogHandler.standardError(label: $0) }
+        do throws(CommitError) {
+            let nftables = try openNFTables(logger)
+            var removed: [String] = []
+            if IPVSDataplane.hasLeftovers() {
+                let ipvs = try IPVSDataplane(
+                    policy: nftables,
+                    IPVSSettings(),
+                    isRetiring: true,
+                    logger: logger
+                )
+                removed = try await ipvs.removeEverything(dryRun: dryRun)
+            }
+            removed += try await nftables.removeEverything(dryRun: dryRun)
+            for line in removed { print(dryRun ? "would remove \(line)" : "removed \(line)") }
+        } catch {
+            throw Failure("\(error)")
+        }
+    }
+}

@@ -1,0 +1,254 @@
+@testable import IPVS
+import NetworkTypes
+import ServicePlan
+import TestSupport
+import Testing
+
+/// What a kernel would hold after the operations; it refuses what a kernel refuses.
+private struct FakeIPVS {
+    var servers: [FrontendKey: [Destination.ID: UInt32]] = [:]
+    var attributes: [FrontendKey: VirtualServer] = [:]
+
+    mutating func perform(_ operations: [ServerOperation]) {
+        for operation in operations {
+            let key = operation.key
+            switch operation {
+            case .add(let server):
+                #expect(servers[key] == nil, "\(operation): it exists")
+                servers[key] = [:]
+                attributes[key] = server
+            case .set(let server):
+                #expect(servers[key] != nil, "\(operation): there is none")
+                attributes[key] = server
+            case .remove:
+                #expect(servers.removeValue(forKey: key) != nil, "\(operation): there is none")
+                attributes[key] = nil
+            case .addDestination(let destination, _):
+                #expect(servers[key]?[destination.id] == nil, "\(operation): it exists")
+                servers[key]?[destination.id] = destination.weight
+            case .setDestination(let destination, _):
+                #expect(servers[key]?[destination.id] != nil, "\(operation): there is none")
+                servers[key]?[destination.id] = destination.weight
+            case .removeDestination(let id, _):
+                #expect(servers[key]?.removeValue(forKey: id) != nil, "\(operation): none")
+            }
+        }
+    }
+
+    /// As it would be read back.
+    var dump: [VirtualServer] {
+        attributes.values.map { server in
+            var server = server
+            server.destinations = (servers[server.key] ?? [:])
+                .map { Destination($0.key.address, $0.key.port, weight: $0.value) }
+                .sorted { $0.id < $1.id }
+            return server
+        }
+    }
+}
+
+private let vip = ip("10.96.0.1")
+
+private func plan(
+    _ hosts: [Int],
+    draining: [Int] = [],
+    transport: TransportProtocol = .tcp,
+    service: String = "shop/web",
+    address: IPAddress = vip,
+    affinity: UInt32? = nil
+) -> ServicePlan {
+    let pod = { (host: Int) in Endpoint(ip("10.244.1.\(host)"), 8080, isLocal: false) }
+    return ServicePlan(
+        service: service,
+        frontends: [
+            Frontend(
+                key: FrontendKey(address, transport, 80),
+                kind: .clusterIP,
+                portName: "http",
+                action: hosts.isEmpty && draining.isEmpty ? .reject : .balance(pool: 0),
+                masquerade: .nonPods,
+                affinityTimeout: affinity
+            )
+        ],
+        pools: hosts.isEmpty && draining.isEmpty
+            ? [] : [Pool(hosts.sorted().map(pod), draining: draining.sorted().map(pod))]
+    )
+}
+
+private func id(_ host: Int) -> Destination.ID {
+    Destination.ID(address: ip("10.244.1.\(host)"), port: 8080)
+}
+
+@Suite struct ServerTableTests {
+    private let key = FrontendKey(vip, .tcp, 80)
+
+    private func start(_ plan: ServicePlan) -> (ServerTable, FakeIPVS) {
+        var table = ServerTable(BalancingDefaults(), drainTimeout: 900)
+        var kernel = FakeIPVS()
+        kernel.perform(table.apply([(plan.service, plan)], now: 0))
+        return (table, kernel)
+    }
+
+    // kubernetes/kubernetes#57841, #99162: connections of a removed endpoint were cut.
+    @Test func `a removed endpoint keeps its connections until they end`() {
+        var (table, kernel) = start(plan([1, 2]))
+        kernel.perform(table.apply([("shop/web", plan([1]))], now: 10))
+        #expect(kernel.servers[key] == [id(1): 1, id(2): 0])
+        #expect(table.finishDraining(key, connections: [id(1): 5, id(2): 3], now: 20).isEmpty)
+        kernel.perform(table.finishDraining(key, connections: [id(1): 5, id(2): 0], now: 30))
+        #expect(kernel.servers[key] == [id(1): 1])
+        #expect(table.drainingServers.isEmpty)
+    }
+
+    // kubernetes/kubernetes#84322: clients stuck for ever on a destination with weight 0.
+    @Test func `draining has a deadline`() {
+        var (table, kernel) = start(plan([1, 2]))
+        kernel.perform(table.apply([("shop/web", plan([1]))], now: 10))
+        #expect(table.finishDraining(key, connections: [id(2): 3], now: 909).isEmpty)
+        kernel.perform(table.finishDraining(key, connections: [id(2): 3], now: 911))
+        #expect(kernel.servers[key] == [id(1): 1])
+    }
+
+    // kubernetes/kubernetes#81775: a destination that came back stayed at weight 0.
+    @Test func `an endpoint that comes back gets its weight back`() {
+        var (table, kernel) = start(plan([1, 2]))
+        kernel.perform(table.apply([("shop/web", plan([1]))], now: 10))
+        let back = table.apply([("shop/web", plan([1, 2]))], now: 20)
+        #expect(back == [.setDestination(Destination(ip("10.244.1.2"), 8080), of: key)])
+        kernel.perform(back)
+        #expect(table.drainingServers.isEmpty)
+    }
+
+    @Test func `UDP moves at once`() {
+        var (table, kernel) = start(plan([1, 2], transport: .udp))
+        kernel.perform(table.apply([("shop/web", plan([1], transport: .udp))], now: 10))
+        #expect(kernel.servers[FrontendKey(vip, .udp, 80)] == [id(1): 1])
+        kernel.perform(table.apply([("shop/web", nil)], now: 10))
+        #expect(kernel.servers.isEmpty && table.isEmpty)
+    }
+
+    @Test func `a terminating endpoint that serves has weight 0 for as long as it is there`() {
+        var (table, kernel) = start(plan([1, 2]))
+        kernel.perform(table.apply([("shop/web", plan([1], draining: [2]))], now: 10))
+        #expect(kernel.servers[key] == [id(1): 1, id(2): 0])
+        #expect(table.drainingServers.isEmpty)
+    }
+
+    @Test func `a Service that is gone keeps its address until its connections end`() {
+        var (table, kernel) = start(plan([1]))
+        kernel.perform(table.apply([("shop/web", nil)], now: 10))
+        #expect(kernel.servers[key] == [id(1): 0] && table.needs(vip))
+        kernel.perform(table.finishDraining(key, connections: [:], now: 20))
+        #expect(kernel.servers.isEmpty && !table.needs(vip) && table.isEmpty)
+    }
+
+    @Test func `a frontend that moves to another Service is not removed`() {
+        var (table, kernel) = start(plan([1]))
+        let other = plan([1, 2], service: "shop/other")
+        kernel.perform(table.apply([("shop/web", nil), ("shop/other", other)], now: 10))
+        #expect(kernel.servers[key] == [id(1): 1, id(2): 1])
+    }
+
+    @Test func `Services without endpoints have an address, and no server`() {
+        let (table, kernel) = start(plan([]))
+        #expect(kernel.servers.isEmpty && table.needs(vip))
+    }
+
+    // kubernetes/kubernetes#55857: others' virtual servers were flushed at start.
+    @Test func `what is excluded is not removed`() {
+        let foreign = VirtualServer(
+            key: FrontendKey(ip("192.0.2.5"), .tcp, 443),
+            scheduler: "wlc",
+            destinations: [Destination(ip("192.0.2.6"), 443)]
+        )
+        let (table, operations) = ServerTable.adopting(
+            [foreign],
+            plans: [],
+            BalancingDefaults(),
+            drainTimeout: 900,
+            isExcluded: { $0 == ip("192.0.2.5") },
+            now: 0
+        )
+        #expect(operations.isEmpty && table.isEmpty)
+    }
+
+    @Test(arguments: 0..<20)
+    func `any history leads to the plans, and a restart changes nothing`(seed: UInt64) {
+        var random = Seeded(seed)
+        var table = ServerTable(BalancingDefaults(), drainTimeout: 30)
+        var kernel = FakeIPVS()
+        var plans: [String: ServicePlan] = [:]
+        for step in 0..<300 {
+            let number = Int.random(in: 0..<5, using: &random)
+            let service = "shop/s\(number)"
+            let hosts = (1...4).filter { _ in Bool.random(using: &random) }
+            let new: ServicePlan? =
+                Int.random(in: 0..<6, using: &random) == 0
+                ? nil
+                : plan(
+                    hosts,
+                    draining: [5].filter { _ in Bool.random(using: &random) },
+                    transport: number < 2 ? .udp : .tcp,
+                    service: service,
+                    address: ip("10.96.0.\(number + 1)"),
+                    affinity: Bool.random(using: &random) ? 60 : nil
+                )
+            plans[service] = new
+            kernel.perform(table.apply([(service, new)], now: Double(step)))
+            for key in table.drainingServers where Bool.random(using: &random) {
+                let live = (kernel.servers[key] ?? [:]).keys.map {
+                    ($0, Int.random(in: 0...1, using: &random))
+                }
+                kernel.perform(
+                    table.finishDraining(
+                        key,
+                        connections: Dictionary(uniqueKeysWithValues: live),
+                        now: Double(step)
+                    )
+                )
+            }
+        }
+        for key in table.drainingServers {
+            kernel.perform(table.finishDraining(key, connections: kernel.ended(key), now: 1e6))
+        }
+        let wanted = plans.values.flatMap { $0.virtualServers(BalancingDefaults()) }
+        #expect(IPVSText.lines(kernel.dump) == IPVSText.lines(wanted))
+        let (_, operations) = ServerTable.adopting(
+            kernel.dump,
+            plans: Array(plans.values),
+            BalancingDefaults(),
+            drainTimeout: 30,
+            now: 0
+        )
+        #expect(operations.isEmpty, "\(operations)")
+    }
+}
+
+extension FakeIPVS {
+    fileprivate func ended(_ key: FrontendKey) -> [Destination.ID: Int] {
+        (servers[key] ?? [:]).mapValues { _ in 0 }
+    }
+}
+
+@Suite struct IPVSTextTests {
+    @Test func `as ipvsadm writes it`() {
+        var maglev = VirtualServer(
+            key: FrontendKey(ip("fd96::1"), .udp, 53),
+            scheduler: "mh",
+            flags: [.ours, .usesPort],
+            persistence: 60,
+            destinations: [Destination(ip("fd44::1"), 5353, weight: 7)]
+        )
+        #expect(
+            IPVSText.lines([maglev]) == [
+                "-A -u [fd96::1]:53 -s mh -p 60 -b mh-port,flag-3",
+                "-a -u [fd96::1]:53 -r [fd44::1]:5353 -m -w 7",
+            ]
+        )
+        maglev.key = FrontendKey(ip("10.96.0.1"), .sctp, 9)
+        maglev.scheduler = "rr"
+        #expect(
+            IPVSText.line(maglev) == "-A --sctp-service 10.96.0.1:9 -s rr -p 60 -b flag-2,flag-3"
+        )
+    }
+}
