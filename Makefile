@@ -5,6 +5,9 @@ SWIFT ?= swift
 RELEASE := -c release -Xswiftc -static-stdlib
 CONFORMANCE_DIR ?= ../shared/conformance
 CONFORMANCE_FLAGS ?=
+# Some of: tests ipvs ipvs-live nftables
+VM_PARTS ?=
+export CONFORMANCE_DIR
 
 .PHONY: help
 help: ## this list
@@ -47,6 +50,11 @@ fuzz: packages ## libFuzzer on every reader of foreign bytes, FUZZ_SECONDS each
 .PHONY: golden
 golden: ## record Tests/Golden anew; fails, so that the difference is reviewed
 	NEEDLETAIL_RECORD=1 $(SWIFT) test --filter GoldenTests
+
+.PHONY: test-vm
+test-vm: release packages-test ## mode ipvs, and all that needs another kernel, in a virtual machine
+	NEEDLETAIL_VM=1 $(SWIFT) build --build-tests
+	scripts/test-vm $(VM_PARTS)
 
 .PHONY: proto
 proto: ## generate the Swift of KubernetesWire/wire.proto anew

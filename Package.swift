@@ -142,7 +142,7 @@ let package = Package(
             name: "needletail-lab",
             dependencies: [
                 "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "NFTables",
-                "Netlink", "NFTablesKernel", "ClusterStore", "NetworkNamespaces",
+                "Netlink", "NFTablesKernel", "IPVSKernel", "ClusterStore", "NetworkNamespaces",
                 "KubernetesClient", "EmbeddedAPIServer", argumentParser, logging,
             ],
             swiftSettings: settings
@@ -154,6 +154,12 @@ let package = Package(
                 "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "Threads",
             ],
             path: "Tests/TestSupport",
+            swiftSettings: settings
+        ),
+        .target(
+            name: "BinarySupport",
+            dependencies: ["NetworkNamespaces"],
+            path: "Tests/BinarySupport",
             swiftSettings: settings
         ),
         tests("NetworkTypesTests", ["NetworkTypes"]),
@@ -191,10 +197,20 @@ let package = Package(
         ),
         tests(
             "CommandTests",
-            ["EmbeddedAPIServer", "NetworkNamespaces", "needletail", "needletail-lab"]
+            [
+                "BinarySupport", "EmbeddedAPIServer", "NetworkNamespaces", "needletail",
+                "needletail-lab",
+            ]
         ),
     ]
 )
+
+// `make test-vm`: what only runs on the kernel of the virtual machine.
+if Context.environment["NEEDLETAIL_VM"] != nil {
+    package.targets.append(
+        tests("VMTests", ["BinarySupport", "NetworkNamespaces", "needletail"])
+    )
+}
 
 // `make fuzz`: a program whose main function is libFuzzer's.
 if Context.environment["NEEDLETAIL_FUZZ"] != nil {

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import IPVSKernel
 internal import Logging
 internal import NFTablesKernel
 internal import NetworkNamespaces
@@ -20,12 +21,15 @@ struct BenchCommand: AsyncParsableCommand {
     @Option(help: "Changes of one endpoint that are measured at each size.")
     var changes = 50
 
+    @Option(help: "What balances: nftables, or ipvs where the kernel has it.")
+    var mode = BenchMode.nftables
+
     @Option(help: "Services, and as many EndpointSlices, that are read from the API server.")
     var objects = 10_000
 
     func run() async throws {
         try await transactions()
-        try ReadingBench(objects: objects, endpoints: endpoints).run()
+        if objects > 0 { try ReadingBench(objects: objects, endpoints: endpoints).run() }
     }
 
     private func transactions() async throws {
@@ -45,18 +49,17 @@ struct BenchCommand: AsyncParsableCommand {
     private func measure(_ size: Int) async throws {
         let namespace = try NetworkNamespace()
         // Its sockets stay in the namespace where they were opened.
-        let dataplane = try namespace.inside {
-            try NFTablesDataplane(families: [.ipv4, .ipv6], logger: Logger(label: "bench"))
-        }
+        let dataplane = try namespace.inside { try mode.dataplane() }
+        let node = NodeFacts(balancer: mode == .ipvs ? .ipvs : .nftables)
         var plans = (0..<size).map { plan($0, replaced: 0) }
         let clock = ContinuousClock()
         var start = CommitReport()
         let startTime = try await clock.measure {
-            start = try await dataplane.commit(.everything(plans), node: NodeFacts())
+            start = try await dataplane.commit(.everything(plans), node: node)
         }
         var restart = CommitReport()
         let restartTime = try await clock.measure {
-            restart = try await dataplane.commit(.everything(plans), node: NodeFacts())
+            restart = try await dataplane.commit(.everything(plans), node: node)
         }
         guard restart.isEmpty else { throw LabError("a second sync found something to change") }
         var times: [Duration] = []
@@ -69,7 +72,7 @@ struct BenchCommand: AsyncParsableCommand {
                 try await clock.measure {
                     last = try await dataplane.commit(
                         .some([(changed.service, changed)]),
-                        node: NodeFacts()
+                        node: node
                     )
                 }
             )
@@ -81,7 +84,8 @@ struct BenchCommand: AsyncParsableCommand {
                 + restartTime.formattedMilliseconds.leftPadded(12)
                 + times[times.count / 2].formattedHundredths.leftPadded(13)
                 + "\(last.bytes)".leftPadded(8)
-                + "\(last.elementsAdded + last.elementsRemoved)".leftPadded(10)
+                + "\(last.elementsAdded + last.elementsRemoved + last.serversChanged)"
+                .leftPadded(10)
         )
     }
 
@@ -107,6 +111,18 @@ struct BenchCommand: AsyncParsableCommand {
             frontends: [frontend],
             pools: [Pool(pods.sorted())]
         )
+    }
+}
+
+enum BenchMode: String, ExpressibleByArgument, CaseIterable {
+    case nftables
+    case ipvs
+
+    fileprivate func dataplane() throws -> any Dataplane {
+        let logger = Logger(label: "bench") { _ in SwiftLogNoOpLogHandler() }
+        let tables = try NFTablesDataplane(families: [.ipv4, .ipv6], logger: logger)
+        guard self == .ipvs else { return tables }
+        return try IPVSDataplane(policy: tables, IPVSSettings(), logger: logger)
     }
 }
 

@@ -1,3 +1,4 @@
+import BinarySupport
 import EmbeddedAPIServer
 import FoundationEssentials
 import Glibc

@@ -1,3 +1,4 @@
+import BinarySupport
 import Glibc
 import NetworkNamespaces
 import TestSupport

@@ -1,3 +1,4 @@
+import BinarySupport
 import NetworkNamespaces
 import TestSupport
 import Testing

@@ -1,24 +1,22 @@
-import FoundationEssentials
-import Glibc
-import NetworkNamespaces
-import TestSupport
-import Testing
+internal import FoundationEssentials
+internal import Glibc
+package import NetworkNamespaces
 
 /// The needletail that was built beside the tests, run as a user runs it.
-enum Binary {
-    static let path: String = {
+package enum Binary {
+    package static let path: String = {
         let own =
             (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
         return own.split(separator: "/").dropLast().map { "/\($0)" }.joined() + "/needletail"
     }()
 
-    struct Result {
-        let output: String
-        let status: Int32
+    package struct Result {
+        package let output: String
+        package let status: Int32
     }
 
     /// Runs it to its end in a namespace; `wrapper` goes before it.
-    static func run(
+    package static func run(
         _ arguments: [String],
         in namespace: NetworkNamespace,
         wrapper: [String] = [],
@@ -39,12 +37,12 @@ enum Binary {
 }
 
 /// A daemon that ends with the test.
-final class Daemon {
-    let child: pid_t
+package final class Daemon {
+    package let child: Int32
     private let log: String
     private var isRunning = true
 
-    init(_ arguments: [String], in namespace: NetworkNamespace, log: String) throws {
+    package init(_ arguments: [String], in namespace: NetworkNamespace, log: String) throws {
         self.log = log
         let file = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
         let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
@@ -61,15 +59,15 @@ final class Daemon {
         }
     }
 
-    var output: String { (try? String(contentsOfFile: log, encoding: .utf8)) ?? "" }
+    package var output: String { (try? String(contentsOfFile: log, encoding: .utf8)) ?? "" }
 
     /// Waits until the log holds the text so many times.
-    func wait(for text: String, count: Int = 1) throws {
+    package func wait(for text: String, count: Int = 1) throws {
         try wait { output.components(separatedBy: text) >= count }
     }
 
     /// Waits until something holds; if it never does, the log is in the error.
-    func wait(until holds: () throws -> Bool) throws {
+    package func wait(until holds: () throws -> Bool) throws {
         let clock = ContinuousClock()
         let deadline = clock.now + .seconds(20)
         while try !holds() {
@@ -80,7 +78,7 @@ final class Daemon {
 
     /// Ends it with a signal and returns the wait status.
     @discardableResult
-    func stop(_ signal: Int32 = SIGTERM) -> Int32 {
+    package func stop(_ signal: Int32 = SIGTERM) -> Int32 {
         guard isRunning else { return 0 }
         isRunning = false
         kill(child, signal)
@@ -99,10 +97,10 @@ extension String {
 }
 
 /// A folder of the test's own.
-final class Folder {
-    let path: String
+package final class Folder {
+    package let path: String
 
-    init() throws {
+    package init() throws {
         path =
             FileManager.default.temporaryDirectory.path() + "needletail-test-\(UUID().uuidString)"
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
@@ -110,7 +108,7 @@ final class Folder {
 
     /// Puts a file there in one step.
     @discardableResult
-    func write(_ text: String, to name: String) throws -> String {
+    package func write(_ text: String, to name: String) throws -> String {
         let file = "\(path)/\(name)"
         try Data(text.utf8).write(to: URL(filePath: "\(path)/.partial"))
         guard rename("\(path)/.partial", file) == 0 else {

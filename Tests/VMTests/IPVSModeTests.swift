@@ -1,0 +1,234 @@
+import BinarySupport
+import Glibc
+import NetworkNamespaces
+import Testing
+
+/// Mode ipvs on a kernel that has it; ipvsadm is the oracle.
+@Suite(.serialized, .timeLimit(.minutes(10))) struct IPVSModeTests {
+    @Test func `ipvsadm sees what is rendered, and a second run changes nothing`() throws {
+        let node = try Node()
+        try node.folder.write(
+            """
+            apiVersion: v1
+            kind: Service
+            metadata: {name: all, namespace: shop, annotations: {ipvs.needletail.io/weights: "10.244.1.2=5"}}
+            spec:
+              type: NodePort
+              clusterIP: 10.96.0.20
+              clusterIPs: [10.96.0.20, "fd96::20"]
+              externalIPs: [203.0.113.7]
+              sessionAffinity: ClientIP
+              ports:
+              - {name: http, port: 80, nodePort: 30080}
+              - {name: dns, port: 53, protocol: UDP, nodePort: 30053}
+              - {name: sctp, port: 9, protocol: SCTP, nodePort: 30009}
+            ---
+            apiVersion: discovery.k8s.io/v1
+            kind: EndpointSlice
+            metadata: {name: a4, namespace: shop, labels: {kubernetes.io/service-name: all}}
+            addressType: IPv4
+            ports: [{name: http, port: 8080}, {name: dns, port: 5353, protocol: UDP}, {name: sctp, port: 9, protocol: SCTP}]
+            endpoints: [{addresses: [10.244.1.2]}, {addresses: [10.244.1.3]}, {addresses: [10.244.1.4], conditions: {ready: false, serving: true, terminating: true}}]
+            ---
+            apiVersion: discovery.k8s.io/v1
+            kind: EndpointSlice
+            metadata: {name: a6, namespace: shop, labels: {kubernetes.io/service-name: all}}
+            addressType: IPv6
+            ports: [{name: http, port: 8080}, {name: dns, port: 5353, protocol: UDP}, {name: sctp, port: 9, protocol: SCTP}]
+            endpoints: [{addresses: ["fd44::2"]}]
+
+            """,
+            to: "all.yaml"
+        )
+        let schedulers = [
+            "rr", "wrr", "lc", "wlc", "sh", "mh", "sed", "nq", "dh", "lblc", "fo", "ovf",
+        ]
+        for scheduler in schedulers {
+            let flag = ["--ipvs-scheduler", scheduler]
+            let first = try node.once("ipvs", flag)
+            #expect(first.status == 0, "\(first.output)")
+            let rendered = try node.command(["render", "-o", "ipvs", "--mode", "ipvs"] + flag)
+            let seen = try node.ipvsadm()
+            #expect(seen == rendered.output.sortedLines)
+            #expect(seen.count { $0.hasPrefix("-A") } == 12)
+            #expect(seen.contains { $0.hasSuffix("-r 10.244.1.4:8080 -m -w 0") })
+            #expect(try node.command(["diff", "--mode", "ipvs"] + flag).status == 0)
+        }
+        let again = try node.once("ipvs", ["--ipvs-scheduler", schedulers.last ?? ""])
+        #expect(again.output.contains("added=0") && again.output.contains("servers=0"))
+        #expect(try node.addresses().contains("10.96.0.20/32 203.0.113.7/32 fd96::20/128"))
+        // Another way to the same state: what ipvsadm saved loads again.
+        let saved = try node.namespace.run(["ipvsadm", "-Sn"])
+        try node.namespace.run(["ipvsadm", "-C"])
+        try node.namespace.run(["ipvsadm", "-R"], input: saved)
+        #expect(
+            try node.command([
+                "diff", "--mode", "ipvs", "--ipvs-scheduler", schedulers.last ?? "",
+            ]).status == 0
+        )
+    }
+
+    // kubernetes/kubernetes#55857
+    @Test func `what others made is left alone`() throws {
+        let node = try Node()
+        try node.write([2])
+        try node.namespace.run(["ipvsadm", "-A", "-t", "192.0.2.1:443", "-s", "wlc"])
+        try node.namespace.run([
+            "ipvsadm", "-a", "-t", "192.0.2.1:443", "-r", "192.0.2.50:443", "-g",
+        ])
+        try node.namespace.run(["ipvsadm", "-A", "-f", "7", "-s", "rr"])
+        let foreign = try node.ipvsadm()
+        #expect(try node.once("ipvs").status == 0)
+        #expect(try Set(node.ipvsadm()).isSuperset(of: foreign))
+        let cleanup = try Binary.run(["cleanup"], in: node.namespace)
+        #expect(cleanup.status == 0, "\(cleanup.output)")
+        #expect(try node.ipvsadm() == foreign)
+        #expect(try node.namespace.run(["nft", "list", "ruleset"]) == "")
+        #expect(throws: CommandError.self) { try node.addresses() }
+    }
+
+    // kubernetes/kubernetes#93175, #127410, #117613
+    @Test func `an externalIP that is the node's own address cuts nobody off`() throws {
+        let node = try Node()
+        try node.write([2], spec: "externalIPs: [\(Node.address), 203.0.113.7]")
+        #expect(try node.once("ipvs").status == 0)
+        #expect(try !node.addresses().contains(Node.address))
+        let ssh = try Stream.listening(node.namespace, port: 22)
+        let pod = try Stream.listening(node.pod(0), port: 8080)
+        let login = try #require(try Stream.connecting(node.client, Node.address, 22))
+        #expect(login.reaches(ssh.accepted()))
+        let web = try #require(try Stream.connecting(node.client, Node.address, 80))
+        #expect(web.reaches(pod.accepted()))
+        // kubernetes/kubernetes#72236: but nothing of the host answers on other virtual addresses.
+        #expect(try Stream.connecting(node.client, "203.0.113.7", 22) == nil)
+        #expect(try Stream.connecting(node.namespace, "10.96.0.10", 22) == nil)
+    }
+
+    // kubernetes/kubernetes#65158, #63985
+    @Test func `the host's own processes reach a cluster IP`() throws {
+        let node = try Node()
+        try node.write([2])
+        #expect(try node.once("ipvs").status == 0)
+        let pod = try Stream.listening(node.pod(0), port: 8080)
+        let connection = try #require(try Stream.connecting(node.namespace, "10.96.0.10", 80))
+        #expect(connection.reaches(pod.accepted()))
+    }
+
+    // kubernetes/kubernetes#57841, #99162, #84322
+    @Test func `a removed endpoint drains, also across a restart`() throws {
+        let node = try Node()
+        try node.write([2])
+        let pods = try [0, 1].map { try Stream.listening(node.pod($0), port: 8080) }
+        var daemon = try node.daemon("ipvs")
+        try daemon.wait(for: "synced")
+        var client: Stream? = try Stream.connecting(node.client, "10.96.0.10", 80)
+        let server = pods[0].accepted()
+        #expect(client?.reaches(server) == true)
+        try node.write([3])
+        try daemon.wait { try node.ipvsadm().contains { $0.hasSuffix("10.244.1.2:8080 -m -w 0") } }
+        #expect(client?.reaches(server) == true)
+        let other = try #require(try Stream.connecting(node.client, "10.96.0.10", 80))
+        #expect(other.reaches(pods[1].accepted()))
+        daemon.stop(SIGKILL)
+        daemon = try node.daemon("ipvs")
+        try daemon.wait(for: "synced", count: 2)
+        #expect(client?.reaches(server) == true)
+        #expect(try node.ipvsadm().contains { $0.hasSuffix("10.244.1.2:8080 -m -w 0") })
+        // It comes back, and gets its weight back: kubernetes/kubernetes#81775.
+        try node.write([2, 3])
+        try daemon.wait { try node.ipvsadm().contains { $0.hasSuffix("10.244.1.2:8080 -m -w 1") } }
+        #expect(client?.reaches(server) == true)
+        try node.write([3])
+        try daemon.wait { try node.ipvsadm().contains { $0.hasSuffix("10.244.1.2:8080 -m -w 0") } }
+        client = nil
+        // IPVS forgets a connection that a reset has ended.
+        var linger = linger(l_onoff: 1, l_linger: 0)
+        setsockopt(server.descriptor, SOL_SOCKET, SO_LINGER, &linger, 8)
+        daemon.stop()
+    }
+
+    @Test func `draining has a deadline`() throws {
+        let node = try Node()
+        try node.write([2])
+        let pod = try Stream.listening(node.pod(0), port: 8080)
+        let daemon = try node.daemon("ipvs", ["--ipvs-drain-timeout", "2s"])
+        try daemon.wait(for: "synced")
+        let client = try #require(try Stream.connecting(node.client, "10.96.0.10", 80))
+        #expect(client.reaches(pod.accepted()))
+        try node.write([3])
+        try daemon.wait { try !node.ipvsadm().contains { $0.contains("10.244.1.2") } }
+        #expect(try node.ipvsadm().count == 2)
+    }
+
+    @Test func `modes are switched without breaking a connection`() throws {
+        let node = try Node()
+        try node.write([2], spec: "type: NodePort, externalIPs: [203.0.113.7]")
+        let pod = try Stream.listening(node.pod(0), port: 8080)
+        var connections: [(Stream, Stream)] = []
+        func connect() throws {
+            for (namespace, host) in [
+                (node.client, "10.96.0.10"), (node.client, "203.0.113.7"),
+                (node.namespace, "10.96.0.10"), (try node.pod(1), "10.96.0.10"),
+            ] {
+                for _ in 0..<5 {
+                    let stream = try #require(
+                        try Stream.connecting(namespace, host, 80),
+                        "\(host) refuses"
+                    )
+                    connections.append((stream, pod.accepted()))
+                }
+            }
+            #expect(connections.allSatisfy { $0.reaches($1) && $1.reaches($0) })
+        }
+        var daemon: Daemon?
+        var syncs = 0
+        for mode in ["nftables", "ipvs", "nftables", "ipvs"] {
+            daemon?.stop()
+            daemon = try node.daemon(mode)
+            syncs += 1
+            try daemon?.wait(for: "mode=\(mode)", count: (syncs + 1) / 2)
+            try daemon?.wait(for: "scope=everything", count: syncs)
+            try connect()
+        }
+        // What is left of mode ipvs goes with its last connection.
+        daemon?.stop()
+        daemon = try node.daemon("nftables")
+        try daemon?.wait(for: "scope=everything", count: syncs + 1)
+        #expect(connections.allSatisfy { $0.reaches($1) && $1.reaches($0) })
+        #expect(try !node.ipvsadm().isEmpty)
+        for (client, server) in connections {
+            var linger = linger(l_onoff: 1, l_linger: 0)
+            setsockopt(server.descriptor, SOL_SOCKET, SO_LINGER, &linger, 8)
+            setsockopt(client.descriptor, SOL_SOCKET, SO_LINGER, &linger, 8)
+        }
+        connections = []
+        try daemon?.wait(for: "nothing of mode ipvs is left")
+        #expect(try node.ipvsadm().isEmpty)
+        #expect(throws: CommandError.self) { try node.addresses() }
+        try connect()
+    }
+
+    @Test func `what is lost of IPVS comes back`() throws {
+        let node = try Node()
+        try node.write([2])
+        let daemon = try node.daemon("ipvs", ["--ipvs-sync-period", "1s"])
+        try daemon.wait(for: "synced")
+        let before = try node.ipvsadm()
+        try node.namespace.run(["ipvsadm", "-C"])
+        try node.namespace.ip(["addr del 10.96.0.10/32 dev kube-ipvs0"])
+        try daemon.wait {
+            try node.ipvsadm() == before && node.addresses().contains("10.96.0.10")
+        }
+    }
+
+    @Test func `sysctls are set, and a bad annotation is told`() throws {
+        let node = try Node()
+        try node.write([2], annotations: "ipvs.needletail.io/scheduler: fastest")
+        let result = try node.once("ipvs", ["--ipvs-strict-arp", "--ipvs-tcp-timeout", "15m"])
+        #expect(result.output.contains("sysctl net.ipv4.vs.conntrack was 0, is 1 now"))
+        #expect(result.output.contains("\"fastest\" is none of IPVS's schedulers"))
+        #expect(try node.namespace.run(["ipvsadm", "-Ln", "--timeout"]).contains(": 900 "))
+        let arp = try node.namespace.run(["cat", "/proc/sys/net/ipv4/conf/all/arp_ignore"])
+        #expect(arp == "1\n")
+    }
+}

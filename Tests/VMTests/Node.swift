@@ -1,0 +1,186 @@
+import BinarySupport
+import Glibc
+import NetworkNamespaces
+
+/// A client, a node and its pods, each in a network namespace: `client — node — pods`.
+final class Node {
+    let namespace: NetworkNamespace
+    let client: NetworkNamespace
+    let folder: Folder
+    static let address = "192.0.2.1"
+    static let clientAddress = "192.0.2.9"
+    private let names: [String]
+
+    /// - Parameter pods: hosts of 10.244.1.0/24
+    init(pods: [Int] = [2, 3]) throws {
+        let prefix = "nltest-\(getpid())-\(UInt32.random(in: 0...0xFFFF))"
+        names = ["node", "client"].map { "\(prefix)-\($0)" } + pods.map { "\(prefix)-pod\($0)" }
+        for name in names { try Command.run(["ip", "netns", "add", name]) }
+        namespace = try NetworkNamespace(named: names[0])
+        client = try NetworkNamespace(named: names[1])
+        folder = try Folder()
+        try namespace.ip([
+            "link set lo up", "link add eth0 type veth peer name eth0 netns \(names[1])",
+            "addr add \(Self.address)/24 dev eth0", "link set eth0 up",
+            "link add cni0 type bridge", "addr add 10.244.1.1/24 dev cni0", "link set cni0 up",
+        ])
+        try namespace.setSysctl("net/ipv4/ip_forward", "1")
+        try client.ip([
+            "link set lo up", "addr add \(Self.clientAddress)/24 dev eth0", "link set eth0 up",
+            "route add default via \(Self.address)",
+        ])
+        for (pod, name) in zip(pods, names[2...]) {
+            try namespace.ip([
+                "link add p\(pod) type veth peer name eth0 netns \(name)",
+                "link set p\(pod) master cni0", "link set p\(pod) up",
+                "link set p\(pod) type bridge_slave hairpin on",
+            ])
+            try NetworkNamespace(named: name).ip([
+                "link set lo up", "addr add 10.244.1.\(pod)/24 dev eth0", "link set eth0 up",
+                "route add default via 10.244.1.1",
+            ])
+        }
+    }
+
+    deinit {
+        for name in names { _ = try? Command.run(["ip", "netns", "delete", name]) }
+    }
+
+    func pod(_ index: Int) throws -> NetworkNamespace {
+        try NetworkNamespace(named: names[2 + index])
+    }
+
+    // MARK: needletail
+
+    private var flags: [String] {
+        [
+            "--manifests", folder.path, "--hostname-override", "here", "--node-ip", Self.address,
+            "--cluster-cidr", "10.244.0.0/16",
+        ]
+    }
+
+    func once(_ mode: String, _ more: [String] = []) throws -> Binary.Result {
+        try Binary.run(["run", "--once", "--mode", mode, "-v", "2"] + flags + more, in: namespace)
+    }
+
+    func command(_ words: [String]) throws -> Binary.Result {
+        try Binary.run(words + flags, in: namespace)
+    }
+
+    func daemon(_ mode: String, _ more: [String] = []) throws -> Daemon {
+        try Daemon(
+            ["--mode", mode, "-v", "2"] + flags + more,
+            in: namespace,
+            log: "\(folder.path)/.log"
+        )
+    }
+
+    /// What Debian's ipvsadm sees, sorted.
+    func ipvsadm() throws -> [String] { try namespace.run(["ipvsadm", "-Sn"]).sortedLines }
+
+    func addresses() throws -> String {
+        try namespace.run(["ip", "-br", "addr", "show", "dev", "kube-ipvs0"])
+    }
+
+    /// The Service shop/web with endpoints on hosts of 10.244.1.0/24.
+    func write(_ endpoints: [Int], spec: String = "", annotations: String = "") throws {
+        let list = endpoints.map { "{addresses: [10.244.1.\($0)], nodeName: here}" }
+            .joined(separator: ", ")
+        try folder.write(
+            """
+            apiVersion: v1
+            kind: Service
+            metadata: {name: web, namespace: shop, annotations: {\(annotations)}}
+            spec: {clusterIP: 10.96.0.10, ports: [{name: http, port: 80}]\(spec.isEmpty ? "" : ", \(spec)")}
+            ---
+            apiVersion: discovery.k8s.io/v1
+            kind: EndpointSlice
+            metadata: {name: web-1, namespace: shop, labels: {kubernetes.io/service-name: web}}
+            addressType: IPv4
+            ports: [{name: http, port: 8080}]
+            endpoints: [\(list)]
+
+            """,
+            to: "web.yaml"
+        )
+    }
+}
+
+extension String {
+    var sortedLines: [String] { split(separator: "\n").map(String.init).sorted() }
+}
+
+/// A TCP socket of a namespace.
+final class Stream {
+    let descriptor: Int32
+
+    private init(_ descriptor: Int32) {
+        self.descriptor = descriptor
+        var limit = timeval(tv_sec: 10, tv_usec: 0)
+        for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
+            setsockopt(
+                descriptor,
+                SOL_SOCKET,
+                option,
+                &limit,
+                socklen_t(MemoryLayout<timeval>.size)
+            )
+        }
+    }
+
+    deinit { close(descriptor) }
+
+    private static func open() -> Int32 {
+        socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+    }
+
+    static func listening(_ namespace: NetworkNamespace, port: UInt16) throws -> Stream {
+        try namespace.inside {
+            let stream = Stream(open())
+            var on: Int32 = 1
+            setsockopt(stream.descriptor, SOL_SOCKET, SO_REUSEADDR, &on, 4)
+            let bound = address("0.0.0.0", port) { bind(stream.descriptor, $0, $1) }
+            guard bound == 0, listen(stream.descriptor, 128) == 0 else {
+                throw CommandError("cannot listen: \(errno)")
+            }
+            return stream
+        }
+    }
+
+    /// Nil if it is refused, or nobody answers.
+    static func connecting(_ namespace: NetworkNamespace, _ host: String, _ port: UInt16) throws
+        -> Stream?
+    {
+        try namespace.inside {
+            let stream = Stream(open())
+            let result = address(host, port) { connect(stream.descriptor, $0, $1) }
+            return result == 0 ? stream : nil
+        }
+    }
+
+    func accepted() -> Stream { Stream(accept(descriptor, nil, nil)) }
+
+    /// Whether a byte comes through.
+    func reaches(_ other: Stream) -> Bool {
+        var byte: UInt8 = 42
+        guard send(descriptor, &byte, 1, Int32(MSG_NOSIGNAL)) == 1 else { return false }
+        byte = 0
+        return recv(other.descriptor, &byte, 1, 0) == 1 && byte == 42
+    }
+
+    private static func address<T>(
+        _ text: String,
+        _ port: UInt16,
+        _ body: (UnsafePointer<sockaddr>, socklen_t) -> T
+    ) -> T {
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = port.bigEndian
+        inet_pton(AF_INET, text, &address.sin_addr)
+        return withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                body($0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+    }
+}
