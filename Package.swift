@@ -171,7 +171,7 @@ let package = Package(
         tests(
             "NFTablesTests",
             [
-                "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "NFTables",
+                "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "NFTables", "IPVS",
                 "ManifestSource",
             ]
         ),

@@ -62,11 +62,7 @@ package actor ClusterStore {
         return PlanUpdate(
             plans: changed,
             diagnostics: dirty.map { ($0, plans.diagnostics[$0] ?? []) } + state.nodeDiagnostics,
-            facts: configuration.facts(
-                node: state.node,
-                serviceCIDRs: state.serviceCIDRs,
-                interfaceAddresses: interfaceAddresses
-            )
+            facts: configuration.facts(node: state.node, serviceCIDRs: state.serviceCIDRs)
         )
     }
 

@@ -33,13 +33,15 @@ package struct ServerTable: Sendable {
     /// Whether nothing of ours is left.
     package var isEmpty: Bool { servers.isEmpty && leaving.isEmpty && addressUsers.isEmpty }
 
-    /// The addresses that must be bound: those of the plans, and those of leaving servers, which
-    /// are if they were.
+    /// Whether an address must be bound: one of the plans' cluster IPs, or that of a leaving
+    /// server, which nothing else brings here any more.
     package func needs(_ address: IPAddress) -> Bool {
         addressUsers[address] != nil || leaving.keys.contains { $0.address == address }
     }
 
-    package var addresses: some Collection<IPAddress> { addressUsers.keys }
+    package var addresses: Set<IPAddress> {
+        Set(addressUsers.keys).union(leaving.keys.map(\.address))
+    }
 
     /// The addresses whose need may have changed since the last call.
     package mutating func takeTouchedAddresses() -> Set<IPAddress> {
@@ -87,6 +89,7 @@ package struct ServerTable: Sendable {
         _ operations: inout [ServerOperation]
     ) {
         let left = leaving.removeValue(forKey: server.key)
+        if left != nil { touchedAddresses.insert(server.key.address) }
         guard let old = servers.updateValue(server, forKey: server.key) ?? left else {
             operations += server.creation
             return
@@ -155,6 +158,7 @@ package struct ServerTable: Sendable {
             operations.append(.remove(key))
         } else {
             leaving[key] = old.attributes
+            touchedAddresses.insert(key.address)
         }
     }
 

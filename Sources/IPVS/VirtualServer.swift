@@ -113,13 +113,15 @@ extension ServicePlan {
         )
     }
 
-    /// The addresses that the node must take for its own, so that IPVS sees their packets.
+    /// The addresses that the node takes for its own, so that IPVS sees their packets.
+    ///
+    /// Of external addresses only the frontends' packets come here: others may have the address.
     package var virtualAddresses: Set<IPAddress> {
-        Set(frontends.lazy.filter { $0.kind != .nodePort }.map(\.key.address))
+        Set(frontends.lazy.filter { $0.kind == .clusterIP }.map(\.key.address))
     }
 }
 
-/// The dummy device that makes virtual addresses the node's own; kube-proxy's name for it.
+/// The dummy device that makes cluster IPs the node's own; kube-proxy's name for it.
 package enum VirtualDevice {
     package static let name = "kube-ipvs0"
 }

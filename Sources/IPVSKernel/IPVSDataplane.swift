@@ -1,6 +1,7 @@
 internal import Glibc
 package import IPVS
 package import Logging
+internal import NFTables
 package import NFTablesKernel
 internal import Netlink
 package import NetworkTypes
@@ -36,6 +37,7 @@ package actor IPVSDataplane: Dataplane {
     private let logger: Logger
     private var ipvs: IPVSSocket
     private var device: DummyDevice
+    private var steering: SteeringRoute
     /// Nil until the kernel was read, and after a failure.
     private var table: ServerTable?
     private var bound: Set<IPAddress> = []
@@ -66,6 +68,7 @@ package actor IPVSDataplane: Dataplane {
             guard let found = consume found else { throw NetlinkError("no IPVS", code: 0) }
             ipvs = found
             device = try DummyDevice(VirtualDevice.name)
+            steering = try SteeringRoute(mark: SteeringMark.bit)
         } catch {
             let advice =
                 error.code == 0
@@ -90,17 +93,19 @@ package actor IPVSDataplane: Dataplane {
         var report: CommitReport
         switch changes {
         case .everything(let plans):
-            let own = isRetiring ? [] : plans
-            // When another mode served the node so far, it goes on until the virtual servers are
-            // there. Else nothing must be reachable before it is protected.
-            let servesAlready = try await policy.isProgrammed()
-            report = CommitReport()
-            if !servesAlready || isRetiring {
+            if isRetiring {
+                // What IPVS carries must find its way without the rules of mode ipvs.
+                try failing { () throws(NetlinkError) in try bindEverything() }
                 report = try await policy.commit(changes, node: node)
-            }
-            report.add(try failing { () throws(NetlinkError) in try serveEverything(own, node) })
-            if servesAlready, !isRetiring {
+                report.add(try failing { () throws(NetlinkError) in try serveEverything([]) })
+            } else if try await policy.isProgrammed() {
+                // Another mode may serve the node: it goes on until the virtual servers are there.
+                report = try failing { () throws(NetlinkError) in try serveEverything(plans) }
                 report.add(try await policy.commit(changes, node: node))
+            } else {
+                // Nothing must be reachable before it is protected.
+                report = try await policy.commit(changes, node: node)
+                report.add(try failing { () throws(NetlinkError) in try serveEverything(plans) })
             }
         case .some(let plans):
             guard table != nil else {
@@ -108,24 +113,22 @@ package actor IPVSDataplane: Dataplane {
             }
             report = try await policy.commit(changes, node: node)
             guard !isRetiring else { break }
-            report.add(try failing { () throws(NetlinkError) in try serve(plans, node) })
+            report.add(try failing { () throws(NetlinkError) in try serve(plans) })
         }
         return report
     }
 
     /// What a commit of everything would do; touches nothing.
     package func difference(
-        _ plans: [ServicePlan],
-        node: NodeFacts
+        _ plans: [ServicePlan]
     ) throws(CommitError) -> ServerDifference {
         let plans = isRetiring ? [] : plans
         return try failing { () throws(NetlinkError) in
             let (table, operations) = try adopt(plans)
             let present = try device.addresses()
-            let (missing, unneeded) = Self.differences(
+            let (missing, unneeded) = try differences(
                 of: present.union(table.addresses),
                 table,
-                node,
                 present
             )
             return ServerDifference(
@@ -147,6 +150,7 @@ package actor IPVSDataplane: Dataplane {
             guard !dryRun else { return found }
             try ipvs.perform(ours.map { .remove($0.key) })
             try device.remove()
+            try steering.remove(IPFamily.allCases)
             return found
         }
     }
@@ -172,7 +176,9 @@ package actor IPVSDataplane: Dataplane {
     private static let start = ContinuousClock.now
 
     private func prepare() throws(NetlinkError) {
-        guard !isPrepared, !isRetiring else { return }
+        try device.create()
+        try steering.create(policy.families)
+        guard !isPrepared else { return }
         KernelSettings(strictARP: settings.strictARP).apply(logger)
         try ipvs.setTimeouts(
             tcp: settings.tcpTimeout,
@@ -209,74 +215,73 @@ package actor IPVSDataplane: Dataplane {
         )
     }
 
-    private func serveEverything(
-        _ plans: [ServicePlan],
-        _ node: NodeFacts
-    ) throws(NetlinkError) -> CommitReport {
-        try prepare()
+    private func serveEverything(_ plans: [ServicePlan]) throws(NetlinkError) -> CommitReport {
+        if !isRetiring { try prepare() }
         let (adopted, operations) = try adopt(plans)
-        if !isRetiring { try device.create() }
         bound = try device.addresses()
-        lastFacts = nil
         table = adopted
         lastFullSync = Self.now
-        let report = try perform(operations, node)
+        let report = try perform(operations, of: bound.union(adopted.addresses))
         // What has no connections need not wait.
         try drain()
         return report
     }
 
     private func serve(
-        _ plans: [(service: String, plan: ServicePlan?)],
-        _ node: NodeFacts
+        _ plans: [(service: String, plan: ServicePlan?)]
     ) throws(NetlinkError) -> CommitReport {
         let operations = table?.apply(plans, now: Self.now) ?? []
-        return try perform(operations, node)
+        return try perform(operations, of: table?.takeTouchedAddresses() ?? [])
+    }
+
+    /// Binds the address of every server of ours that has none yet.
+    private func bindEverything() throws(NetlinkError) {
+        let present = try device.addresses()
+        let ours = try ipvs.servers().filter { $0.flags.contains(.ours) }.map(\.key.address)
+        let missing = try withoutOthers(Set(ours).subtracting(present))
+        guard !missing.isEmpty else { return }
+        try device.create()
+        try device.change(adding: missing, removing: [])
+    }
+
+    /// Binding an address that another interface has would cut the node off
+    /// (kubernetes/kubernetes#93175).
+    private func withoutOthers(_ addresses: Set<IPAddress>) throws(NetlinkError) -> Set<IPAddress> {
+        var result = addresses
+        for address in addresses where try device.isLocal(address) { result.remove(address) }
+        return result
     }
 
     /// What is to be bound of these addresses, and what must not be any more.
-    private static func differences(
-        of candidates: some Collection<IPAddress>,
+    private func differences(
+        of candidates: Set<IPAddress>,
         _ table: ServerTable,
-        _ node: NodeFacts,
         _ bound: Set<IPAddress>
-    ) -> (missing: Set<IPAddress>, unneeded: Set<IPAddress>) {
-        // Taking an address that an interface has would cut the node off.
-        let others = Set(node.nodeAddresses)
-        let isWanted = { (address: IPAddress) in
-            table.needs(address) && !others.contains(address)
-        }
+    ) throws(NetlinkError) -> (missing: Set<IPAddress>, unneeded: Set<IPAddress>) {
+        let missing = candidates.filter { !bound.contains($0) && table.needs($0) }
         return (
-            Set(candidates.filter { !bound.contains($0) && isWanted($0) }),
-            Set(candidates.filter { bound.contains($0) && !isWanted($0) })
+            try withoutOthers(missing),
+            candidates.filter { bound.contains($0) && !table.needs($0) }
         )
     }
 
     /// Makes servers before anybody can reach them, and removes them when nobody can any more.
     private func perform(
         _ operations: [ServerOperation],
-        _ node: NodeFacts
+        of addresses: Set<IPAddress>
     ) throws(NetlinkError) -> CommitReport {
         guard let table else { return CommitReport() }
         try ipvs.perform(operations.filter { !$0.isRemoval })
-        var candidates = self.table?.takeTouchedAddresses() ?? []
-        if lastFacts?.nodeAddresses != node.nodeAddresses {
-            candidates = bound.union(table.addresses)
-        }
-        let (missing, unneeded) = Self.differences(of: candidates, table, node, bound)
+        let (missing, unneeded) = try differences(of: addresses, table, bound)
         if !missing.isEmpty || !unneeded.isEmpty {
             try device.change(adding: missing, removing: unneeded)
             bound = bound.union(missing).subtracting(unneeded)
         }
         try ipvs.perform(operations.filter(\.isRemoval))
-        lastFacts = node
         var report = CommitReport()
         report.serversChanged = operations.count + missing.count + unneeded.count
         return report
     }
-
-    /// Nil until all addresses were compared.
-    private var lastFacts: NodeFacts?
 
     // MARK: Time
 
@@ -287,14 +292,16 @@ package actor IPVSDataplane: Dataplane {
         try failing { () throws(NetlinkError) in try drain() }
         guard let table, let lastFullSync else { return .again(after: Self.drainInterval) }
         if isRetiring, table.isEmpty {
-            try failing { () throws(NetlinkError) in try device.remove() }
+            try failing { () throws(NetlinkError) in
+                try device.remove()
+                try steering.remove(IPFamily.allCases)
+            }
             logger.notice("nothing of mode ipvs is left")
             return .finished
         }
         let isDue = Self.now - lastFullSync >= Double(settings.syncPeriod.components.seconds)
         if isDue, !isRetiring { return .resync }
-        let isIdle = table.drainingServers.isEmpty && !isRetiring
-        return .again(after: isIdle ? settings.syncPeriod : Self.drainInterval)
+        return .again(after: Self.drainInterval)
     }
 
     private func drain() throws(NetlinkError) {
@@ -311,8 +318,8 @@ package actor IPVSDataplane: Dataplane {
                     now: Self.now
                 ) ?? []
         }
-        guard !operations.isEmpty, let lastFacts else { return }
-        _ = try perform(operations, lastFacts)
+        guard !operations.isEmpty else { return }
+        _ = try perform(operations, of: table?.takeTouchedAddresses() ?? [])
     }
 }
 

@@ -4,7 +4,7 @@
 package enum KernelExpression: Sendable, Hashable {
     package enum PayloadBase: UInt32, Sendable { case network = 1, transport = 2 }
     package enum Comparison: UInt32, Sendable { case equal = 0, notEqual = 1 }
-    package enum MetaKey: UInt32, Sendable { case iifname = 6, l4proto = 16 }
+    package enum MetaKey: UInt32, Sendable { case mark = 3, iifname = 6, l4proto = 16 }
     /// `enum nft_ct_keys`
     /// .
     package enum ConnectionKey: UInt32, Sendable {
@@ -22,8 +22,9 @@ package enum KernelExpression: Sendable, Hashable {
     case random(modulus: UInt32, offset: UInt32, register: UInt32)
     /// `fib saddr type`
     case sourceAddressType(register: UInt32)
-    /// Ands four bytes of a register with a mask in host order.
-    case mask(register: UInt32, UInt32)
+    /// Ands four bytes of a register with a mask, and then xors them; in host order.
+    case mask(register: UInt32, UInt32, xor: UInt32 = 0)
+    case setMeta(MetaKey, register: UInt32)
     case compare(Comparison, register: UInt32, [UInt8])
     case lookup(SetID, register: UInt32, into: UInt32?, negated: Bool)
     case dnat(address: UInt32, port: UInt32)

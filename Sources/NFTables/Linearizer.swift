@@ -46,6 +46,12 @@ private struct Linearizer {
             ]
         case .masquerade: [.masquerade]
         case .remember(let timeout): remember(timeout)
+        case .steer(let isOn):
+            [
+                .meta(.mark, register: register(0)),
+                .mask(register: register(0), ~SteeringMark.bit, xor: isOn ? SteeringMark.bit : 0),
+                .setMeta(.mark, register: register(0)),
+            ]
         case .counter: [.counter]
         case .reject(let withReset):
             // Port unreachable: ICMP code 3, ICMPv6 code 4.

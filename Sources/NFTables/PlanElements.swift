@@ -4,14 +4,12 @@ package import ServicePlan
 /// An element that several Services may have in common; it goes when the last of them does.
 package enum SharedElement: Sendable, Hashable {
     case clusterIP(IPAddress)
-    case virtualIP(IPAddress)
     case hairpin(IPAddress)
     case serviceEndpoint(IPAddress, UInt16, TransportProtocol)
 
     package var set: SetID {
         switch self {
         case .clusterIP: .clusterIPs
-        case .virtualIP: .virtualIPs
         case .hairpin: .hairpin
         case .serviceEndpoint: .serviceEndpoints
         }
@@ -19,7 +17,7 @@ package enum SharedElement: Sendable, Hashable {
 
     package var element: Element {
         switch self {
-        case .clusterIP(let address), .virtualIP(let address):
+        case .clusterIP(let address):
             return Element(key: ElementBytes(address))
         case .hairpin(let address):
             var key = ElementBytes(address)
@@ -128,6 +126,9 @@ package struct LaidOutPlan: Sendable, Hashable {
         }
         if affinityTimeout(frontend) != nil { sets.append(.sticky) }
         if frontend.allowedSources != nil { sets.append(.restricted) }
+        if balancer == .ipvs, [.externalIP, .loadBalancerVIP].contains(frontend.kind) {
+            sets.append(.externalFrontends)
+        }
         return sets
     }
 
@@ -135,12 +136,7 @@ package struct LaidOutPlan: Sendable, Hashable {
     package func sharedElements(_ family: IPFamily) -> Set<SharedElement> {
         var shared: Set<SharedElement> = []
         for frontend in plan.frontends where frontend.key.address.family == family {
-            switch frontend.kind {
-            case .clusterIP: shared.insert(.clusterIP(frontend.key.address))
-            case .externalIP, .loadBalancerVIP:
-                if balancer == .ipvs { shared.insert(.virtualIP(frontend.key.address)) }
-            case .nodePort: break
-            }
+            if frontend.kind == .clusterIP { shared.insert(.clusterIP(frontend.key.address)) }
             let pools = plan.pools(of: frontend)
             for endpoint in (pools.cluster?.endpoints ?? []) + (pools.local?.endpoints ?? []) {
                 shared.insert(

@@ -24,7 +24,7 @@ package struct Program: Sendable, Hashable {
     }
 
     /// Every chain, callees before callers.
-    package var chains: [Chain] { regularChains + baseChains }
+    package var chains: [Chain] { regularChains + baseChains + steeringChains }
 
     package var sets: [SetDefinition] {
         (SetID.constant(balancer) + numbers.affinityTimeouts.map(SetID.stickyTimeout)).map(
@@ -99,9 +99,6 @@ package struct Program: Sendable, Hashable {
         if balancer == .ipvs {
             // IPVS takes packets behind this chain, when they still have the frontend's address.
             rules.append(Rule(.lookup(frontend, in: .frontends), .returning))
-            // An externalIP may be an address of the node (kubernetes/kubernetes#93175).
-            rules.append(Rule(.lookup(address, in: .nodeIPs), .returning))
-            rules += Self.reject(.lookup(address, in: .virtualIPs))
         }
         rules += Self.reject(.lookup(address, in: .clusterIPs))
         rules.append(Rule(.lookup(address, in: .serviceCIDRs), .counter, .drop))
@@ -199,8 +196,27 @@ package struct Program: Sendable, Hashable {
         }
     }
 
+    /// IPVS sees what is routed to the node itself. Its own addresses are, and cluster IPs, which a
+    /// device of its own has; for others a mark chooses the way (`SteeringRoute`), so that nothing
+    /// but the frontends is taken of an address that others may have.
+    ///
+    /// What the rules themselves have translated is a frontend's no longer. The mark is gone before
+    /// IPVS sends the packet on: it would come back.
+    private func steering(_ isOn: Bool) -> [Rule] {
+        balancer == .ipvs
+            ? [Rule(.lookup(PacketField.frontend, in: .externalFrontends), .steer(isOn))] : []
+    }
+
+    private var steeringChains: [Chain] {
+        guard balancer == .ipvs else { return [] }
+        let hook = BaseChain(type: .filter, hook: .prerouting, priority: Self.dstnat + 10)
+        return [Chain(.steerPrerouting, base: hook, steering(true))]
+    }
+
+    private static let dstnat: Int32 = -100
+
     private var baseChains: [Chain] {
-        let dstnat: Int32 = -100
+        let dstnat = Self.dstnat
         let checkSources = [
             Rule(.state(.new), .jump(.sourceRanges)), Rule(.state(.invalid), .jump(.invalid)),
         ]
@@ -234,7 +250,11 @@ package struct Program: Sendable, Hashable {
                 base: .init(type: .nat, hook: .postrouting, priority: 100),
                 [Rule(isServices, .jump(.masquerading))]
             ),
-            Chain(.filterInput, base: .init(type: .filter, hook: .input, priority: 0), filter),
+            Chain(
+                .filterInput,
+                base: .init(type: .filter, hook: .input, priority: 0),
+                steering(false) + filter
+            ),
             Chain(.filterForward, base: .init(type: .filter, hook: .forward, priority: 0), filter),
             Chain(.filterOutput, base: .init(type: .filter, hook: .output, priority: 0), filter),
         ]

@@ -18,12 +18,20 @@ package enum Statement: Sendable, Hashable {
     case masquerade
     /// `update @affinity`, with seconds.
     case remember(timeout: UInt32)
+    /// Sets or clears the bit of the packet mark that sends a packet to this node.
+    case steer(Bool)
     case counter
     case reject(withReset: Bool)
     case drop
     case returning
     case jump(Chain.Name)
     case goto(Chain.Name)
+}
+
+/// The packet mark by which packets to external frontends reach IPVS.
+package enum SteeringMark {
+    /// Neither kube-proxy's and kubelet's (14, 15) nor one of the bits that network plugins use.
+    package static let bit: UInt32 = 1 << 12
 }
 
 package struct Rule: Sendable, Hashable {
@@ -46,6 +54,7 @@ package struct Chain: Sendable, Hashable {
         case preDNATPrerouting = "pre-dnat-prerouting"
         case preDNATOutput = "pre-dnat-output"
         case dnatPrerouting = "dnat-prerouting"
+        case steerPrerouting = "steer-prerouting"
         case dnatOutput = "dnat-output"
         case snatPostrouting = "snat-postrouting"
         case filterInput = "filter-input"

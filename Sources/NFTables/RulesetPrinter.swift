@@ -120,6 +120,11 @@ package struct RulesetPrinter {
             "update @affinity { \(PacketField.originalSourceAddress.text(family)) . "
                 + "\(PacketField.originalFrontend.text(family)) timeout \(timeout)s : "
                 + "\(PacketField.endpoint.text(family)) }"
+        case .steer(let isOn):
+            "meta mark set meta mark "
+                + (isOn
+                    ? "| 0x\(String(SteeringMark.bit, radix: 16))"
+                    : "& 0x\(String(~SteeringMark.bit, radix: 16))")
         case .counter: "counter"
         case .reject(let withReset): withReset ? "reject with tcp reset" : "reject"
         case .drop: "drop"

@@ -23,8 +23,8 @@ package struct SetDefinition: Sendable, Hashable {
             isDynamic = true
             // As many clients as one node remembers; those beyond are not sticky.
             size = 131_072
-        case .clusterIPs, .virtualIPs: key = [.destinationAddress]
-        case .serviceCIDRs, .nodeIPs:
+        case .clusterIPs: key = [.destinationAddress]
+        case .serviceCIDRs:
             key = [.destinationAddress]
             isInterval = true
         case .podCIDRs:
@@ -35,7 +35,7 @@ package struct SetDefinition: Sendable, Hashable {
             isInterval = true
         case .hairpin: key = [.sourceAddress, .destinationAddress]
         case .serviceEndpoints: key = [.sourceAddress, .transportProtocol, .sourcePort]
-        case .frontends, .localPolicy, .sticky, .stickyTimeout, .masqueradeFrontends,
+        case .frontends, .externalFrontends, .localPolicy, .sticky, .stickyTimeout, .masqueradeFrontends,
             .noEndpoints, .noLocalEndpoints, .restricted:
             key = PacketField.frontend
         }

@@ -19,10 +19,8 @@ package enum SetID: Sendable, Hashable {
     /// Frontends whose every client is masqueraded.
     case masqueradeFrontends
     case clusterIPs
-    /// The other addresses that are the node's own for IPVS.
-    case virtualIPs
-    /// Addresses of the node that IPVS has nothing to do with but for frontends.
-    case nodeIPs
+    /// Frontends on addresses that are not the node's, whose packets IPVS must see all the same.
+    case externalFrontends
     /// Frontends that refuse, and frontends that stay silent, if no endpoint was chosen.
     case noEndpoints
     case noLocalEndpoints
@@ -38,13 +36,12 @@ package enum SetID: Sendable, Hashable {
 
     /// Every set that is there whatever the Services are.
     package static func constant(_ balancer: Balancer) -> [SetID] {
-        let others: [SetID] = balancer == .ipvs ? [.localEndpoints] : [.virtualIPs, .nodeIPs]
-        return constant.filter { !others.contains($0) }
+        constant.filter { $0 != (balancer == .ipvs ? .localEndpoints : .externalFrontends) }
     }
 
     private static let constant: [SetID] = [
         .frontends, .endpoints, .localEndpoints, .localPolicy, .sticky, .affinity,
-        .masqueradeFrontends, .clusterIPs, .virtualIPs, .nodeIPs, .noEndpoints, .noLocalEndpoints,
+        .masqueradeFrontends, .clusterIPs, .externalFrontends, .noEndpoints, .noLocalEndpoints,
         .restricted, .allowedSources, .hairpin, .serviceEndpoints, .podCIDRs, .serviceCIDRs,
     ]
 
@@ -59,8 +56,7 @@ package enum SetID: Sendable, Hashable {
         case .affinity: "affinity"
         case .masqueradeFrontends: "masquerade-frontends"
         case .clusterIPs: "cluster-ips"
-        case .virtualIPs: "virtual-ips"
-        case .nodeIPs: "node-ips"
+        case .externalFrontends: "external-frontends"
         case .noEndpoints: "no-endpoints"
         case .noLocalEndpoints: "no-local-endpoints"
         case .restricted: "restricted"

@@ -119,11 +119,9 @@ package struct TableState: Sendable {
     // MARK: Facts of the node
 
     mutating func replaceFacts(_ new: NodeFacts, _ changes: inout Changeset) {
-        var sets: [(SetID, KeyPath<NodeFacts, [IPPrefix]>)] = [
-            (.serviceCIDRs, \.serviceCIDRs), (.podCIDRs, \.podCIDRs),
-        ]
-        if balancer == .ipvs { sets.append((.nodeIPs, \.nodeAddressBlocks)) }
-        for (set, blocks) in sets {
+        for (set, blocks) in [
+            (SetID.serviceCIDRs, \NodeFacts.serviceCIDRs), (.podCIDRs, \.podCIDRs),
+        ] {
             let before = elements(of: facts[keyPath: blocks])
             let after = elements(of: new[keyPath: blocks])
             for element in before.subtracting(after) { changes.remove(set, element) }

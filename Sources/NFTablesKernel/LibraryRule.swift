@@ -106,13 +106,13 @@ extension LibraryRule {
             fib.set(NFTNL_EXPR_FIB_DREG, register)
             fib.set(NFTNL_EXPR_FIB_RESULT, UInt32(NFT_FIB_RESULT_ADDRTYPE.rawValue))
             fib.set(NFTNL_EXPR_FIB_FLAGS, UInt32(NFTA_FIB_F_SADDR.rawValue))
-        case .mask(let register, let mask):
+        case .mask(let register, let mask, let xor):
             let bitwise = make("bitwise")
             bitwise.set(NFTNL_EXPR_BITWISE_SREG, register)
             bitwise.set(NFTNL_EXPR_BITWISE_DREG, register)
             bitwise.set(NFTNL_EXPR_BITWISE_LEN, 4)
             bitwise.set(NFTNL_EXPR_BITWISE_MASK, mask)
-            bitwise.set(NFTNL_EXPR_BITWISE_XOR, 0)
+            bitwise.set(NFTNL_EXPR_BITWISE_XOR, xor)
         case .compare(let comparison, let register, let bytes):
             let cmp = make("cmp")
             cmp.set(NFTNL_EXPR_CMP_SREG, register)
@@ -142,6 +142,10 @@ extension LibraryRule {
             nat.set(NFTNL_EXPR_NAT_REG_PROTO_MAX, port)
             // NF_NAT_RANGE_MAP_IPS and NF_NAT_RANGE_PROTO_SPECIFIED
             nat.set(NFTNL_EXPR_NAT_FLAGS, 1 | 2)
+        case .setMeta(let key, let register):
+            let meta = make("meta")
+            meta.set(NFTNL_EXPR_META_KEY, key.rawValue)
+            meta.set(NFTNL_EXPR_META_SREG, register)
         case .masquerade:
             // NF_NAT_RANGE_PROTO_RANDOM_FULLY
             make("masq").set(NFTNL_EXPR_MASQ_FLAGS, 1 << 4)

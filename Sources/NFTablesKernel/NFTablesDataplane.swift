@@ -10,7 +10,7 @@ package import ServicePlan
 /// The kernel is the record: the first commit reads it back and sends only the difference.
 package actor NFTablesDataplane: Dataplane {
     private let kernelQueue = KernelQueue()
-    private let families: [IPFamily]
+    package nonisolated let families: [IPFamily]
     private let logger: Logger
     private var socket: NetlinkSocket
     private var generations: GenerationWatch

@@ -60,6 +60,36 @@ package struct DummyDevice: ~Copyable {
         )
     }
 
+    /// Whether packets to the address are the node's own, as `ip route get` tells: if this device
+    /// does not have it, another has.
+    package mutating func isLocal(_ address: IPAddress) throws(NetlinkError) -> Bool {
+        let sequence = socket.nextSequence()
+        var request = MessageBuffer(capacity: 64)
+        request.beginMessage(
+            type: UInt16(RTM_GETROUTE),
+            flags: UInt16(NLM_F_REQUEST),
+            sequence: sequence
+        )
+        // struct rtmsg
+        request.append(address.addressFamily)
+        request.append(UInt8(address.family.bitWidth))
+        for _ in 0..<6 { request.append(UInt8(0)) }
+        request.append(UInt32(0))
+        request.attribute(UInt16(RTA_DST.rawValue), address)
+        request.endMessage()
+        try socket.send(request.bytes)
+        var type: UInt8?
+        while type == nil {
+            _ = try socket.receive { message in
+                guard message.sequence == sequence else { return }
+                // Without a route it is nobody's.
+                let isRoute = message.type == Int(RTM_NEWROUTE) && message.payload.count >= 12
+                type = isRoute ? message.payload[7] : UInt8(RTN_UNSPEC)
+            }
+        }
+        return type == UInt8(RTN_LOCAL)
+    }
+
     /// Adds and removes addresses, each with the whole length as its prefix.
     package mutating func change(
         adding: some Collection<IPAddress>,

@@ -31,7 +31,7 @@ package struct NodeConfiguration: Sendable, Hashable {
     package init(nodeName: String) { self.nodeName = nodeName }
 
     /// Whether a change of the interfaces' addresses matters.
-    package var followsInterfaces: Bool { nodePortAddresses != .primary || balancer == .ipvs }
+    package var followsInterfaces: Bool { nodePortAddresses != .primary }
 
     /// What the compiler needs to know, from configuration and observation.
     package func view(node: Node?, interfaceAddresses: [IPAddress]) -> NodeView {
@@ -58,11 +58,7 @@ package struct NodeConfiguration: Sendable, Hashable {
     }
 
     /// What a dataplane needs to know.
-    package func facts(
-        node: Node?,
-        serviceCIDRs: [IPPrefix],
-        interfaceAddresses: [IPAddress]
-    ) -> NodeFacts {
+    package func facts(node: Node?, serviceCIDRs: [IPPrefix]) -> NodeFacts {
         let blocks =
             switch podCIDRs {
             case .cluster(let blocks): blocks
@@ -72,8 +68,7 @@ package struct NodeConfiguration: Sendable, Hashable {
             serviceCIDRs: serviceCIDRs,
             podCIDRs: localDetection == .podCIDRs ? blocks : [],
             localDetection: localDetection,
-            balancer: balancer,
-            nodeAddresses: balancer == .ipvs ? interfaceAddresses : []
+            balancer: balancer
         )
     }
 }

@@ -7,26 +7,19 @@ package struct NodeFacts: Sendable, Hashable {
     /// Where pods are, if that is how they are told.
     package var podCIDRs: [IPPrefix]
     package var balancer: Balancer
-    /// The addresses of the node's interfaces, where that matters: for IPVS.
-    package var nodeAddresses: [IPAddress]
     private var localDetection: LocalDetection
 
     package init(
         serviceCIDRs: [IPPrefix] = [],
         podCIDRs: [IPPrefix] = [],
         localDetection: LocalDetection = .none,
-        balancer: Balancer = .nftables,
-        nodeAddresses: [IPAddress] = []
+        balancer: Balancer = .nftables
     ) {
         self.serviceCIDRs = serviceCIDRs
         self.podCIDRs = podCIDRs
         self.localDetection = localDetection
         self.balancer = balancer
-        self.nodeAddresses = nodeAddresses
     }
-
-    /// As blocks of one address each.
-    package var nodeAddressBlocks: [IPPrefix] { nodeAddresses.map(IPPrefix.init(host:)) }
 
     /// How pods are told in a family; without a block of that family, not at all.
     package func localDetection(_ family: IPFamily) -> LocalDetection {

@@ -33,7 +33,7 @@ struct Diff: AsyncParsableCommand {
             ) { lines += differenceLines(program, changes) }
             if let ipvs = dataplane.active as? IPVSDataplane {
                 lines += differenceLines(
-                    try await ipvs.difference(snapshot.plans, node: snapshot.facts)
+                    try await ipvs.difference(snapshot.plans)
                 )
             }
         } catch {

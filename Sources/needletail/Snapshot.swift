@@ -28,11 +28,7 @@ struct Snapshot {
             input: state.input
         )
         self.plans = plans.plans.values.sorted { $0.service < $1.service }
-        facts = configuration.facts(
-            node: state.node,
-            serviceCIDRs: state.serviceCIDRs,
-            interfaceAddresses: addresses
-        )
+        facts = configuration.facts(node: state.node, serviceCIDRs: state.serviceCIDRs)
         diagnostics = plans.diagnostics.sorted { $0.key < $1.key }.flatMap(\.value)
     }
 }

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import IPVS
 import KubernetesModel
 import ManifestSource
 import NFTables
@@ -8,7 +9,8 @@ import ServicePlan
 import TestSupport
 import Testing
 
-/// `Tests/Golden/<case>/input.yaml` against `plan.txt` and `ruleset.nft` beside it.
+/// `Tests/Golden/<case>/input.yaml` against the plan, the rulesets of both modes and the virtual
+/// servers beside it.
 ///
 /// `make golden` (NEEDLETAIL_RECORD=1) writes what there is now and fails, so that a reviewer sees
 /// the difference.
@@ -44,21 +46,31 @@ import Testing
             (diagnostics + sorted.map(\.text)).joined(separator: "\n") + "\n",
             "Golden/\(name)/plan.txt"
         )
-        let facts = configuration.facts(
-            node: nil,
-            serviceCIDRs: [prefix("10.96.0.0/12"), prefix("fd96::/108")],
-            interfaceAddresses: []
+        for (balancer, file) in [(Balancer.nftables, "ruleset.nft"), (.ipvs, "ruleset-ipvs.nft")] {
+            configuration.balancer = balancer
+            let facts = configuration.facts(
+                node: nil,
+                serviceCIDRs: [prefix("10.96.0.0/12"), prefix("fd96::/108")]
+            )
+            try compare(ruleset(sorted, facts), "Golden/\(name)/\(file)")
+        }
+        let servers = sorted.flatMap { $0.virtualServers(BalancingDefaults()) }
+        try compare(
+            IPVSText.lines(servers).map { "\($0)\n" }.joined(),
+            "Golden/\(name)/ipvs.txt"
         )
-        let ruleset = IPFamily.allCases.map { family in
+    }
+
+    private func ruleset(_ plans: [ServicePlan], _ facts: NodeFacts) -> String {
+        IPFamily.allCases.map { family in
             let (state, changes) = TableState.adopting(
                 .unusable,
-                plans: sorted,
+                plans: plans,
                 node: facts,
                 family: family
             )
             return RulesetPrinter(family).table(state.program, elements: changes.added)
-        }
-        try compare(ruleset.joined(separator: "\n"), "Golden/\(name)/ruleset.nft")
+        }.joined(separator: "\n")
     }
 
     private func compare(_ text: String, _ path: String) throws {

@@ -34,7 +34,7 @@ import Testing
     @Test func `pods cannot be told in a family without a block`() {
         var configuration = NodeConfiguration(nodeName: "here")
         configuration.podCIDRs = .cluster([prefix("10.244.0.0/16")])
-        let facts = configuration.facts(node: nil, serviceCIDRs: [], interfaceAddresses: [])
+        let facts = configuration.facts(node: nil, serviceCIDRs: [])
         #expect(facts.localDetection(.ipv4) == .podCIDRs)
         #expect(facts.localDetection(.ipv6) == .none)
     }
@@ -43,15 +43,10 @@ import Testing
         var configuration = NodeConfiguration(nodeName: "here")
         configuration.podCIDRs = .node
         var node = Node(name: "here")
-        #expect(
-            configuration.facts(node: node, serviceCIDRs: [], interfaceAddresses: [])
-                .localDetection(.ipv4) == .none
-        )
+        #expect(configuration.facts(node: node, serviceCIDRs: []).localDetection(.ipv4) == .none)
         node.podCIDRs = [prefix("10.244.3.0/24")]
         #expect(
-            configuration.facts(node: node, serviceCIDRs: [], interfaceAddresses: []).podCIDRs == [
-                prefix("10.244.3.0/24")
-            ]
+            configuration.facts(node: node, serviceCIDRs: []).podCIDRs == [prefix("10.244.3.0/24")]
         )
     }
 }

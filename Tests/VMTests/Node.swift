@@ -23,6 +23,7 @@ final class Node {
             "link set lo up", "link add eth0 type veth peer name eth0 netns \(names[1])",
             "addr add \(Self.address)/24 dev eth0", "link set eth0 up",
             "link add cni0 type bridge", "addr add 10.244.1.1/24 dev cni0", "link set cni0 up",
+            "route add default via \(Self.clientAddress)",
         ])
         try namespace.setSysctl("net/ipv4/ip_forward", "1")
         try client.ip([
