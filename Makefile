@@ -5,7 +5,7 @@ SWIFT ?= swift
 RELEASE := -c release -Xswiftc -static-stdlib
 CONFORMANCE_DIR ?= ../shared/conformance
 CONFORMANCE_FLAGS ?=
-# Some of: tests ipvs ipvs-live nftables
+# Some of: tests ipvs ipvs-live nftables; or bench
 VM_PARTS ?=
 export CONFORMANCE_DIR
 

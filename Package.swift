@@ -171,7 +171,8 @@ let package = Package(
         tests(
             "NFTablesTests",
             [
-                "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "NFTables", "IPVS",
+                "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "NFTables",
+                "IPVS",
                 "ManifestSource",
             ]
         ),

@@ -27,6 +27,9 @@ package struct ServerTable: Sendable {
 
     package func plan(of service: String) -> ServicePlan? { plans[service] }
 
+    /// Those of them that no plan has any more.
+    package var leavingServers: [FrontendKey] { Array(leaving.keys) }
+
     /// Every server with a draining destination.
     package var drainingServers: [FrontendKey] { Array(draining.keys) }
 
@@ -164,17 +167,31 @@ package struct ServerTable: Sendable {
 
     // MARK: Draining
 
+    /// The connections that a destination has in the kernel.
+    package struct Connections: Sendable, Hashable {
+        package var active: Int
+        /// Closing, or not yet open.
+        package var inactive: Int
+
+        package init(active: Int, inactive: Int = 0) {
+            (self.active, self.inactive) = (active, inactive)
+        }
+    }
+
     /// What can go of a server's draining destinations.
     ///
-    /// - Parameter connections: how many each destination has in the kernel
+    /// A server that no plan has any more takes its address and port from whoever may want them: it
+    /// does not wait for connections that are closing.
     package mutating func finishDraining(
         _ key: FrontendKey,
-        connections: [Destination.ID: Int],
+        connections: [Destination.ID: Connections],
         now: Double
     ) -> [ServerOperation] {
         var operations: [ServerOperation] = []
-        for (id, deadline) in draining[key] ?? [:]
-        where connections[id, default: 0] == 0 || deadline <= now {
+        let isLeaving = leaving[key] != nil
+        for (id, deadline) in draining[key] ?? [:] {
+            let open = connections[id].map { $0.active + (isLeaving ? 0 : $0.inactive) } ?? 0
+            guard open == 0 || deadline <= now else { continue }
             draining[key]?[id] = nil
             if connections[id] != nil { operations.append(.removeDestination(id, of: key)) }
         }

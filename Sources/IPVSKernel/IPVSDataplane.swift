@@ -223,7 +223,7 @@ package actor IPVSDataplane: Dataplane {
         lastFullSync = Self.now
         let report = try perform(operations, of: bound.union(adopted.addresses))
         // What has no connections need not wait.
-        try drain()
+        try drain(table?.drainingServers ?? [])
         return report
     }
 
@@ -231,7 +231,10 @@ package actor IPVSDataplane: Dataplane {
         _ plans: [(service: String, plan: ServicePlan?)]
     ) throws(NetlinkError) -> CommitReport {
         let operations = table?.apply(plans, now: Self.now) ?? []
-        return try perform(operations, of: table?.takeTouchedAddresses() ?? [])
+        let report = try perform(operations, of: table?.takeTouchedAddresses() ?? [])
+        // What is gone, and has no connections, makes way at once.
+        try drain(table?.leavingServers ?? [])
+        return report
     }
 
     /// Binds the address of every server of ours that has none yet.
@@ -289,7 +292,7 @@ package actor IPVSDataplane: Dataplane {
 
     package func maintain() async throws(CommitError) -> Maintenance {
         guard table != nil else { return .again(after: Self.drainInterval) }
-        try failing { () throws(NetlinkError) in try drain() }
+        try failing { () throws(NetlinkError) in try drain(table?.drainingServers ?? []) }
         guard let table, let lastFullSync else { return .again(after: Self.drainInterval) }
         if isRetiring, table.isEmpty {
             try failing { () throws(NetlinkError) in
@@ -304,9 +307,9 @@ package actor IPVSDataplane: Dataplane {
         return .again(after: Self.drainInterval)
     }
 
-    private func drain() throws(NetlinkError) {
+    private func drain(_ keys: [FrontendKey]) throws(NetlinkError) {
         var operations: [ServerOperation] = []
-        for key in table?.drainingServers ?? [] {
+        for key in keys {
             let states = try ipvs.destinations(of: key)
             operations +=
                 table?.finishDraining(

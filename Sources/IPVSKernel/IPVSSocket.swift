@@ -38,8 +38,7 @@ struct IPVSSocket: ~Copyable {
     /// What a destination is doing.
     struct DestinationState {
         var destination: Destination
-        /// Active, inactive (closing, or not yet open) and persistent ones.
-        var connections: Int
+        var connections: ServerTable.Connections
         var isMasquerading: Bool
     }
 
@@ -248,11 +247,11 @@ extension IPVSSocket.DestinationState {
             let weight = fields[IPVS_DEST_ATTR_WEIGHT]?.word
         else { return nil }
         let method = fields[IPVS_DEST_ATTR_FWD_METHOD]?.word ?? 0
-        let counts = [
-            IPVS_DEST_ATTR_ACTIVE_CONNS, IPVS_DEST_ATTR_INACT_CONNS, IPVS_DEST_ATTR_PERSIST_CONNS,
-        ]
         destination = Destination(address, port, weight: weight)
-        connections = counts.reduce(0) { $0 + Int(fields[$1]?.word ?? 0) }
+        connections = ServerTable.Connections(
+            active: Int(fields[IPVS_DEST_ATTR_ACTIVE_CONNS]?.word ?? 0),
+            inactive: Int(fields[IPVS_DEST_ATTR_INACT_CONNS]?.word ?? 0)
+        )
         isMasquerading = method & UInt32(IP_VS_CONN_F_FWD_MASK) == UInt32(IP_VS_CONN_F_MASQ)
     }
 }

@@ -35,7 +35,8 @@ package struct SetDefinition: Sendable, Hashable {
             isInterval = true
         case .hairpin: key = [.sourceAddress, .destinationAddress]
         case .serviceEndpoints: key = [.sourceAddress, .transportProtocol, .sourcePort]
-        case .frontends, .externalFrontends, .localPolicy, .sticky, .stickyTimeout, .masqueradeFrontends,
+        case .frontends, .externalFrontends, .localPolicy, .sticky, .stickyTimeout,
+            .masqueradeFrontends,
             .noEndpoints, .noLocalEndpoints, .restricted:
             key = PacketField.frontend
         }

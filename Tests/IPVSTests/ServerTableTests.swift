@@ -94,8 +94,20 @@ private func id(_ host: Int) -> Destination.ID {
         var (table, kernel) = start(plan([1, 2]))
         kernel.perform(table.apply([("shop/web", plan([1]))], now: 10))
         #expect(kernel.servers[key] == [id(1): 1, id(2): 0])
-        #expect(table.finishDraining(key, connections: [id(1): 5, id(2): 3], now: 20).isEmpty)
-        kernel.perform(table.finishDraining(key, connections: [id(1): 5, id(2): 0], now: 30))
+        #expect(
+            table.finishDraining(
+                key,
+                connections: [id(1): .init(active: 5), id(2): .init(active: 3)],
+                now: 20
+            ).isEmpty
+        )
+        kernel.perform(
+            table.finishDraining(
+                key,
+                connections: [id(1): .init(active: 5), id(2): .init(active: 0)],
+                now: 30
+            )
+        )
         #expect(kernel.servers[key] == [id(1): 1])
         #expect(table.drainingServers.isEmpty)
     }
@@ -104,8 +116,8 @@ private func id(_ host: Int) -> Destination.ID {
     @Test func `draining has a deadline`() {
         var (table, kernel) = start(plan([1, 2]))
         kernel.perform(table.apply([("shop/web", plan([1]))], now: 10))
-        #expect(table.finishDraining(key, connections: [id(2): 3], now: 909).isEmpty)
-        kernel.perform(table.finishDraining(key, connections: [id(2): 3], now: 911))
+        #expect(table.finishDraining(key, connections: [id(2): .init(active: 3)], now: 909).isEmpty)
+        kernel.perform(table.finishDraining(key, connections: [id(2): .init(active: 3)], now: 911))
         #expect(kernel.servers[key] == [id(1): 1])
     }
 
@@ -140,6 +152,18 @@ private func id(_ host: Int) -> Destination.ID {
         #expect(kernel.servers[key] == [id(1): 0] && table.needs(vip))
         kernel.perform(table.finishDraining(key, connections: [:], now: 20))
         #expect(kernel.servers.isEmpty && !table.needs(vip) && table.isEmpty)
+    }
+
+    @Test func `closing connections hold an endpoint, but not a Service that is gone`() {
+        var (table, kernel) = start(plan([1, 2]))
+        kernel.perform(table.apply([("shop/web", plan([1]))], now: 10))
+        let closing = ServerTable.Connections(active: 0, inactive: 7)
+        #expect(table.finishDraining(key, connections: [id(2): closing], now: 20).isEmpty)
+        kernel.perform(table.apply([("shop/web", nil)], now: 30))
+        kernel.perform(
+            table.finishDraining(key, connections: [id(1): closing, id(2): closing], now: 40)
+        )
+        #expect(kernel.servers.isEmpty && table.isEmpty)
     }
 
     @Test func `a frontend that moves to another Service is not removed`() {
@@ -197,7 +221,7 @@ private func id(_ host: Int) -> Destination.ID {
             kernel.perform(table.apply([(service, new)], now: Double(step)))
             for key in table.drainingServers where Bool.random(using: &random) {
                 let live = (kernel.servers[key] ?? [:]).keys.map {
-                    ($0, Int.random(in: 0...1, using: &random))
+                    ($0, ServerTable.Connections(active: Int.random(in: 0...1, using: &random)))
                 }
                 kernel.perform(
                     table.finishDraining(
@@ -225,8 +249,8 @@ private func id(_ host: Int) -> Destination.ID {
 }
 
 extension FakeIPVS {
-    fileprivate func ended(_ key: FrontendKey) -> [Destination.ID: Int] {
-        (servers[key] ?? [:]).mapValues { _ in 0 }
+    fileprivate func ended(_ key: FrontendKey) -> [Destination.ID: ServerTable.Connections] {
+        (servers[key] ?? [:]).mapValues { _ in .init(active: 0) }
     }
 }
 
