@@ -196,12 +196,12 @@ package struct Program: Sendable, Hashable {
         }
     }
 
-    /// IPVS sees what is routed to the node itself. Its own addresses are, and cluster IPs, which a
-    /// device of its own has; for others a mark chooses the way (`SteeringRoute`), so that nothing
-    /// but the frontends is taken of an address that others may have.
+    /// Leads packets of external frontends to IPVS, which sees what is routed to the node itself.
     ///
-    /// What the rules themselves have translated is a frontend's no longer. The mark is gone before
-    /// IPVS sends the packet on: it would come back.
+    /// The node's own addresses are, and cluster IPs, which a device of its own has; for others a mark
+    /// chooses the way (`SteeringRoute`), so that nothing but the frontends is taken of an address
+    /// that others may have. What the rules themselves have translated is a frontend's no longer.
+    /// The mark is gone before IPVS sends the packet on: it would come back.
     private func steering(_ isOn: Bool) -> [Rule] {
         balancer == .ipvs
             ? [Rule(.lookup(PacketField.frontend, in: .externalFrontends), .steer(isOn))] : []
