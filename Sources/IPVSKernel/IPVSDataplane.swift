@@ -82,8 +82,9 @@ package actor IPVSDataplane: Dataplane {
     package static func hasLeftovers() -> Bool {
         guard var ipvs = (try? IPVSSocket()) ?? nil else { return false }
         let servers = (try? ipvs.servers()) ?? []
-        return servers.contains { $0.flags.contains(.ours) }
-            || if_nametoindex(VirtualDevice.name) != 0
+        let hasDevice = if_nametoindex(VirtualDevice.name) != 0
+        // Beside servers of others the device is kube-proxy's, which may be at work.
+        return servers.contains { $0.flags.contains(.ours) } || hasDevice && servers.isEmpty
     }
 
     package func commit(
@@ -197,7 +198,7 @@ package actor IPVSDataplane: Dataplane {
         for var server in try ipvs.servers()
         where
             server.flags.contains(.ours) || wanted.contains(server.key)
-            || onDevice.contains(server.key.address)
+            || !isRetiring && onDevice.contains(server.key.address)
         {
             server.destinations = try ipvs.destinations(of: server.key).map(\.destination)
                 .sorted { $0.id < $1.id }
