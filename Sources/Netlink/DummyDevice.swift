@@ -14,10 +14,36 @@ package struct DummyDevice: ~Copyable {
         socket = try NetlinkSocket(.route)
     }
 
-    /// `if_nametoindex` of this network namespace; nil if there is none.
+    /// The number of the device in the socket's network namespace, where `if_nametoindex` would ask
+    /// that of the thread; nil if there is none.
     private mutating func index() throws(NetlinkError) -> Int32? {
-        let index = if_nametoindex(name)
-        return index == 0 ? nil : Int32(index)
+        let sequence = socket.nextSequence()
+        var request = MessageBuffer(capacity: 64)
+        request.beginMessage(
+            type: UInt16(RTM_GETLINK),
+            flags: UInt16(NLM_F_REQUEST),
+            sequence: sequence
+        )
+        request.appendLinkHeader(index: 0)
+        request.attribute(UInt16(IFLA_IFNAME), name)
+        request.endMessage()
+        try socket.send(request.bytes)
+        var (index, failure, isDone) = (Int32?.none, NetlinkError?.none, false)
+        while !isDone {
+            _ = try socket.receive { message in
+                guard message.sequence == sequence else { return }
+                isDone = true
+                if message.isError {
+                    guard message.errorCode != ENODEV else { return }
+                    failure = NetlinkError("looking for \(name)", code: message.errorCode)
+                } else if message.payload.count >= MemoryLayout<ifinfomsg>.size {
+                    // struct ifinfomsg
+                    index = message.payload.loadUnaligned(fromByteOffset: 4, as: Int32.self)
+                }
+            }
+        }
+        if let failure { throw failure }
+        return index
     }
 
     package mutating func exists() throws(NetlinkError) -> Bool { try index() != nil }

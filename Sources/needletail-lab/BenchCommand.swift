@@ -48,6 +48,7 @@ struct BenchCommand: AsyncParsableCommand {
 
     private func measure(_ size: Int) async throws {
         let namespace = try NetworkNamespace()
+        try namespace.ip(["link set lo up"])
         // Its sockets stay in the namespace where they were opened.
         let dataplane = try namespace.inside { try mode.dataplane() }
         let node = NodeFacts(balancer: mode == .ipvs ? .ipvs : .nftables)
