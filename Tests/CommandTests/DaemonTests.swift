@@ -106,7 +106,9 @@ import Testing
         let second = try start()
         try second.wait(for: "synced", count: 2)
         #expect(
-            second.output.contains("added=0 bytes=0 objects=0 removed=0 scope=everything servers=0 stale=0"),
+            second.output.contains(
+                "added=0 bytes=0 objects=0 removed=0 scope=everything servers=0"
+            ),
             "\(second.output)"
         )
         try connections.exchange("c")
