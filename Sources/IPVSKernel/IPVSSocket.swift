@@ -39,7 +39,6 @@ struct IPVSSocket: ~Copyable {
     struct DestinationState {
         var destination: Destination
         var connections: ServerTable.Connections
-        var isMasquerading: Bool
     }
 
     /// The destinations of a virtual server; none if it is gone.
@@ -246,13 +245,11 @@ extension IPVSSocket.DestinationState {
             let port = fields[IPVS_DEST_ATTR_PORT]?.bigEndianShort,
             let weight = fields[IPVS_DEST_ATTR_WEIGHT]?.word
         else { return nil }
-        let method = fields[IPVS_DEST_ATTR_FWD_METHOD]?.word ?? 0
         destination = Destination(address, port, weight: weight)
         connections = ServerTable.Connections(
             active: Int(fields[IPVS_DEST_ATTR_ACTIVE_CONNS]?.word ?? 0),
             inactive: Int(fields[IPVS_DEST_ATTR_INACT_CONNS]?.word ?? 0)
         )
-        isMasquerading = method & UInt32(IP_VS_CONN_F_FWD_MASK) == UInt32(IP_VS_CONN_F_MASQ)
     }
 }
 

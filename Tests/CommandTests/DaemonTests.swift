@@ -127,7 +127,7 @@ private final class Connections {
             let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
             defer { close(listener) }
             try #require(
-                Self.address("0.0.0.0", 8080) { bind(listener, $0, $1) } == 0
+                withSocketAddress("0.0.0.0", 8080) { bind(listener, $0, $1) } == 0
                     && listen(listener, 128) == 0
             )
             for _ in 0..<count {
@@ -142,7 +142,7 @@ private final class Connections {
                 )
                 clients.append(client)
                 try #require(
-                    Self.address("10.96.0.10", 80) { connect(client, $0, $1) } == 0,
+                    withSocketAddress("10.96.0.10", 80) { connect(client, $0, $1) } == 0,
                     "errno \(errno)"
                 )
                 servers.append(accept(listener, nil, nil))
@@ -167,20 +167,4 @@ private final class Connections {
     }
 
     deinit { for end in clients + servers { close(end) } }
-
-    private static func address<T>(
-        _ text: String,
-        _ port: UInt16,
-        _ body: (UnsafePointer<sockaddr>, socklen_t) -> T
-    ) -> T {
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = port.bigEndian
-        inet_pton(AF_INET, text, &address.sin_addr)
-        return withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                body($0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
-    }
 }

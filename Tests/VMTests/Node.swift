@@ -140,7 +140,7 @@ final class Stream {
             let stream = Stream(open())
             var on: Int32 = 1
             setsockopt(stream.descriptor, SOL_SOCKET, SO_REUSEADDR, &on, 4)
-            let bound = address("0.0.0.0", port) { bind(stream.descriptor, $0, $1) }
+            let bound = withSocketAddress("0.0.0.0", port) { bind(stream.descriptor, $0, $1) }
             guard bound == 0, listen(stream.descriptor, 128) == 0 else {
                 throw CommandError("cannot listen: \(errno)")
             }
@@ -154,7 +154,7 @@ final class Stream {
     {
         try namespace.inside {
             let stream = Stream(open())
-            let result = address(host, port) { connect(stream.descriptor, $0, $1) }
+            let result = withSocketAddress(host, port) { connect(stream.descriptor, $0, $1) }
             return result == 0 ? stream : nil
         }
     }
@@ -167,21 +167,5 @@ final class Stream {
         guard send(descriptor, &byte, 1, Int32(MSG_NOSIGNAL)) == 1 else { return false }
         byte = 0
         return recv(other.descriptor, &byte, 1, 0) == 1 && byte == 42
-    }
-
-    private static func address<T>(
-        _ text: String,
-        _ port: UInt16,
-        _ body: (UnsafePointer<sockaddr>, socklen_t) -> T
-    ) -> T {
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = port.bigEndian
-        inet_pton(AF_INET, text, &address.sin_addr)
-        return withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                body($0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
     }
 }
