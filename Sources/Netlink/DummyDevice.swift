@@ -27,22 +27,16 @@ package struct DummyDevice: ~Copyable {
         request.appendLinkHeader(index: 0)
         request.attribute(UInt16(IFLA_IFNAME), name)
         request.endMessage()
-        try socket.send(request.bytes)
-        var (index, failure, isDone) = (Int32?.none, NetlinkError?.none, false)
-        while !isDone {
-            _ = try socket.receive { message in
-                guard message.sequence == sequence else { return }
-                isDone = true
-                if message.isError {
-                    guard message.errorCode != ENODEV else { return }
-                    failure = NetlinkError("looking for \(name)", code: message.errorCode)
-                } else if message.payload.count >= MemoryLayout<ifinfomsg>.size {
-                    // struct ifinfomsg
-                    index = message.payload.loadUnaligned(fromByteOffset: 4, as: Int32.self)
-                }
-            }
+        var index: Int32?
+        _ = try socket.ask(
+            "looking for \(name)",
+            request: request,
+            sequence: sequence,
+            absence: [ENODEV]
+        ) { message in
+            guard message.payload.count >= MemoryLayout<ifinfomsg>.size else { return }
+            index = message.payload.loadUnaligned(fromByteOffset: 4, as: Int32.self)
         }
-        if let failure { throw failure }
         return index
     }
 
@@ -103,15 +97,16 @@ package struct DummyDevice: ~Copyable {
         request.append(UInt32(0))
         request.attribute(UInt16(RTA_DST.rawValue), address)
         request.endMessage()
-        try socket.send(request.bytes)
         var type: UInt8?
-        while type == nil {
-            _ = try socket.receive { message in
-                guard message.sequence == sequence else { return }
-                // Without a route it is nobody's.
-                let isRoute = message.type == Int(RTM_NEWROUTE) && message.payload.count >= 12
-                type = isRoute ? message.payload[7] : UInt8(RTN_UNSPEC)
-            }
+        // Without a route it is nobody's.
+        _ = try socket.ask(
+            "looking for the route to \(address)",
+            request: request,
+            sequence: sequence,
+            absence: [ENETUNREACH, EHOSTUNREACH, EINVAL, EACCES]
+        ) { message in
+            // rtm_type
+            if message.payload.count >= 12 { type = message.payload[7] }
         }
         return type == UInt8(RTN_LOCAL)
     }

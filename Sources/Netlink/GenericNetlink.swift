@@ -1,4 +1,5 @@
 internal import CMnl
+internal import Glibc
 
 /// Families of generic netlink, whose numbers the kernel gives out.
 package enum GenericNetlink {
@@ -11,32 +12,22 @@ package enum GenericNetlink {
         var request = MessageBuffer(capacity: 64)
         request.beginMessage(
             type: UInt16(GENL_ID_CTRL),
-            flags: UInt16(NLM_F_REQUEST | NLM_F_ACK),
+            flags: UInt16(NLM_F_REQUEST),
             sequence: sequence
         )
         request.appendGenericHeader(command: UInt8(CTRL_CMD_GETFAMILY), version: 1)
         request.attribute(UInt16(CTRL_ATTR_FAMILY_NAME), name)
         request.endMessage()
-        try socket.send(request.bytes)
-        var (family, failure, isDone) = (UInt16?.none, NetlinkError?.none, false)
-        while !isDone {
-            _ = try socket.receive { message in
-                guard message.sequence == sequence else { return }
-                if message.isError {
-                    isDone = true
-                    guard message.errorCode != 0 else { return }
-                    let error = NetlinkError(
-                        "looking up generic netlink family \(name)",
-                        code: message.errorCode
-                    )
-                    if !error.isNotFound { failure = error }
-                } else {
-                    let number = message.genericAttributes[Int(CTRL_ATTR_FAMILY_ID)]
-                    family = number?.payload.loadUnaligned(as: UInt16.self)
-                }
-            }
+        var family: UInt16?
+        _ = try socket.ask(
+            "looking up generic netlink family \(name)",
+            request: request,
+            sequence: sequence,
+            absence: [ENOENT]
+        ) { message in
+            let number = message.genericAttributes[Int(CTRL_ATTR_FAMILY_ID)]
+            family = number?.payload.loadUnaligned(as: UInt16.self)
         }
-        if let failure { throw failure }
         return family
     }
 }

@@ -119,6 +119,41 @@ package struct NetlinkSocket: ~Copyable {
         return Glibc.poll(&poll, 1, milliseconds) > 0
     }
 
+    /// Sends a request that has one answer, and hands that to the body; false if the kernel says
+    /// that there is no such thing.
+    ///
+    /// - Parameter absence: the errors that say so
+    package mutating func ask(
+        _ what: String,
+        request: borrowing MessageBuffer,
+        sequence: UInt32,
+        absence: [Int32],
+        _ body: (NetlinkMessage) -> Void
+    ) throws(NetlinkError) -> Bool {
+        try send(request.bytes)
+        var result: Result<Bool, NetlinkError>?
+        while result == nil {
+            _ = try receive { message in
+                guard message.sequence == sequence, result == nil else { return }
+                if !message.isError {
+                    body(message)
+                    result = .success(true)
+                } else if absence.contains(message.errorCode) {
+                    result = .success(false)
+                } else {
+                    result = .failure(
+                        NetlinkError(
+                            what,
+                            code: message.errorCode,
+                            kernelMessage: message.errorText
+                        )
+                    )
+                }
+            }
+        }
+        return try result?.get() ?? false
+    }
+
     /// Sends a dump request and hands each answer to the body.
     ///
     /// A dump that the kernel marks as interrupted (`NLM_F_DUMP_INTR`) is asked for again;
