@@ -5,6 +5,8 @@ SWIFT ?= swift
 RELEASE := -c release -Xswiftc -static-stdlib
 CONFORMANCE_DIR ?= ../shared/conformance
 CONFORMANCE_FLAGS ?=
+# The tests of what has threads of its own.
+THREADED_TESTS := KubernetesClientTests ClusterStoreTests
 # Some of: tests ipvs ipvs-live nftables; or bench
 VM_PARTS ?=
 export CONFORMANCE_DIR
@@ -38,9 +40,9 @@ conformance: release packages-test ## packet-level cases, from CONFORMANCE_DIR
 	else echo "no conformance suite in $(CONFORMANCE_DIR); set CONFORMANCE_DIR"; fi
 
 .PHONY: sanitize
-sanitize: packages-test ## the tests under the address and thread sanitizers
+sanitize: packages-test ## the tests under the address sanitizer, those of threads under the thread sanitizer
 	LSAN_OPTIONS=suppressions=$(CURDIR)/scripts/lsan.suppressions $(SWIFT) test --disable-xctest --sanitize=address --scratch-path .build-asan --skip CommandTests
-	TSAN_OPTIONS=suppressions=$(CURDIR)/scripts/tsan.suppressions $(SWIFT) test --disable-xctest --sanitize=thread --scratch-path .build-tsan --skip CommandTests
+	TSAN_OPTIONS=suppressions=$(CURDIR)/scripts/tsan.suppressions $(SWIFT) test --disable-xctest --sanitize=thread --scratch-path .build-tsan $(addprefix --filter ,$(THREADED_TESTS))
 
 .PHONY: fuzz
 FUZZ_SECONDS ?= 60

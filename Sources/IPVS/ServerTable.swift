@@ -27,8 +27,8 @@ package struct ServerTable: Sendable {
 
     package func plan(of service: String) -> ServicePlan? { plans[service] }
 
-    /// Those of them that no plan has any more.
-    package var leavingServers: [FrontendKey] { Array(leaving.keys) }
+    /// Whether the server is there for nothing but its last connections.
+    package func isLeaving(_ key: FrontendKey) -> Bool { leaving[key] != nil }
 
     /// Every server with a draining destination.
     package var drainingServers: [FrontendKey] { Array(draining.keys) }

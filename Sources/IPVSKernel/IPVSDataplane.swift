@@ -234,7 +234,7 @@ package actor IPVSDataplane: Dataplane {
         let operations = table?.apply(plans, now: Self.now) ?? []
         let report = try perform(operations, of: table?.takeTouchedAddresses() ?? [])
         // What is gone, and has no connections, makes way at once.
-        try drain(table?.leavingServers ?? [])
+        try drain(Set(operations.map(\.key)).filter { table?.isLeaving($0) == true })
         return report
     }
 
@@ -308,7 +308,7 @@ package actor IPVSDataplane: Dataplane {
         return .again(after: Self.drainInterval)
     }
 
-    private func drain(_ keys: [FrontendKey]) throws(NetlinkError) {
+    private func drain(_ keys: some Sequence<FrontendKey>) throws(NetlinkError) {
         var operations: [ServerOperation] = []
         for key in keys {
             let states = try ipvs.destinations(of: key)

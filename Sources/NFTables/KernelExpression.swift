@@ -27,7 +27,8 @@ package enum KernelExpression: Sendable, Hashable {
     case setMeta(MetaKey, register: UInt32)
     case compare(Comparison, register: UInt32, [UInt8])
     case lookup(SetID, register: UInt32, into: UInt32?, negated: Bool)
-    case dnat(address: UInt32, port: UInt32)
+    /// - Parameter port: nil: the packet's own
+    case dnat(address: UInt32, port: UInt32?)
     case masquerade
     /// Milliseconds.
     case updateMap(SetID, key: UInt32, data: UInt32, timeout: UInt64)

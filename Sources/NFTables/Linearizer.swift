@@ -44,6 +44,8 @@ private struct Linearizer {
                 .lookup(map, register: register(0), into: register(0), negated: false),
                 .dnat(address: register(0), port: register(family.byteCount / 4)),
             ]
+        case .keepDestination:
+            load([.destinationAddress]) + [.dnat(address: register(0), port: nil)]
         case .masquerade: [.masquerade]
         case .remember(let timeout): remember(timeout)
         case .steer(let isOn):

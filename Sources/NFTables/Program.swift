@@ -24,7 +24,7 @@ package struct Program: Sendable, Hashable {
     }
 
     /// Every chain, callees before callers.
-    package var chains: [Chain] { regularChains + baseChains + steeringChains }
+    package var chains: [Chain] { regularChains + baseChains + chainsBesideIPVS }
 
     package var sets: [SetDefinition] {
         (SetID.constant(balancer) + numbers.affinityTimeouts.map(SetID.stickyTimeout)).map(
@@ -207,10 +207,24 @@ package struct Program: Sendable, Hashable {
             ? [Rule(.lookup(PacketField.frontend, in: .externalFrontends), .steer(isOn))] : []
     }
 
-    private var steeringChains: [Chain] {
+    /// Where cluster IPs are addresses of the node, rules that translate what is sent to the node
+    /// (`fib daddr type local`, of network plugins for host ports) would take their connections
+    /// away (kubernetes/kubernetes#60305).
+    private static let keepClusterIPs = [
+        Rule(.lookup([.destinationAddress], in: .clusterIPs), .keepDestination)
+    ]
+
+    private var chainsBesideIPVS: [Chain] {
         guard balancer == .ipvs else { return [] }
-        let hook = BaseChain(type: .filter, hook: .prerouting, priority: Self.dstnat + 10)
-        return [Chain(.steerPrerouting, base: hook, steering(true))]
+        let keep = { (hook: BaseChain.Hook) in
+            BaseChain(type: .nat, hook: hook, priority: Self.dstnat - 1)
+        }
+        let steer = BaseChain(type: .filter, hook: .prerouting, priority: Self.dstnat + 10)
+        return [
+            Chain(.keepPrerouting, base: keep(.prerouting), Self.keepClusterIPs),
+            Chain(.keepOutput, base: keep(.output), Self.keepClusterIPs),
+            Chain(.steerPrerouting, base: steer, steering(true)),
+        ]
     }
 
     private static let dstnat: Int32 = -100

@@ -15,6 +15,8 @@ package enum Statement: Sendable, Hashable {
     case isTCP
     /// Sends the connection where the map says; goes on with the next rule if it says nothing.
     case dnat([PacketField], map: SetID)
+    /// Decides that the connection goes where it was sent: rules behind this one cannot translate it.
+    case keepDestination
     case masquerade
     /// `update @affinity`, with seconds.
     case remember(timeout: UInt32)
@@ -54,6 +56,8 @@ package struct Chain: Sendable, Hashable {
         case preDNATPrerouting = "pre-dnat-prerouting"
         case preDNATOutput = "pre-dnat-output"
         case dnatPrerouting = "dnat-prerouting"
+        case keepPrerouting = "keep-prerouting"
+        case keepOutput = "keep-output"
         case steerPrerouting = "steer-prerouting"
         case dnatOutput = "dnat-output"
         case snatPostrouting = "snat-postrouting"

@@ -115,6 +115,8 @@ package struct RulesetPrinter {
         case .isTCP: "meta l4proto tcp"
         case .dnat(let fields, let map):
             "dnat \(family.nftName) to \(fields.text(family)) map @\(map.name)"
+        case .keepDestination:
+            "dnat \(family.nftName) to \(PacketField.destinationAddress.text(family))"
         case .masquerade: "masquerade fully-random"
         case .remember(let timeout):
             "update @affinity { \(PacketField.originalSourceAddress.text(family)) . "

@@ -138,10 +138,12 @@ extension LibraryRule {
             nat.set(NFTNL_EXPR_NAT_FAMILY, UInt32(family.netfilterFamily))
             nat.set(NFTNL_EXPR_NAT_REG_ADDR_MIN, address)
             nat.set(NFTNL_EXPR_NAT_REG_ADDR_MAX, address)
-            nat.set(NFTNL_EXPR_NAT_REG_PROTO_MIN, port)
-            nat.set(NFTNL_EXPR_NAT_REG_PROTO_MAX, port)
+            if let port {
+                nat.set(NFTNL_EXPR_NAT_REG_PROTO_MIN, port)
+                nat.set(NFTNL_EXPR_NAT_REG_PROTO_MAX, port)
+            }
             // NF_NAT_RANGE_MAP_IPS and NF_NAT_RANGE_PROTO_SPECIFIED
-            nat.set(NFTNL_EXPR_NAT_FLAGS, 1 | 2)
+            nat.set(NFTNL_EXPR_NAT_FLAGS, port == nil ? 1 : 1 | 2)
         case .setMeta(let key, let register):
             let meta = make("meta")
             meta.set(NFTNL_EXPR_META_KEY, key.rawValue)

@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 
 /// The daemon beside an API server.
-@Suite(.timeLimit(.minutes(5))) struct APIDaemonTests {
+@Suite(.timeLimit(.minutes(10))) struct APIDaemonTests {
     private let namespace: NetworkNamespace
     private let folder: Folder
     private let server: APIServer

@@ -83,7 +83,7 @@ import Testing
     }
 }
 
-@Suite(.timeLimit(.minutes(2))) struct EventRecorderTests {
+@Suite(.timeLimit(.minutes(10))) struct EventRecorderTests {
     private let server = APIServer()
     private let recorder: EventRecorder
     private let client: APIClient

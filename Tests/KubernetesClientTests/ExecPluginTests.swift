@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// Exec plugins, as shell scripts.
-@Suite(.timeLimit(.minutes(1))) struct ExecPluginTests {
+@Suite(.timeLimit(.minutes(10))) struct ExecPluginTests {
     private let folder: String
 
     init() throws {

@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// What goes wrong on the way, with the embedded API server and with recorded bytes.
-@Suite(.timeLimit(.minutes(5))) struct FaultTests {
+@Suite(.timeLimit(.minutes(10))) struct FaultTests {
     private func start(
         _ configuration: APIServer.Configuration = .init(),
         services: [String] = ["a"]

@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// The embedded API server, as kubectl sees it.
-@Suite(.timeLimit(.minutes(3))) struct KubectlTests {
+@Suite(.timeLimit(.minutes(10))) struct KubectlTests {
     private let server = APIServer()
     private let url: String
     private let folder: String

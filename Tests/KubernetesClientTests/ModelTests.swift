@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// Random changes and random faults: what a listener is told is what the server had, in its order.
-@Suite(.timeLimit(.minutes(5))) struct ModelTests {
+@Suite(.timeLimit(.minutes(10))) struct ModelTests {
     private static let steps = 10_000
 
     @Test(arguments: WireEncoding.allCases)

@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// Certificates, beside a server that keeps its connections and says whom it sees.
-@Suite(.timeLimit(.minutes(1))) struct TLSTests {
+@Suite(.timeLimit(.minutes(10))) struct TLSTests {
     private let folder: String
     private let child: pid_t
     private let port: String

@@ -55,7 +55,7 @@ import Testing
                         isHash ? line.replacing(/,?flag-3$/, with: "") : line
                     }
             )
-            #expect(seen.count { $0.hasPrefix("-A") } == 12)
+            #expect(seen.count { $0.hasPrefix("-A") } == 15)
             #expect(seen.contains { $0.hasSuffix("-r 10.244.1.4:8080 -m -w 0") })
             #expect(try node.command(["diff", "--mode", "ipvs"] + flag).status == 0)
         }
@@ -73,7 +73,7 @@ import Testing
         )
     }
 
-    // kubernetes/kubernetes#55857
+    // kubernetes/kubernetes#55857, #109286
     @Test func `what others made is left alone`() throws {
         let node = try Node()
         try node.write([2])
@@ -90,6 +90,8 @@ import Testing
         #expect(try node.ipvsadm() == foreign)
         #expect(try node.namespace.run(["nft", "list", "ruleset"]) == "")
         #expect(throws: CommandError.self) { try node.addresses() }
+        #expect(try !node.namespace.run(["ip", "rule"]).contains("10256"))
+        #expect(try !node.namespace.run(["ip", "-6", "rule"]).contains("10256"))
     }
 
     // kubernetes/kubernetes#93175, #127410, #117613
@@ -148,8 +150,7 @@ import Testing
         try daemon.wait { try node.ipvsadm().contains { $0.hasSuffix("10.244.1.2:8080 -m -w 0") } }
         client = nil
         // IPVS forgets a connection that a reset has ended.
-        var linger = linger(l_onoff: 1, l_linger: 0)
-        setsockopt(server.descriptor, SOL_SOCKET, SO_LINGER, &linger, 8)
+        server.reset()
         daemon.stop()
     }
 
@@ -203,9 +204,8 @@ import Testing
         #expect(connections.allSatisfy { $0.reaches($1) && $1.reaches($0) })
         #expect(try !node.ipvsadm().isEmpty)
         for (client, server) in connections {
-            var linger = linger(l_onoff: 1, l_linger: 0)
-            setsockopt(server.descriptor, SOL_SOCKET, SO_LINGER, &linger, 8)
-            setsockopt(client.descriptor, SOL_SOCKET, SO_LINGER, &linger, 8)
+            server.reset()
+            client.reset()
         }
         connections = []
         try daemon?.wait(for: "nothing of mode ipvs is left")

@@ -8,6 +8,7 @@ final class Node {
     let client: NetworkNamespace
     let folder: Folder
     static let address = "192.0.2.1"
+    static let address6 = "fd00:192::1"
     static let clientAddress = "192.0.2.9"
     private let names: [String]
 
@@ -21,14 +22,18 @@ final class Node {
         folder = try Folder()
         try namespace.ip([
             "link set lo up", "link add eth0 type veth peer name eth0 netns \(names[1])",
-            "addr add \(Self.address)/24 dev eth0", "link set eth0 up",
-            "link add cni0 type bridge", "addr add 10.244.1.1/24 dev cni0", "link set cni0 up",
+            "addr add \(Self.address)/24 dev eth0",
+            "addr add \(Self.address6)/64 dev eth0 nodad", "link set eth0 up",
+            "link add cni0 type bridge", "addr add 10.244.1.1/24 dev cni0",
+            "addr add fd00:1::1/64 dev cni0 nodad", "link set cni0 up",
             "route add default via \(Self.clientAddress)",
         ])
         try namespace.setSysctl("net/ipv4/ip_forward", "1")
+        try namespace.setSysctl("net/ipv6/conf/all/forwarding", "1")
         try client.ip([
-            "link set lo up", "addr add \(Self.clientAddress)/24 dev eth0", "link set eth0 up",
-            "route add default via \(Self.address)",
+            "link set lo up", "addr add \(Self.clientAddress)/24 dev eth0",
+            "addr add fd00:192::9/64 dev eth0 nodad", "link set eth0 up",
+            "route add default via \(Self.address)", "route add default via \(Self.address6)",
         ])
         for (pod, name) in zip(pods, names[2...]) {
             try namespace.ip([
@@ -37,8 +42,9 @@ final class Node {
                 "link set p\(pod) type bridge_slave hairpin on",
             ])
             try NetworkNamespace(named: name).ip([
-                "link set lo up", "addr add 10.244.1.\(pod)/24 dev eth0", "link set eth0 up",
-                "route add default via 10.244.1.1",
+                "link set lo up", "addr add 10.244.1.\(pod)/24 dev eth0",
+                "addr add fd00:1::\(pod)/64 dev eth0 nodad", "link set eth0 up",
+                "route add default via 10.244.1.1", "route add default via fd00:1::1",
             ])
         }
     }
@@ -55,8 +61,9 @@ final class Node {
 
     private var flags: [String] {
         [
-            "--manifests", folder.path, "--hostname-override", "here", "--node-ip", Self.address,
-            "--cluster-cidr", "10.244.0.0/16",
+            "--manifests", folder.path, "--hostname-override", "here",
+            "--node-ip", "\(Self.address),\(Self.address6)",
+            "--cluster-cidr", "10.244.0.0/16,fd00:1::/48",
         ]
     }
 
@@ -84,21 +91,33 @@ final class Node {
     }
 
     /// The Service shop/web with endpoints on hosts of 10.244.1.0/24.
-    func write(_ endpoints: [Int], spec: String = "", annotations: String = "") throws {
-        let list = endpoints.map { "{addresses: [10.244.1.\($0)], nodeName: here}" }
-            .joined(separator: ", ")
+    /// - Parameter elsewhere: those of them that are said to be on another node
+    func write(
+        _ endpoints: [Int],
+        ports: String = "{name: http, port: 80}",
+        spec: String = "",
+        annotations: String = "",
+        ingress: String = "",
+        targets: String = "{name: http, port: 8080}",
+        elsewhere: [Int] = []
+    ) throws {
+        let list = endpoints.map {
+            "{addresses: [10.244.1.\($0)], nodeName: \(elsewhere.contains($0) ? "there" : "here")}"
+        }
+        .joined(separator: ", ")
         try folder.write(
             """
             apiVersion: v1
             kind: Service
             metadata: {name: web, namespace: shop, annotations: {\(annotations)}}
-            spec: {clusterIP: 10.96.0.10, ports: [{name: http, port: 80}]\(spec.isEmpty ? "" : ", \(spec)")}
+            spec: {clusterIP: 10.96.0.10, ports: [\(ports)]\(spec.isEmpty ? "" : ", \(spec)")}
+            status: {loadBalancer: {ingress: [\(ingress)]}}
             ---
             apiVersion: discovery.k8s.io/v1
             kind: EndpointSlice
             metadata: {name: web-1, namespace: shop, labels: {kubernetes.io/service-name: web}}
             addressType: IPv4
-            ports: [{name: http, port: 8080}]
+            ports: [\(targets)]
             endpoints: [\(list)]
 
             """,
@@ -117,7 +136,12 @@ final class Stream {
 
     private init(_ descriptor: Int32) {
         self.descriptor = descriptor
-        var limit = timeval(tv_sec: 10, tv_usec: 0)
+        limit(10)
+    }
+
+    /// Gives each call so much time.
+    private func limit(_ seconds: Int) {
+        var limit = timeval(tv_sec: seconds, tv_usec: 0)
         for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
             setsockopt(
                 descriptor,
@@ -131,17 +155,28 @@ final class Stream {
 
     deinit { close(descriptor) }
 
-    private static func open() -> Int32 {
-        socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+    private static func bound(_ host: String, _ port: UInt16) throws -> Stream {
+        let family = host.contains(":") ? AF_INET6 : AF_INET
+        let stream = Stream(
+            socket(family, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        )
+        var on: Int32 = 1
+        setsockopt(stream.descriptor, SOL_SOCKET, SO_REUSEADDR, &on, 4)
+        guard withSocketAddress(host, port, { bind(stream.descriptor, $0, $1) }) == 0 else {
+            throw CommandError("cannot bind \(host) port \(port): \(errno)")
+        }
+        return stream
     }
 
-    static func listening(_ namespace: NetworkNamespace, port: UInt16) throws -> Stream {
+    /// - Parameter host: `::` takes both families
+    static func listening(
+        _ namespace: NetworkNamespace,
+        _ host: String = "::",
+        port: UInt16
+    ) throws -> Stream {
         try namespace.inside {
-            let stream = Stream(open())
-            var on: Int32 = 1
-            setsockopt(stream.descriptor, SOL_SOCKET, SO_REUSEADDR, &on, 4)
-            let bound = withSocketAddress("0.0.0.0", port) { bind(stream.descriptor, $0, $1) }
-            guard bound == 0, listen(stream.descriptor, 128) == 0 else {
+            let stream = try bound(host, port)
+            guard listen(stream.descriptor, 128) == 0 else {
                 throw CommandError("cannot listen: \(errno)")
             }
             return stream
@@ -149,14 +184,29 @@ final class Stream {
     }
 
     /// Nil if it is refused, or nobody answers.
-    static func connecting(_ namespace: NetworkNamespace, _ host: String, _ port: UInt16) throws
-        -> Stream?
-    {
+    ///
+    /// - Parameters:
+    ///   - source: the client's port; 0: any
+    ///   - seconds: how long to wait for an answer
+    static func connecting(
+        _ namespace: NetworkNamespace,
+        _ host: String,
+        _ port: UInt16,
+        from source: UInt16 = 0,
+        limit seconds: Int = 10
+    ) throws -> Stream? {
         try namespace.inside {
-            let stream = Stream(open())
+            let stream = try bound(host.contains(":") ? "::" : "0.0.0.0", source)
+            stream.limit(seconds)
             let result = withSocketAddress(host, port) { connect(stream.descriptor, $0, $1) }
             return result == 0 ? stream : nil
         }
+    }
+
+    /// Ends the connection with a reset.
+    func reset() {
+        var linger = linger(l_onoff: 1, l_linger: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &linger, 8)
     }
 
     func accepted() -> Stream { Stream(accept(descriptor, nil, nil)) }
