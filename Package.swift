@@ -101,6 +101,7 @@ let package = Package(
         // Level 3: what talks to the outside.
         module("Netlink", ["NetworkTypes", "CMnl", "CNeedleShim", logging]),
         module("ManifestSource", ["KubernetesModel", "CNeedleShim", yams]),
+        module("Configuration", ["NetworkTypes", yams]),
         module(
             "KubernetesClient",
             [
@@ -128,13 +129,18 @@ let package = Package(
             "Syncer",
             ["NetworkTypes", "ServicePlan", "PlanCompiler", "ClusterStore", logging]
         ),
+        module(
+            "Observability",
+            ["NetworkTypes", "ServicePlan", "ClusterStore", "Syncer", "Threads", logging]
+        ),
         // Level 5
         .executableTarget(
             name: "needletail",
             dependencies: [
                 "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "NFTables",
                 "IPVS", "Netlink", "ManifestSource", "KubernetesClient", "NFTablesKernel",
-                "IPVSKernel", "ClusterStore", "Syncer", argumentParser, logging, lifecycle, signals,
+                "IPVSKernel", "ClusterStore", "Syncer", "Configuration", "Observability",
+                argumentParser, logging, lifecycle, signals,
             ],
             swiftSettings: settings
         ),

@@ -9,6 +9,18 @@ package enum EndpointsSource: String, Sendable, CaseIterable {
     case endpoints
 }
 
+/// What has changed since it was last compiled.
+package struct PendingChanges: Sendable, Hashable {
+    /// Changes of objects, not objects that changed.
+    package var services = 0
+    package var endpoints = 0
+    /// When the endpoints changed in the cluster, as far as EndpointSlices tell: milliseconds since
+    /// 1970.
+    package var changeTimes: [Int64] = []
+
+    package init() {}
+}
+
 /// The objects of the cluster, and which Services changes of them touch.
 package struct ClusterState: Sendable {
     package private(set) var services: [ObjectName: Service] = [:]
@@ -23,6 +35,7 @@ package struct ClusterState: Sendable {
     /// Services to compile again.
     private var dirty: Set<ObjectName> = []
     private var isNodeDirty = false
+    package private(set) var pending = PendingChanges()
 
     /// - Parameter nodeName: the only Node that matters
     package init(nodeName: String, endpointsFrom source: EndpointsSource = .endpointSlices) {
@@ -48,6 +61,8 @@ package struct ClusterState: Sendable {
         return [node, (ObjectName(namespace: "", name: "servicecidrs"), blocks)].compactMap(\.self)
     }
 
+    package private(set) var endpointCount = 0
+
     package var hasChanges: Bool { !dirty.isEmpty || isNodeDirty }
 
     /// A Service with its slices in the order of their names.
@@ -57,7 +72,7 @@ package struct ClusterState: Sendable {
 
     /// What changed since the last call.
     package mutating func takeChanges() -> (services: Set<ObjectName>, node: Bool) {
-        defer { (dirty, isNodeDirty) = ([], false) }
+        defer { (dirty, isNodeDirty, pending) = ([], false, PendingChanges()) }
         return (dirty, isNodeDirty)
     }
 
@@ -67,11 +82,13 @@ package struct ClusterState: Sendable {
         guard services[service.name] != service else { return }
         services[service.name] = service
         dirty.insert(service.name)
+        pending.services += 1
     }
 
     package mutating func removeService(_ name: ObjectName) {
         guard services.removeValue(forKey: name) != nil else { return }
         dirty.insert(name)
+        pending.services += 1
     }
 
     package mutating func set(_ slice: EndpointSlice) {
@@ -82,21 +99,26 @@ package struct ClusterState: Sendable {
         guard let owner = slice.service else { return }
         let (index, isThere) = place(of: slice.name, in: owner)
         guard !isThere || slices[owner]?[index] != slice else { return }
+        endpointCount += slice.endpoints.count
         if isThere {
+            endpointCount -= slices[owner]?[index].endpoints.count ?? 0
             slices[owner]?[index] = slice
         } else {
             slices[owner, default: []].insert(slice, at: index)
         }
         serviceOfSlice[slice.name] = owner
         dirty.insert(owner)
+        pending.endpoints += 1
+        if slice.changedAt != 0 { pending.changeTimes.append(slice.changedAt) }
     }
 
     package mutating func removeEndpointSlice(_ name: ObjectName) {
         guard let owner = serviceOfSlice.removeValue(forKey: name) else { return }
         let index = place(of: name, in: owner).index
-        slices[owner]?.remove(at: index)
+        endpointCount -= slices[owner]?.remove(at: index).endpoints.count ?? 0
         if slices[owner]?.isEmpty == true { slices[owner] = nil }
         dirty.insert(owner)
+        pending.endpoints += 1
     }
 
     /// Where the slice is among those of its Service, or would be.

@@ -8,15 +8,17 @@ package import ServicePlan
 /// Compiling happens here, so that nobody ever copies the state.
 package actor ClusterStore {
     /// The lists that must have arrived before anything is programmed or deleted.
-    package enum List: Sendable, CaseIterable {
+    package enum List: String, Sendable, CaseIterable {
         case services, endpoints, nodes, serviceCIDRs
     }
 
-    private let configuration: NodeConfiguration
+    private var configuration: NodeConfiguration
     private var state: ClusterState
     private var plans = ClusterPlans()
     private var view: NodeView?
     private var missing: Set<List>
+    /// When the first change arrived that is not compiled yet.
+    private var pendingSince: ContinuousClock.Instant?
     private let doorbell: AsyncStream<Void>.Continuation
     /// Yields after changes, once every list is there; changes meanwhile are one.
     package nonisolated let changes: AsyncStream<Void>
@@ -41,6 +43,17 @@ package actor ClusterStore {
     ) {
         body(&state)
         if let list { missing.remove(list) }
+        ring()
+    }
+
+    /// What an operator says of the node has changed; everything is compiled again.
+    package func configure(_ configuration: NodeConfiguration) {
+        self.configuration = configuration
+        ring()
+    }
+
+    private func ring() {
+        pendingSince = pendingSince ?? .now
         if missing.isEmpty { doorbell.yield() }
     }
 
@@ -48,11 +61,14 @@ package actor ClusterStore {
     package func replaceAll(_ objects: [KubernetesObject]) {
         state.replaceAll(objects)
         missing = []
-        doorbell.yield()
+        ring()
     }
 
     /// Compiles what changed since the last time.
     package func compileChanges(interfaceAddresses: [IPAddress]) -> PlanUpdate {
+        let pending = state.pending
+        let waited = pendingSince.map { ContinuousClock.now - $0 } ?? .zero
+        pendingSince = nil
         let changes = state.takeChanges()
         let newView = configuration.view(node: state.node, interfaceAddresses: interfaceAddresses)
         // Facts of the node concern every Service; unchanged plans go no further than this.
@@ -62,7 +78,22 @@ package actor ClusterStore {
         return PlanUpdate(
             plans: changed,
             diagnostics: dirty.map { ($0, plans.diagnostics[$0] ?? []) } + state.nodeDiagnostics,
-            facts: configuration.facts(node: state.node, serviceCIDRs: state.serviceCIDRs)
+            facts: configuration.facts(node: state.node, serviceCIDRs: state.serviceCIDRs),
+            nodePortAddresses: newView.nodePortAddresses,
+            pending: pending,
+            waited: waited
+        )
+    }
+
+    /// What there is, and what waits to be compiled.
+    package var summary: StoreSummary {
+        StoreSummary(
+            services: state.services.count,
+            endpoints: state.endpointCount,
+            missing: missing,
+            pending: state.pending,
+            localGaps: plans.localGaps,
+            node: state.node
         )
     }
 
@@ -77,4 +108,20 @@ package struct PlanUpdate: Sendable {
     /// For every Service that was compiled.
     package let diagnostics: [(ObjectName, [Diagnostic])]
     package let facts: NodeFacts
+    package let nodePortAddresses: [IPAddress]
+    /// What was compiled.
+    package let pending: PendingChanges
+    /// For how long the first of it has waited.
+    package let waited: Duration
+}
+
+/// The store at one moment, for those who watch.
+package struct StoreSummary: Sendable {
+    package let services: Int
+    package let endpoints: Int
+    /// The lists that have not arrived yet.
+    package let missing: Set<ClusterStore.List>
+    package let pending: PendingChanges
+    package let localGaps: [LocalGap: Int]
+    package let node: Node?
 }

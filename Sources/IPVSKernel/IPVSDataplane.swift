@@ -119,6 +119,15 @@ package actor IPVSDataplane: Dataplane {
         return report
     }
 
+    /// Whether an address that somebody has removed was one that must be there.
+    ///
+    /// - Parameter address: nil: any may have been
+    package func misses(_ address: IPAddress?) -> Bool {
+        guard let present = try? device.addresses() else { return true }
+        return address.map { bound.contains($0) && !present.contains($0) }
+            ?? !bound.isSubset(of: present)
+    }
+
     /// What a commit of everything would do; touches nothing.
     package func difference(
         _ plans: [ServicePlan]
@@ -180,7 +189,7 @@ package actor IPVSDataplane: Dataplane {
         try device.create()
         try steering.create(policy.families)
         guard !isPrepared else { return }
-        KernelSettings(strictARP: settings.strictARP).apply(logger)
+        KernelSettings.ipvs(strictARP: settings.strictARP).apply(logger)
         try ipvs.setTimeouts(
             tcp: settings.tcpTimeout,
             tcpFIN: settings.tcpFINTimeout,

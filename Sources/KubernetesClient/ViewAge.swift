@@ -11,7 +11,11 @@ package final class ViewAge: Sendable {
     func reset(_ kind: String) { lastHeard.withLock { $0[kind] = .now } }
 
     /// Nil before the first list.
-    package func current(_ kind: String) -> Duration? {
-        lastHeard.withLock { $0[kind] }.map { ContinuousClock.now - $0 }
+    func current(_ kind: String) -> Duration? { all[kind] }
+
+    /// By kind; without those whose first list has not come.
+    package var all: [String: Duration] {
+        let now = ContinuousClock.now
+        return lastHeard.withLock(\.self).mapValues { now - $0 }
     }
 }

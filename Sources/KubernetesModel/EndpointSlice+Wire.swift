@@ -21,6 +21,9 @@ extension EndpointSlice: KubernetesResource {
                 ? nil : ObjectName(namespace: name.namespace, name: service),
             family: family
         )
+        if let text = wire.metadata.annotation(Self.changeTimeAnnotation) {
+            changedAt = millisecondsSince1970(text) ?? 0
+        }
         if let family {
             readPorts(wire.ports, &reader)
             endpoints = wire.endpoints.compactMapIndexed { index, endpoint in
@@ -29,6 +32,8 @@ extension EndpointSlice: KubernetesResource {
         }
         problems = reader.problems
     }
+
+    private static let changeTimeAnnotation = "endpoints.kubernetes.io/last-change-trigger-time"
 
     package mutating func shareStrings(_ pool: inout StringPool) {
         name = name.shared(&pool)

@@ -6,6 +6,9 @@ extension Node: KubernetesResource {
         self.init(name: try ObjectName(wire.metadata).name)
         var reader = FieldReader()
         zone = wire.metadata.label("topology.kubernetes.io/zone")
+        isLeaving =
+            wire.metadata.deletionTimestamp.seconds != 0
+            || wire.spec.taints.contains { $0.key == "ToBeDeletedByClusterAutoscaler" }
         let single = wire.spec.podCidr
         let texts = wire.spec.podCidrs.isEmpty && !single.isEmpty ? [single] : wire.spec.podCidrs
         podCIDRs = texts.compactMapIndexed { index, text in

@@ -8,6 +8,9 @@ package struct Node: Sendable, Hashable {
     package var podCIDRs: [IPPrefix] = []
     /// `status.addresses`, InternalIP before ExternalIP.
     package var addresses: [IPAddress] = []
+    /// It is about to go, so load balancers shall send no new connections: it is being deleted, or
+    /// the cluster autoscaler has tainted it (KEP-3836).
+    package var isLeaving = false
     package var problems: [FieldProblem] = []
 
     package init(name: String) { self.name = name }

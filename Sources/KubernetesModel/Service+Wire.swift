@@ -72,6 +72,9 @@ extension Service: KubernetesResource {
             "spec.externalTrafficPolicy",
             default: .cluster
         )
+        if spec.healthCheckNodePort != 0 {
+            healthCheckNodePort = reader.port(spec.healthCheckNodePort, "spec.healthCheckNodePort")
+        }
         guard spec.sessionAffinity == "ClientIP" else { return }
         let clientIP = spec.sessionAffinityConfig.clientIp
         let seconds =

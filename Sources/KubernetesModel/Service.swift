@@ -25,6 +25,8 @@ package struct Service: Sendable, Hashable {
     package var affinityTimeout: UInt32?
     package var internalTrafficPolicy = TrafficPolicy.cluster
     package var externalTrafficPolicy = TrafficPolicy.cluster
+    /// Where load balancers ask whether this node has endpoints; nil: they do not.
+    package var healthCheckNodePort: UInt16?
     /// Annotations `ipvs.needletail.io/scheduler` and `…/weights`.
     package var balancing = Balancing()
     package var problems: [FieldProblem] = []

@@ -99,11 +99,19 @@ package struct JSONField<Message>: Sendable {
 
 /// Reads RFC 3339 in UTC with whole seconds, the only form of a creationTimestamp.
 func secondsSince1970(_ text: String) -> Int64? {
-    let parts = text.split { !$0.isNumber }.compactMap { Int64($0) }
-    guard parts.count >= 6, text.last == "Z", parts.allSatisfy({ $0 < 10_000 }) else { return nil }
+    millisecondsSince1970(text).map { $0 / 1000 }
+}
+
+/// Reads RFC 3339 in UTC, with or without a fraction of the second.
+package func millisecondsSince1970(_ text: String) -> Int64? {
+    let fields = text.split { !$0.isNumber }
+    let parts = fields.prefix(6).compactMap { Int64($0) }
+    guard parts.count == 6, text.last == "Z", parts.allSatisfy({ $0 < 10_000 }) else { return nil }
+    let digits = (fields.count > 6 ? String(fields[6].prefix(3)) : "") + "000"
+    let milliseconds = Int64(digits.prefix(3)) ?? 0
     // Days since 1970 with the year starting in March, so that the leap day comes last.
     let (year, month) = parts[1] <= 2 ? (parts[0] - 1, parts[1] + 9) : (parts[0], parts[1] - 3)
     let days =
         365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + parts[2] - 719_469
-    return ((days * 24 + parts[3]) * 60 + parts[4]) * 60 + parts[5]
+    return (((days * 24 + parts[3]) * 60 + parts[4]) * 60 + parts[5]) * 1000 + milliseconds
 }

@@ -13,6 +13,7 @@ extension WireObjectMeta: JSONReadable {
         .map("labels", \.labels),
         .map("annotations", \.annotations),
         .time("creationTimestamp", \.creationTimestamp),
+        .time("deletionTimestamp", \.deletionTimestamp),
     ]
 }
 

@@ -10,6 +10,13 @@ extension WireNodeSpec: JSONReadable {
     package static let fields: [JSONField<Self>] = [
         .init("podCIDR", \.podCidr),
         .init("podCIDRs", \.podCidrs),
+        .init("taints", \.taints),
+    ]
+}
+
+extension WireTaint: JSONReadable {
+    package static let fields: [JSONField<Self>] = [
+        .init("key", \.key)
     ]
 }
 

@@ -17,6 +17,7 @@ extension WireServiceSpec: JSONReadable {
         .init("sessionAffinityConfig", \.sessionAffinityConfig),
         .init("loadBalancerSourceRanges", \.loadBalancerSourceRanges),
         .init("externalTrafficPolicy", \.externalTrafficPolicy),
+        .init("healthCheckNodePort", \.healthCheckNodePort),
         .init("internalTrafficPolicy", \.internalTrafficPolicy),
     ]
 }

@@ -145,6 +145,15 @@ package nonisolated struct WireObjectMeta: Sendable {
   /// Clears the value of `creationTimestamp`. Subsequent reads from it will return its default value.
   package mutating func clearCreationTimestamp() {self._creationTimestamp = nil}
 
+  package var deletionTimestamp: WireTime {
+    get {_deletionTimestamp ?? WireTime()}
+    set {_deletionTimestamp = newValue}
+  }
+  /// Returns true if `deletionTimestamp` has been explicitly set.
+  package var hasDeletionTimestamp: Bool {self._deletionTimestamp != nil}
+  /// Clears the value of `deletionTimestamp`. Subsequent reads from it will return its default value.
+  package mutating func clearDeletionTimestamp() {self._deletionTimestamp = nil}
+
   package var labels: [WireKeyValue] = []
 
   package var annotations: [WireKeyValue] = []
@@ -154,6 +163,7 @@ package nonisolated struct WireObjectMeta: Sendable {
   package init() {}
 
   fileprivate var _creationTimestamp: WireTime? = nil
+  fileprivate var _deletionTimestamp: WireTime? = nil
 }
 
 package nonisolated struct WireKeyValue: Sendable {
@@ -313,6 +323,8 @@ package nonisolated struct WireServiceSpec: Sendable {
   package var loadBalancerSourceRanges: [String] = []
 
   package var externalTrafficPolicy: String = String()
+
+  package var healthCheckNodePort: Int32 = 0
 
   package var sessionAffinityConfig: WireSessionAffinityConfig {
     get {_sessionAffinityConfig ?? WireSessionAffinityConfig()}
@@ -489,7 +501,21 @@ package nonisolated struct WireNodeSpec: Sendable {
 
   package var podCidr: String = String()
 
+  package var taints: [WireTaint] = []
+
   package var podCidrs: [String] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireTaint: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var key: String = String()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -984,7 +1010,7 @@ nonisolated extension WireListMeta: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension WireObjectMeta: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ObjectMeta"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{2}\u{2}namespace\0\u{4}\u{3}resource_version\0\u{4}\u{2}creation_timestamp\0\u{2}\u{3}labels\0\u{1}annotations\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{2}\u{2}namespace\0\u{4}\u{3}resource_version\0\u{4}\u{2}creation_timestamp\0\u{3}deletion_timestamp\0\u{2}\u{2}labels\0\u{1}annotations\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -996,6 +1022,7 @@ nonisolated extension WireObjectMeta: SwiftProtobuf.Message, SwiftProtobuf._Mess
       case 3: try { try decoder.decodeSingularStringField(value: &self.namespace) }()
       case 6: try { try decoder.decodeSingularStringField(value: &self.resourceVersion) }()
       case 8: try { try decoder.decodeSingularMessageField(value: &self._creationTimestamp) }()
+      case 9: try { try decoder.decodeSingularMessageField(value: &self._deletionTimestamp) }()
       case 11: try { try decoder.decodeRepeatedMessageField(value: &self.labels) }()
       case 12: try { try decoder.decodeRepeatedMessageField(value: &self.annotations) }()
       default: break
@@ -1020,6 +1047,9 @@ nonisolated extension WireObjectMeta: SwiftProtobuf.Message, SwiftProtobuf._Mess
     try { if let v = self._creationTimestamp {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
     } }()
+    try { if let v = self._deletionTimestamp {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+    } }()
     if !self.labels.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.labels, fieldNumber: 11)
     }
@@ -1034,6 +1064,7 @@ nonisolated extension WireObjectMeta: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if lhs.namespace != rhs.namespace {return false}
     if lhs.resourceVersion != rhs.resourceVersion {return false}
     if lhs._creationTimestamp != rhs._creationTimestamp {return false}
+    if lhs._deletionTimestamp != rhs._deletionTimestamp {return false}
     if lhs.labels != rhs.labels {return false}
     if lhs.annotations != rhs.annotations {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
@@ -1315,7 +1346,7 @@ nonisolated extension WireService: SwiftProtobuf.Message, SwiftProtobuf._Message
 
 nonisolated extension WireServiceSpec: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ServiceSpec"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}ports\0\u{4}\u{2}cluster_ip\0\u{1}type\0\u{3}external_ips\0\u{4}\u{2}session_affinity\0\u{4}\u{2}load_balancer_source_ranges\0\u{4}\u{2}external_traffic_policy\0\u{4}\u{3}session_affinity_config\0\u{4}\u{4}cluster_ips\0\u{4}\u{4}internal_traffic_policy\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}ports\0\u{4}\u{2}cluster_ip\0\u{1}type\0\u{3}external_ips\0\u{4}\u{2}session_affinity\0\u{4}\u{2}load_balancer_source_ranges\0\u{4}\u{2}external_traffic_policy\0\u{3}health_check_node_port\0\u{4}\u{2}session_affinity_config\0\u{4}\u{4}cluster_ips\0\u{4}\u{4}internal_traffic_policy\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1330,6 +1361,7 @@ nonisolated extension WireServiceSpec: SwiftProtobuf.Message, SwiftProtobuf._Mes
       case 7: try { try decoder.decodeSingularStringField(value: &self.sessionAffinity) }()
       case 9: try { try decoder.decodeRepeatedStringField(value: &self.loadBalancerSourceRanges) }()
       case 11: try { try decoder.decodeSingularStringField(value: &self.externalTrafficPolicy) }()
+      case 12: try { try decoder.decodeSingularInt32Field(value: &self.healthCheckNodePort) }()
       case 14: try { try decoder.decodeSingularMessageField(value: &self._sessionAffinityConfig) }()
       case 18: try { try decoder.decodeRepeatedStringField(value: &self.clusterIps) }()
       case 22: try { try decoder.decodeSingularStringField(value: &self.internalTrafficPolicy) }()
@@ -1364,6 +1396,9 @@ nonisolated extension WireServiceSpec: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if !self.externalTrafficPolicy.isEmpty {
       try visitor.visitSingularStringField(value: self.externalTrafficPolicy, fieldNumber: 11)
     }
+    if self.healthCheckNodePort != 0 {
+      try visitor.visitSingularInt32Field(value: self.healthCheckNodePort, fieldNumber: 12)
+    }
     try { if let v = self._sessionAffinityConfig {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 14)
     } }()
@@ -1384,6 +1419,7 @@ nonisolated extension WireServiceSpec: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if lhs.sessionAffinity != rhs.sessionAffinity {return false}
     if lhs.loadBalancerSourceRanges != rhs.loadBalancerSourceRanges {return false}
     if lhs.externalTrafficPolicy != rhs.externalTrafficPolicy {return false}
+    if lhs.healthCheckNodePort != rhs.healthCheckNodePort {return false}
     if lhs._sessionAffinityConfig != rhs._sessionAffinityConfig {return false}
     if lhs.clusterIps != rhs.clusterIps {return false}
     if lhs.internalTrafficPolicy != rhs.internalTrafficPolicy {return false}
@@ -1650,7 +1686,7 @@ nonisolated extension WireNode: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
 
 nonisolated extension WireNodeSpec: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".NodeSpec"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}pod_cidr\0\u{4}\u{6}pod_cidrs\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}pod_cidr\0\u{2}\u{4}taints\0\u{4}\u{2}pod_cidrs\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1659,6 +1695,7 @@ nonisolated extension WireNodeSpec: SwiftProtobuf.Message, SwiftProtobuf._Messag
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.podCidr) }()
+      case 5: try { try decoder.decodeRepeatedMessageField(value: &self.taints) }()
       case 7: try { try decoder.decodeRepeatedStringField(value: &self.podCidrs) }()
       default: break
       }
@@ -1669,6 +1706,9 @@ nonisolated extension WireNodeSpec: SwiftProtobuf.Message, SwiftProtobuf._Messag
     if !self.podCidr.isEmpty {
       try visitor.visitSingularStringField(value: self.podCidr, fieldNumber: 1)
     }
+    if !self.taints.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.taints, fieldNumber: 5)
+    }
     if !self.podCidrs.isEmpty {
       try visitor.visitRepeatedStringField(value: self.podCidrs, fieldNumber: 7)
     }
@@ -1677,7 +1717,38 @@ nonisolated extension WireNodeSpec: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
   package static func ==(lhs: WireNodeSpec, rhs: WireNodeSpec) -> Bool {
     if lhs.podCidr != rhs.podCidr {return false}
+    if lhs.taints != rhs.taints {return false}
     if lhs.podCidrs != rhs.podCidrs {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireTaint: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Taint"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}key\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.key) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.key.isEmpty {
+      try visitor.visitSingularStringField(value: self.key, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireTaint, rhs: WireTaint) -> Bool {
+    if lhs.key != rhs.key {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -63,6 +63,8 @@ extension TableState {
             changes.chains[name] = .replace(state.program.chain(name)?.rules ?? [])
         }
         reconciliation.finish(&changes)
+        if !contents.isUnusable { state.elementCounts = contents.elements.mapValues(\.count) }
+        state.count(changes)
         return (state, changes)
     }
 }

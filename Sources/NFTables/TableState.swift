@@ -11,6 +11,8 @@ package struct TableState: Sendable {
     var committed: [String: LaidOutPlan] = [:]
     var sharedUsers: [SharedElement: Int32] = [:]
     var usage: RuleNumberUsage
+    /// Of sets that have some, or had.
+    package var elementCounts: [SetID: Int] = [:]
     private var facts = NodeFacts()
 
     package init(_ family: IPFamily, _ balancer: Balancer = .nftables) {
@@ -44,7 +46,14 @@ package struct TableState: Sendable {
         shared.finish(sharedUsers, &changes)
         settleNumbers(&changes)
         replaceFacts(node, &changes)
+        count(changes)
         return changes
+    }
+
+    mutating func count(_ changes: Changeset) {
+        for (set, elements) in changes.added { elementCounts[set, default: 0] += elements.count }
+        for (set, elements) in changes.removed { elementCounts[set, default: 0] -= elements.count }
+        for set in changes.removedSets { elementCounts[set] = nil }
     }
 
     private mutating func replace(

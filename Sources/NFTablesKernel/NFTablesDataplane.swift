@@ -139,6 +139,13 @@ package actor NFTablesDataplane: Dataplane {
         }
     }
 
+    /// The elements of each set, as committed.
+    package func elementCounts() -> [(set: String, family: IPFamily, count: Int)] {
+        tables.flatMap { family, state in
+            state.elementCounts.map { ($0.key.name, family, $0.value) }
+        }
+    }
+
     private static let tampered = NetlinkError("another program changed our tables", code: 0)
 
     private func reader(_ family: IPFamily, _ node: NodeFacts) -> TableReader {

@@ -18,6 +18,15 @@ package enum InterfaceAddresses {
         return index != if_nametoindex(name)
     }
 
+    /// The address whose removal from any interface a notification tells of.
+    package static func removed(_ message: NetlinkMessage) -> IPAddress? {
+        guard message.type == Int(RTM_DELADDR),
+            message.payload.count >= MemoryLayout<ifaddrmsg>.size
+        else { return nil }
+        let attributes = message.attributes(after: MemoryLayout<ifaddrmsg>.size)
+        return (attributes[IFA_LOCAL] ?? attributes[IFA_ADDRESS])?.address
+    }
+
     /// Reads those of all interfaces but one, sorted.
     ///
     /// - Parameter except: a device whose addresses are not the node's own

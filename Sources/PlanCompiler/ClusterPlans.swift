@@ -8,6 +8,8 @@ package struct ClusterPlans: Sendable {
 
     package private(set) var plans: [ObjectName: ServicePlan] = [:]
     package private(set) var diagnostics: [ObjectName: [Diagnostic]] = [:]
+    /// How many Services have a traffic policy Local without endpoints here.
+    package private(set) var localGaps: [LocalGap: Int] = [:]
     private var claims = FrontendClaims()
 
     package init() {}
@@ -32,6 +34,8 @@ package struct ClusterPlans: Sendable {
             found += ownership.diagnostics
             diagnostics[name] = found.isEmpty ? nil : found
             guard plans[name] != plan else { continue }
+            for gap in plans[name]?.localGaps ?? [] { localGaps[gap, default: 0] -= 1 }
+            for gap in plan?.localGaps ?? [] { localGaps[gap, default: 0] += 1 }
             plans[name] = plan
             changed[name] = .some(plan)
         }

@@ -22,6 +22,8 @@ package struct NodeConfiguration: Sendable, Hashable {
     package var nodeName: String
     /// `--node-ip`; empty: the addresses of the Node object.
     package var nodeIPs: [IPAddress] = []
+    /// `--bind-address`: the primary address of its family; nil: not set.
+    package var bindAddress: IPAddress?
     package var nodePortAddresses = NodePortAddresses.primary
     package var masqueradesAll = false
     package var localDetection = LocalDetection.podCIDRs
@@ -35,7 +37,8 @@ package struct NodeConfiguration: Sendable, Hashable {
 
     /// What the compiler needs to know, from configuration and observation.
     package func view(node: Node?, interfaceAddresses: [IPAddress]) -> NodeView {
-        let known = nodeIPs.isEmpty ? node?.addresses ?? [] : nodeIPs
+        let known =
+            (bindAddress.map { [$0] } ?? []) + (nodeIPs.isEmpty ? node?.addresses ?? [] : nodeIPs)
         let primary = IPFamily.allCases.compactMap { family in known.first { $0.family == family } }
         let answering: [IPAddress] =
             switch nodePortAddresses {

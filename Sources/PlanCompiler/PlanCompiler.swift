@@ -60,6 +60,7 @@ private struct PlanDraft {
         dropDuplicates()
         plan.scheduler = service.balancing.scheduler
         if !service.balancing.weights.isEmpty { plan.weights = weights() }
+        plan.healthCheck = healthCheck
         if node.nodePortAddresses.isEmpty, service.ports.contains(where: { $0.nodePort != nil }) {
             report(
                 "spec.ports",
@@ -143,6 +144,17 @@ private struct PlanDraft {
             node.nodePortAddresses.map { ($0, number, Frontend.Kind.nodePort) }
         }
         return (vips + (nodePorts ?? [])).filter { $0.0.family == family }
+    }
+
+    /// Load balancers ask only where not every node serves them.
+    private var healthCheck: HealthCheck? {
+        guard service.type == .loadBalancer, service.externalTrafficPolicy == .local,
+            let port = service.healthCheckNodePort
+        else { return nil }
+        let local = slices.lazy.flatMap(\.endpoints).filter {
+            $0.isReady && $0.nodeName == node.name
+        }
+        return HealthCheck(port: port, localEndpoints: Set(local.map(\.address)).count)
     }
 
     private func weights() -> [IPAddress: UInt16] {

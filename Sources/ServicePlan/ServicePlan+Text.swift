@@ -3,7 +3,13 @@ internal import NetworkTypes
 extension ServicePlan {
     /// The canonical text of `render -o plan`: one object a line, sorted.
     package var text: String {
-        var lines = ["service \(service)\(scheduler.map { " scheduler=\($0)" } ?? "")"]
+        var words = ["service \(service)"]
+        if let scheduler { words.append("scheduler=\(scheduler)") }
+        if let healthCheck {
+            words.append("health-check=\(healthCheck.port)")
+            words.append("local-endpoints=\(healthCheck.localEndpoints)")
+        }
+        var lines = [words.joined(separator: " ")]
         for frontend in frontends {
             lines.append("  \(frontend.key) \(frontend.kind.name) \(portText(frontend))")
         }

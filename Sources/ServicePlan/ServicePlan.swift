@@ -15,11 +15,33 @@ package struct ServicePlan: Sendable, Hashable {
     package var scheduler: String?
     /// Of endpoints whose weight is not 1.
     package var weights: [IPAddress: UInt16] = [:]
+    package var healthCheck: HealthCheck?
 
     package init(service: String, frontends: [Frontend] = [], pools: [Pool] = []) {
         self.service = service
         self.frontends = frontends
         self.pools = pools
+    }
+}
+
+/// What load balancers may ask this node about a Service (`spec.healthCheckNodePort`).
+package struct HealthCheck: Sendable, Hashable {
+    package let port: UInt16
+    /// Ready endpoints on this node.
+    package let localEndpoints: Int
+
+    package init(port: UInt16, localEndpoints: Int) {
+        (self.port, self.localEndpoints) = (port, localEndpoints)
+    }
+}
+
+/// A traffic policy Local that finds no endpoint on this node, though there are some elsewhere.
+package struct LocalGap: Sendable, Hashable {
+    package let family: IPFamily
+    package let isExternal: Bool
+
+    package init(family: IPFamily, isExternal: Bool) {
+        (self.family, self.isExternal) = (family, isExternal)
     }
 }
 
@@ -126,6 +148,21 @@ extension ServicePlan {
         case .split(let cluster, let local): (pools[cluster], local.map { pools[$0] })
         case .reject, .drop: (nil, nil)
         }
+    }
+
+    package var localGaps: Set<LocalGap> {
+        Set(
+            frontends.compactMap { frontend in
+                switch frontend.action {
+                case .drop, .split(_, local: nil):
+                    LocalGap(
+                        family: frontend.key.address.family,
+                        isExternal: frontend.kind != .clusterIP
+                    )
+                case .balance, .split, .reject: nil
+                }
+            }
+        )
     }
 
     /// `default/web:http`, `default/web` for an unnamed port.

@@ -9,6 +9,7 @@ package struct SyncPolicy: Sendable {
 
     private var scope = Scope.everything
     private var failures = 0
+    private var repairs = RepairBudget()
 
     private static let firstRetry = Duration.milliseconds(100)
     private static let longestRetry = Duration.seconds(30)
@@ -17,11 +18,21 @@ package struct SyncPolicy: Sendable {
 
     package var nextScope: Scope { scope }
 
-    package mutating func onForeignChange() { scope = .everything }
+    /// Returns how long to wait before the repair.
+    package mutating func onForeignChange(at now: ContinuousClock.Instant) -> Duration {
+        scope = .everything
+        return repairs.delay(at: now)
+    }
+
+    package mutating func onReread() { scope = .everything }
 
     package mutating func onSuccess() {
         scope = .changes
         failures = 0
+    }
+
+    package mutating func onRepair(at now: ContinuousClock.Instant, took duration: Duration) {
+        repairs.spend(at: now, duration)
     }
 
     /// Returns how long to wait before the next attempt.
@@ -29,5 +40,31 @@ package struct SyncPolicy: Sendable {
         scope = .everything
         failures += 1
         return min(Self.firstRetry * (1 << min(failures - 1, 10)), Self.longestRetry)
+    }
+}
+
+/// Lets single repairs be made at once, and bounds what repairs cost if somebody undoes them again
+/// and again: from the eleventh on, one a second at most, in at most a fifth of the time.
+private struct RepairBudget {
+    private static let burst = 10.0
+    private var credit = Self.burst
+    private var lastRepair: ContinuousClock.Instant?
+    private var lastDuration = Duration.zero
+
+    mutating func spend(at now: ContinuousClock.Instant, _ duration: Duration) {
+        credit = max(0, refilled(at: now) - 1)
+        (lastRepair, lastDuration) = (now, duration)
+    }
+
+    func delay(at now: ContinuousClock.Instant) -> Duration {
+        guard let lastRepair, refilled(at: now) < 1 else { return .zero }
+        let pause = max(.seconds(1), lastDuration * 4)
+        return max(.zero, pause - (now - lastRepair))
+    }
+
+    /// One repair a second is forgiven.
+    private func refilled(at now: ContinuousClock.Instant) -> Double {
+        guard let lastRepair else { return credit }
+        return min(Self.burst, credit + (now - lastRepair) / .seconds(1))
     }
 }

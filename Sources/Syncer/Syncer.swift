@@ -9,11 +9,15 @@ package import ServicePlan
 package actor Syncer {
     private let store: ClusterStore
     private let dataplane: any Dataplane
+    private let observer: any SyncObserver
     private let logger: Logger
 
     private var policy = SyncPolicy()
     private var facts = NodeFacts()
     private var isFirst = true
+    /// Not before this moment, and for what.
+    private var repair: (notBefore: ContinuousClock.Instant, object: ForeignObject)?
+    private var healthChecks: [String: HealthCheck?] = [:]
     private var interfaceAddresses: [IPAddress]
     private var reported: [ObjectName: [Diagnostic]] = [:]
     private let doorbell: AsyncStream<Void>.Continuation
@@ -23,11 +27,13 @@ package actor Syncer {
         store: ClusterStore,
         dataplane: any Dataplane,
         interfaceAddresses: [IPAddress],
+        observer: any SyncObserver,
         logger: Logger
     ) {
         self.store = store
         self.dataplane = dataplane
         self.interfaceAddresses = interfaceAddresses
+        self.observer = observer
         self.logger = logger
         (rings, doorbell) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
@@ -35,10 +41,14 @@ package actor Syncer {
     /// Syncs whenever something rings, until the task is cancelled.
     package func run() async {
         for await _ in rings where await store.isComplete {
+            if let repair {
+                try? await Task.sleep(until: repair.notBefore, clock: .continuous)
+            }
             do {
                 try await syncAndReport()
             } catch {
                 let delay = policy.onFailure()
+                observer.failed(error, retryAfter: delay)
                 logger.error(
                     "sync failed; what was programmed stays",
                     metadata: ["error": "\(error)", "retry": "\(delay)"]
@@ -50,17 +60,31 @@ package actor Syncer {
     }
 
     /// Something in the store changed.
-    package func onClusterChange() { doorbell.yield() }
+    package func onClusterChange() {
+        observer.changesQueued()
+        doorbell.yield()
+    }
 
     package func onInterfaceAddresses(_ addresses: [IPAddress]) {
         guard interfaceAddresses != addresses else { return }
         interfaceAddresses = addresses
-        doorbell.yield()
+        onClusterChange()
     }
 
     /// Another program touched what is ours.
-    package func onForeignChange() {
-        policy.onForeignChange()
+    package func onForeignChange(_ object: ForeignObject) {
+        let delay = policy.onForeignChange(at: .now)
+        // What happens until the repair is part of the same.
+        if repair == nil {
+            repair = (.now + delay, object)
+            observer.foreignChange(object, repairAfter: delay)
+        }
+        doorbell.yield()
+    }
+
+    /// Compares everything with the kernel, without suspicion.
+    package func onReread() {
+        policy.onReread()
         doorbell.yield()
     }
 
@@ -73,23 +97,23 @@ package actor Syncer {
                 switch try await dataplane.maintain() {
                 case .finished: return
                 case .again(let duration): pause = duration
-                case .resync: onForeignChange()
+                case .resync: onReread()
                 }
             } catch {
                 logger.error("maintenance failed", metadata: ["error": "\(error)"])
-                onForeignChange()
+                onReread()
             }
             try? await Task.sleep(for: pause)
         }
     }
 
     private func syncAndReport() async throws(CommitError) {
-        let isFull = policy.nextScope == .everything
         defer { isFirst = false }
-        let report = try await sync()
+        let record = try await sync()
+        let (isFull, report) = (record.isFull, record.report)
         guard isFull || !report.isEmpty else { return }
         logger.log(
-            level: isFull && (isFirst || !report.isEmpty) ? .info : .debug,
+            level: isFull && !record.isRepair && (isFirst || !report.isEmpty) ? .info : .debug,
             "synced",
             metadata: [
                 "scope": isFull ? "everything" : "changes", "added": "\(report.elementsAdded)",
@@ -101,26 +125,57 @@ package actor Syncer {
     }
 
     /// Brings the dataplane up to date with the store.
-    package func sync() async throws(CommitError) -> CommitReport {
+    @discardableResult
+    package func sync() async throws(CommitError) -> SyncRecord {
+        var record = SyncRecord()
+        let start = ContinuousClock.now
         let update = await store.compileChanges(interfaceAddresses: interfaceAddresses)
+        (record.pending, record.waited) = (update.pending, update.waited)
+        record.nodePortAddresses = update.nodePortAddresses
         for (name, diagnostics) in update.diagnostics { log(diagnostics, of: name) }
-        let report = try await commit(update)
+        for (service, plan) in update.plans {
+            healthChecks.updateValue(plan?.healthCheck, forKey: service)
+        }
+        let compiled = ContinuousClock.now
+        record.compiling = compiled - start
+        try await commit(update, &record)
+        let end = ContinuousClock.now
+        record.committing = end - compiled
         facts = update.facts
         policy.onSuccess()
-        return report
+        if record.isFull, repair != nil {
+            record.isRepair = true
+            policy.onRepair(at: end, took: end - start)
+            repair = nil
+        }
+        record.healthChecks = healthChecks
+        healthChecks = [:]
+        observer.synced(record)
+        return record
     }
 
-    private func commit(_ update: PlanUpdate) async throws(CommitError) -> CommitReport {
+    private func commit(
+        _ update: PlanUpdate,
+        _ record: inout SyncRecord
+    ) async throws(CommitError) {
         if policy.nextScope == .changes {
-            guard !update.plans.isEmpty || update.facts != facts else { return CommitReport() }
+            guard !update.plans.isEmpty || update.facts != facts else { return }
             do throws(CommitError) {
-                return try await dataplane.commit(.some(update.plans), node: update.facts)
+                record.report = try await dataplane.commit(
+                    .some(update.plans),
+                    node: update.facts
+                )
+                return
             } catch  where error.recovery == .rereadKernel {
-                policy.onForeignChange()
+                policy.onReread()
             }
         }
         // A failure makes the next scope everything, so no change is lost by it.
-        return try await dataplane.commit(.everything(await store.allPlans()), node: update.facts)
+        record.isFull = true
+        record.report = try await dataplane.commit(
+            .everything(await store.allPlans()),
+            node: update.facts
+        )
     }
 
     /// Logs what is newly wrong with a Service.

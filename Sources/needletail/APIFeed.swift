@@ -1,4 +1,5 @@
 internal import ClusterStore
+internal import Configuration
 internal import KubernetesClient
 internal import KubernetesModel
 internal import Logging
@@ -11,6 +12,7 @@ struct APIFeed: ServiceLifecycle.Service {
     private let nodeName: String
     private let endpointsSource: EndpointsSource
     private let store: ClusterStore
+    private let age: ViewAge
     private let logger: Logger
 
     init(
@@ -18,8 +20,10 @@ struct APIFeed: ServiceLifecycle.Service {
         _ endpointsSource: EndpointsSource,
         nodeName: String,
         store: ClusterStore,
+        age: ViewAge,
         logger: Logger
     ) {
+        self.age = age
         self.client = client
         self.endpointsSource = endpointsSource
         self.nodeName = nodeName
@@ -113,6 +117,7 @@ struct APIFeed: ServiceLifecycle.Service {
             client,
             nodeName: nodeName,
             isOptional: isOptional,
+            age: age,
             logger: logger
         )
         await informer.run { event in
@@ -132,11 +137,11 @@ struct EventFeed: ServiceLifecycle.Service {
 /// Reads everything once, from where the options say; any error is final.
 func readObjects(
     _ source: SourceOptions,
-    _ node: NodeOptions
+    _ configuration: KubeProxyConfiguration
 ) async throws -> [KubernetesObject] {
     if let path = source.manifests { return try readManifests(path) }
-    let client = try source.client()
-    let name = try node.configuration().nodeName
+    let client = try source.client(configuration)
+    let name = try configuration.nodeConfiguration().nodeName
     let logger = Logger(label: "needletail") { StreamLogHandler.standardError(label: $0) }
     func list<Object: Resource>(
         _ make: (Object) -> KubernetesObject,
@@ -151,7 +156,7 @@ func readObjects(
     }
     do throws(ClientError) {
         let endpoints =
-            switch source.endpointsSource {
+            switch configuration.endpoints {
             case .endpointSlices: try await list(KubernetesObject.endpointSlice)
             case .endpoints: try await list(KubernetesObject.endpoints)
             }

@@ -16,7 +16,12 @@ struct Cleanup: AsyncParsableCommand {
     @Flag(help: "Only say what would be removed.")
     var dryRun = false
 
-    func run() async throws {
+    @Flag(help: "Remove what kube-proxy has left, too, of all its modes.")
+    var kubeProxy = false
+
+    func run() async throws { try await Self.perform(kubeProxy: kubeProxy, dryRun: dryRun) }
+
+    static func perform(kubeProxy: Bool, dryRun: Bool) async throws {
         let logger = Logger(label: "needletail") { StreamLogHandler.standardError(label: $0) }
         do throws(CommitError) {
             let nftables = try openNFTables(logger)

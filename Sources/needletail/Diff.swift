@@ -14,17 +14,13 @@ struct Diff: AsyncParsableCommand {
         discussion: "Exit status: 0 no difference; 1 differences, or failure."
     )
 
-    @OptionGroup var mode: ModeOptions
     @OptionGroup var source: SourceOptions
-    @OptionGroup var node: NodeOptions
+    @OptionGroup var planning: PlanningOptions
 
     func run() async throws {
-        let snapshot = try Snapshot(
-            try await readObjects(source, node),
-            try node.configuration(mode.mode),
-            endpointsFrom: source.endpointsSource
-        )
-        let dataplane = try OpenDataplane(mode, Logger(label: "needletail"))
+        let configuration = try planning.configuration(source)
+        let snapshot = try await Snapshot(source, configuration)
+        let dataplane = try OpenDataplane(configuration, Logger(label: "needletail"))
         var lines: [String] = []
         do throws(CommitError) {
             for (program, changes) in try await dataplane.nftables.difference(

@@ -1,35 +1,14 @@
-internal import ArgumentParser
+internal import Configuration
 internal import Glibc
 internal import IPVSKernel
 internal import Logging
 internal import NFTablesKernel
 internal import NetworkTypes
-internal import PlanCompiler
 internal import ServicePlan
 
-/// How the kernel is programmed.
-enum Mode: String, ExpressibleByArgument, CaseIterable {
-    case nftables
-    case ipvs
-
-    var balancer: Balancer { self == .ipvs ? .ipvs : .nftables }
-}
-
-struct ModeOptions: ParsableArguments {
-    @Option(
-        name: [.long, .customLong("proxy-mode")],
-        help: "How to program the kernel: nftables, or ipvs."
-    )
-    var mode = Mode.nftables
-
-    @OptionGroup var ipvs: IPVSOptions
-}
-
-extension NodeOptions {
-    func configuration(_ mode: Mode) throws -> NodeConfiguration {
-        var configuration = try configuration()
-        configuration.balancer = mode.balancer
-        return configuration
+extension String {
+    var trimmed: String {
+        String(drop(while: \.isWhitespace).reversed().drop(while: \.isWhitespace).reversed())
     }
 }
 
@@ -47,14 +26,15 @@ struct OpenDataplane {
     /// Whom to hand plans to.
     let active: any Dataplane
 
-    init(_ options: ModeOptions, _ logger: Logger) throws {
+    init(_ configuration: KubeProxyConfiguration, _ logger: Logger) throws {
+        let isIPVS = configuration.proxyMode == .ipvs
         do throws(CommitError) {
             nftables = try openNFTables(logger)
-            if options.mode == .ipvs || IPVSDataplane.hasLeftovers() {
+            if isIPVS || IPVSDataplane.hasLeftovers() {
                 active = try IPVSDataplane(
                     policy: nftables,
-                    options.ipvs.settings,
-                    isRetiring: options.mode != .ipvs,
+                    configuration.ipvsSettings,
+                    isRetiring: !isIPVS,
                     logger: logger
                 )
             } else {

@@ -17,19 +17,14 @@ struct Needletail: AsyncParsableCommand {
             Exit status: 0 success; 1 failure, or, for diff, differences; 64 wrong usage.
             """,
         version: version,
-        subcommands: [Run.self, Render.self, Diff.self, Cleanup.self, Version.self],
+        subcommands: [Run.self, Render.self, Diff.self, Status.self, Cleanup.self, Version.self],
         defaultSubcommand: Run.self
     )
 
     static let version = "0.1.0"
 
     static func main() async {
-        // kube-proxy takes an underscore for a hyphen in a flag's name.
-        let arguments = CommandLine.arguments.dropFirst().map { argument in
-            guard argument.hasPrefix("--") else { return argument }
-            let (name, value) = argument.splitOnce("=")
-            return name.replacing("_", with: "-") + (value.map { "=\($0)" } ?? "")
-        }
+        let arguments = CommandLine.arguments.dropFirst().map(FlagValue.normalized)
         do {
             var command = try parseAsRoot(arguments)
             if var command = command as? any AsyncParsableCommand {
@@ -57,13 +52,6 @@ struct Failure: Error, CustomStringConvertible {
 func report(_ text: String) {
     var line = "needletail: \(text)\n"
     line.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
-}
-
-extension String {
-    fileprivate func splitOnce(_ separator: Character) -> (String, String?) {
-        guard let index = firstIndex(of: separator) else { return (self, nil) }
-        return (String(self[..<index]), String(self[self.index(after: index)...]))
-    }
 }
 
 struct Version: ParsableCommand {

@@ -26,31 +26,27 @@ struct Render: AsyncParsableCommand {
     )
     var output = Format.nft
 
-    @OptionGroup var mode: ModeOptions
-
     @OptionGroup var source: SourceOptions
-    @OptionGroup var node: NodeOptions
+    @OptionGroup var planning: PlanningOptions
 
     @Argument(help: "\"-\": read objects from standard input.")
     var input: String?
 
     func run() async throws {
-        let snapshot = try Snapshot(
-            try await objects(),
-            try node.configuration(mode.mode),
-            endpointsFrom: source.endpointsSource
-        )
+        let configuration = try planning.configuration(source)
+        let snapshot = try await Snapshot(source, configuration, objects: try objects())
         for diagnostic in snapshot.diagnostics { report("warning: \(diagnostic)") }
         switch output {
         case .nft: print(nftText(snapshot), terminator: "")
-        case .ipvs: for line in ipvsLines(snapshot, mode.ipvs) { print(line) }
+        case .ipvs: for line in ipvsLines(snapshot, configuration.ipvsSettings) { print(line) }
         case .plan: for plan in snapshot.plans { print(plan.text) }
         case .json: print(try jsonText(snapshot))
         }
     }
 
-    private func objects() async throws -> [KubernetesObject] {
-        guard let input else { return try await readObjects(source, node) }
+    /// Nil without standard input.
+    private func objects() throws -> [KubernetesObject]? {
+        guard let input else { return nil }
         guard input == "-" else {
             throw ValidationError(
                 "\"\(input)\": only \"-\" is possible here; files go with --manifests"
@@ -80,9 +76,8 @@ func nftText(_ snapshot: Snapshot) -> String {
 }
 
 /// The virtual servers of mode ipvs.
-func ipvsLines(_ snapshot: Snapshot, _ options: IPVSOptions) -> [String] {
-    let defaults = options.settings.defaults
-    return IPVSText.lines(snapshot.plans.flatMap { $0.virtualServers(defaults) })
+func ipvsLines(_ snapshot: Snapshot, _ settings: IPVSSettings) -> [String] {
+    IPVSText.lines(snapshot.plans.flatMap { $0.virtualServers(settings.defaults) })
 }
 
 /// The plans as JSON, with the words of the plan's text.
@@ -108,11 +103,20 @@ private struct PlanDocument: Encodable {
         let allowedSources: [String]?
     }
 
+    struct HealthCheck: Encodable {
+        let port: UInt16
+        let localEndpoints: Int
+    }
+
     let service: String
+    let healthCheck: HealthCheck?
     let frontends: [Frontend]
 
     init(_ plan: ServicePlan) {
         service = plan.service
+        healthCheck = plan.healthCheck.map {
+            HealthCheck(port: $0.port, localEndpoints: $0.localEndpoints)
+        }
         frontends = plan.frontends.map { frontend in
             let pools = plan.pools(of: frontend)
             let action =

@@ -1,16 +1,11 @@
 internal import ArgumentParser
 internal import ClusterStore
-internal import IPVS
-internal import KubernetesClient
+internal import Configuration
+internal import Glibc
 internal import Logging
-internal import ManifestSource
-internal import NFTablesKernel
-internal import NetworkTypes
-internal import Netlink
 internal import PlanCompiler
-internal import ServiceLifecycle
+internal import ServicePlan
 internal import Syncer
-internal import UnixSignals
 
 struct Run: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -27,226 +22,82 @@ struct Run: AsyncParsableCommand {
     @Flag(help: "Print what would be programmed (as render -o nft does) and touch nothing.")
     var dryRun = false
 
-    @Option(
-        name: [.customShort("v"), .customLong("v")],
-        help: "Log verbosity: 0, or 2 and more for every sync."
-    )
-    var verbosity = 0
+    @Flag(help: "Do what needs more than NET_ADMIN (sysctls, modules) and exit.")
+    var initOnly = false
 
-    @OptionGroup var mode: ModeOptions
+    @Flag(help: "As the command cleanup --kube-proxy: remove all rules, ours and theirs, and exit.")
+    var cleanup = false
+
+    @Option(help: "Write the effective configuration to a file and exit.")
+    var writeConfigTo: String?
+
+    @OptionGroup var planning: PlanningOptions
     @OptionGroup var source: SourceOptions
-    @OptionGroup var node: NodeOptions
+    @OptionGroup var daemon: DaemonOptions
 
     func run() async throws {
-        let configuration = try node.configuration(mode.mode)
+        let effective = try EffectiveConfiguration(file: planning.config, flags: flags)
+        let configuration = effective.value
+        if let writeConfigTo { return try write(configuration.yaml, to: writeConfigTo) }
+        if cleanup { return try await Cleanup.perform(kubeProxy: true, dryRun: dryRun) }
         if dryRun {
-            let snapshot = try Snapshot(
-                try await readObjects(source, node),
-                configuration,
-                endpointsFrom: source.endpointsSource
-            )
-            for diagnostic in snapshot.diagnostics { report("warning: \(diagnostic)") }
-            if mode.mode == .ipvs {
-                for line in ipvsLines(snapshot, mode.ipvs) { print("# \(line)") }
-            }
-            return print(nftText(snapshot), terminator: "")
+            for notice in effective.notices { report("warning: \(notice)") }
+            return try await printRules(configuration)
         }
-        LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
-        var logger = Logger(label: "needletail")
-        logger.logLevel = verbosity >= 2 ? .debug : .info
-        let dataplane = try OpenDataplane(mode, logger)
+        let logger = DaemonLog.start(configuration.logging)
+        for notice in effective.notices { logger.notice("\(notice)") }
+        if initOnly { return NodePreparation(configuration: configuration).apply(logger) }
         if once {
-            try await programOnce(configuration, dataplane, logger)
+            try await programOnce(configuration, logger)
         } else {
-            try await follow(configuration, dataplane, logger)
+            NodePreparation(configuration: configuration).apply(logger)
+            try await ProxyDaemon(configuration, source, file: planning.config, flags, logger).run()
         }
     }
 
-    private func programOnce(
-        _ configuration: NodeConfiguration,
-        _ dataplane: OpenDataplane,
-        _ logger: Logger
-    ) async throws {
-        let store = ClusterStore(
-            configuration,
-            endpointsFrom: source.endpointsSource,
-            awaiting: []
-        )
-        await store.replaceAll(try await readObjects(source, node))
+    private var flags: [FlagValue] { planning.flags + source.flags + daemon.flags }
+
+    private func printRules(_ configuration: KubeProxyConfiguration) async throws {
+        let snapshot = try await Snapshot(source, configuration)
+        for diagnostic in snapshot.diagnostics { report("warning: \(diagnostic)") }
+        if configuration.proxyMode == .ipvs {
+            for line in ipvsLines(snapshot, configuration.ipvsSettings) { print("# \(line)") }
+        }
+        print(nftText(snapshot), terminator: "")
+    }
+
+    private func programOnce(_ configuration: KubeProxyConfiguration, _ logger: Logger) async throws
+    {
+        let node = try configuration.nodeConfiguration()
+        let store = ClusterStore(node, endpointsFrom: configuration.endpoints, awaiting: [])
+        await store.replaceAll(try await readObjects(source, configuration))
         let syncer = Syncer(
             store: store,
-            dataplane: dataplane.active,
-            interfaceAddresses: try interfaceAddresses(configuration),
+            dataplane: try OpenDataplane(configuration, logger).active,
+            interfaceAddresses: try interfaceAddresses(node),
+            observer: NoObserver(),
             logger: logger
         )
         do {
-            _ = try await syncer.sync()
+            try await syncer.sync()
         } catch {
             throw Failure("\(error)")
         }
     }
 
-    private func follow(
-        _ configuration: NodeConfiguration,
-        _ dataplane: OpenDataplane,
-        _ logger: Logger
-    ) async throws {
-        let store = ClusterStore(
-            configuration,
-            endpointsFrom: source.endpointsSource,
-            awaiting: Set(ClusterStore.List.allCases)
-        )
-        let syncer = Syncer(
-            store: store,
-            dataplane: dataplane.active,
-            interfaceAddresses: try interfaceAddresses(configuration),
-            logger: logger
-        )
-        let services: [any Service] =
-            [
-                SyncLoop(
-                    syncer: syncer,
-                    store: store,
-                    dataplane: dataplane.nftables,
-                    followsInterfaces: configuration.followsInterfaces,
-                    logger: logger
-                )
-            ] + (try feeds(configuration, store, logger))
-        logger.info(
-            "needletail \(Needletail.version)",
-            metadata: ["mode": "\(mode.mode.rawValue)", "node": "\(configuration.nodeName)"]
-        )
-        // At debug level the group logs its services with all that they hold.
-        var groupLogger = logger
-        groupLogger.logLevel = .warning
-        try await ServiceGroup(
-            configuration: .init(
-                services: services,
-                gracefulShutdownSignals: [.sigterm, .sigint],
-                logger: groupLogger
-            )
-        ).run()
-    }
-}
-
-extension Run {
-    /// What brings the objects, and what tells the cluster of us.
-    private func feeds(
-        _ configuration: NodeConfiguration,
-        _ store: ClusterStore,
-        _ logger: Logger
-    ) throws -> [any Service] {
-        if let path = source.manifests {
-            return [try ManifestFeed(path: path, store: store, logger: logger)]
-        }
-        let client = try source.client()
-        let nodeName = configuration.nodeName
-        let recorder = EventRecorder(client, EventReporter(instance: nodeName), logger: logger)
-        recorder.record(
-            EventNotice(
-                .normal,
-                reason: "Starting",
-                action: "StartKubeProxy",
-                regarding: .node(nodeName),
-                note: "needletail \(Needletail.version) in mode \(mode.mode.rawValue)"
-            )
-        )
-        let feed = APIFeed(
-            client,
-            source.endpointsSource,
-            nodeName: nodeName,
-            store: store,
-            logger: logger
-        )
-        return [feed, EventFeed(recorder: recorder)]
-    }
-}
-
-/// Rings the syncer for everything that it must look at.
-struct SyncLoop: Service {
-    let syncer: Syncer
-    let store: ClusterStore
-    let dataplane: NFTablesDataplane
-    let followsInterfaces: Bool
-    let logger: Logger
-
-    func run() async throws {
-        let foreign = await dataplane.foreignChanges()
-        let addressChanges =
-            followsInterfaces
-            ? try NetlinkSubscription(.route, groups: InterfaceAddresses.groups).changes {
-                InterfaceAddresses.isChange($0, except: VirtualDevice.name) ? () : nil
-            } : nil
-        await withDiscardingTaskGroup { group in
-            group.addTask { await syncer.run() }
-            group.addTask { await syncer.maintain() }
-            group.addTask {
-                for await _ in store.changes { await syncer.onClusterChange() }
-            }
-            group.addTask {
-                for await _ in foreign {
-                    logger.warning("another program changed needletail's tables; repairing")
-                    await syncer.onForeignChange()
-                }
-            }
-            if let addressChanges {
-                group.addTask {
-                    for await _ in addressChanges {
-                        if let addresses = try? InterfaceAddresses.read(except: VirtualDevice.name)
-                        {
-                            await syncer.onInterfaceAddresses(addresses)
-                        }
-                    }
-                }
-            }
-            try? await gracefulShutdown()
-            group.cancelAll()
+    private func write(_ text: String, to path: String) throws {
+        let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        defer { close(file) }
+        guard file >= 0, Glibc.write(file, text, text.utf8.count) == text.utf8.count else {
+            throw Failure("\(path) cannot be written: \(String(cString: strerror(errno)))")
         }
     }
 }
 
-/// Feeds the store from manifests, and again whenever they change.
-struct ManifestFeed: Service {
-    private let source: ManifestSource
-    private let store: ClusterStore
-    private let logger: Logger
-    /// Watched from the beginning, so that no change falls between.
-    private let changes: AsyncStream<Void>
-
-    init(path: String, store: ClusterStore, logger: Logger) throws {
-        source = ManifestSource(path: path)
-        self.store = store
-        self.logger = logger
-        do {
-            changes = try source.changes()
-        } catch {
-            throw Failure("\(error)")
-        }
-    }
-
-    func run() async throws {
-        var source = source
-        var isLoaded = await load(&source, isFirst: true)
-        for await _ in changes.cancelOnGracefulShutdown() {
-            isLoaded = await load(&source, isFirst: !isLoaded) || isLoaded
-        }
-    }
-
-    /// Returns whether the objects were handed over.
-    ///
-    /// A file that is broken at the start has no last good content: what it may have brought into
-    /// the kernel earlier must not be removed for that.
-    private func load(_ source: inout ManifestSource, isFirst: Bool) async -> Bool {
-        let (objects, errors) = source.load()
-        for error in errors {
-            logger.error(
-                isFirst
-                    ? "\(error); nothing is changed until it can be read"
-                    : "\(error); its last good content stays in force"
-            )
-        }
-        guard errors.isEmpty || !isFirst else { return false }
-        await store.replaceAll(objects)
-        return true
-    }
+/// For who looks himself.
+struct NoObserver: SyncObserver {
+    func changesQueued() {}
+    func synced(_ record: SyncRecord) {}
+    func failed(_ error: CommitError, retryAfter: Duration) {}
+    func foreignChange(_ object: ForeignObject, repairAfter delay: Duration) {}
 }

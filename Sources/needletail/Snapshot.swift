@@ -1,4 +1,5 @@
 internal import ClusterStore
+internal import Configuration
 internal import KubernetesModel
 internal import ManifestSource
 internal import NetworkTypes
@@ -13,13 +14,22 @@ struct Snapshot {
     let facts: NodeFacts
     let diagnostics: [Diagnostic]
 
+    /// - Parameter objects: read already; nil: reads them from the source
     init(
-        _ objects: [KubernetesObject],
-        _ configuration: NodeConfiguration,
-        endpointsFrom source: EndpointsSource
-    ) throws {
-        var state = ClusterState(nodeName: configuration.nodeName, endpointsFrom: source)
-        state.replaceAll(objects)
+        _ source: SourceOptions,
+        _ effective: KubeProxyConfiguration,
+        objects: [KubernetesObject]? = nil
+    ) async throws {
+        let configuration = try effective.nodeConfiguration()
+        var state = ClusterState(
+            nodeName: configuration.nodeName,
+            endpointsFrom: effective.endpoints
+        )
+        if let objects {
+            state.replaceAll(objects)
+        } else {
+            state.replaceAll(try await readObjects(source, effective))
+        }
         let addresses = try interfaceAddresses(configuration)
         var plans = ClusterPlans()
         _ = plans.update(
@@ -33,9 +43,21 @@ struct Snapshot {
     }
 }
 
+extension PlanningOptions {
+    /// For the commands that do not stay: says at once what is odd.
+    func configuration(_ source: SourceOptions) throws -> KubeProxyConfiguration {
+        let effective = try EffectiveConfiguration(file: config, flags: flags + source.flags)
+        for notice in effective.notices { report("warning: \(notice)") }
+        return effective.value
+    }
+}
+
 /// This node's addresses, if the configuration asks for them.
 func interfaceAddresses(_ configuration: NodeConfiguration) throws -> [IPAddress] {
-    guard configuration.followsInterfaces else { return [] }
+    configuration.followsInterfaces ? try readInterfaceAddresses() : []
+}
+
+func readInterfaceAddresses() throws -> [IPAddress] {
     do {
         return try InterfaceAddresses.read(except: VirtualDevice.name)
     } catch {

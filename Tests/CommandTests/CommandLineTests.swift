@@ -59,13 +59,22 @@ import Testing
 
     @Test(arguments: [
         (["run", "--no-such-flag"], "Unknown option '--no-such-flag'", 64),
-        (["run", "--cluster-cidr", "10.0.0.0"], "--cluster-cidr", 64),
-        (["run", "--detect-local-mode", "BridgeInterface"], "needs --pod-bridge-interface", 64),
-        (["run", "--mode", "userspace"], "--mode", 64),
+        (
+            ["run", "--cluster-cidr", "10.0.0.0"],
+            "clusterCIDR (--cluster-cidr): \"10.0.0.0\" is not a CIDR block", 1
+        ),
+        (
+            ["run", "--detect-local-mode", "BridgeInterface"],
+            "detectLocal.bridgeInterface (--pod-bridge-interface): is needed", 1
+        ),
+        (["run", "--mode", "userspace"], "mode (--proxy-mode): \"userspace\" is none of", 1),
         (["run", "--kubeconfig", "/nonexistent"], "kubeconfig /nonexistent cannot be read", 1),
         (["run", "--manifests", "/nonexistent"], "/nonexistent", 1),
         (["run", "--once", "--manifests", "/nonexistent"], "No such file or directory", 1),
-        (["run", "--hostname-override", " "], "--hostname-override is blank", 1),
+        (
+            ["run", "--hostname-override", " "], "hostnameOverride (--hostname-override) is blank",
+            1
+        ),
         (["run"], "give --kubeconfig", 1),
     ])
     func `wrong usage is told`(arguments: [String], reason: String, status: Int32) throws {

@@ -1,5 +1,5 @@
 internal import ArgumentParser
-internal import ClusterStore
+internal import Configuration
 internal import KubernetesClient
 
 /// Where the objects come from.
@@ -27,12 +27,22 @@ struct SourceOptions: ParsableArguments {
             application/json.
             """
     )
-    var kubeAPIContentType = WireEncoding.protobuf
+    var kubeAPIContentType: String?
 
-    @Option(
-        help: "What names the endpoints of Services: endpointslices, or the older endpoints."
-    )
-    var endpointsSource = EndpointsSource.endpointSlices
+    @Option(name: .customLong("kube-api-qps"), help: "Accepted; there is no limit to need.")
+    var kubeAPIQPS: Double?
+
+    @Option(name: .customLong("kube-api-burst"), help: "Accepted; there is no limit to need.")
+    var kubeAPIBurst: Int?
+
+    var flags: [FlagValue] {
+        [
+            .set("kubeconfig", kubeconfig, \.clientConnection.kubeconfig),
+            .set("kube-api-content-type", kubeAPIContentType, \.clientConnection.contentType),
+            .set("kube-api-qps", kubeAPIQPS, \.clientConnection.qps),
+            .set("kube-api-burst", kubeAPIBurst, \.clientConnection.burst),
+        ].compactMap(\.self)
+    }
 
     func validate() throws {
         if manifests != nil, kubeconfig != nil || master != nil || context != nil {
@@ -42,22 +52,23 @@ struct SourceOptions: ParsableArguments {
         }
     }
 
-    func client() throws -> APIClient {
+    func client(_ configuration: KubeProxyConfiguration) throws -> APIClient {
         do throws(ClientError) {
-            return APIClient(try credentials(), encoding: kubeAPIContentType)
+            return APIClient(
+                try credentials(configuration.clientConnection.kubeconfig),
+                encoding: WireEncoding(rawValue: configuration.clientConnection.contentType)
+                    ?? .protobuf
+            )
         } catch {
             throw Failure("\(error)")
         }
     }
 
-    private func credentials() throws(ClientError) -> Credentials {
-        if let kubeconfig {
+    private func credentials(_ kubeconfig: String) throws(ClientError) -> Credentials {
+        if !kubeconfig.isEmpty {
             return try .kubeconfig(paths: kubeconfig, context: context, master: master)
         }
         if let master { return Credentials(server: master) }
         return try .discovered(context: context)
     }
 }
-
-extension WireEncoding: ExpressibleByArgument {}
-extension EndpointsSource: ExpressibleByArgument {}

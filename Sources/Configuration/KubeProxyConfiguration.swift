@@ -1,0 +1,156 @@
+/// `kubeproxy.config.k8s.io/v1alpha1`, with its defaults, and needletail's own section.
+///
+/// Values are as written; `validate()` says which of them mean nothing.
+package struct KubeProxyConfiguration: Sendable, Hashable {
+    package struct ClientConnection: Sendable, Hashable {
+        package var kubeconfig = ""
+        package var acceptContentTypes = ""
+        package var contentType = "application/vnd.kubernetes.protobuf"
+        package var qps = 5.0
+        package var burst = 10
+    }
+
+    package struct Logging: Sendable, Hashable {
+        package var format = "text"
+        package var flushFrequency = TimeSpan(seconds: 5)
+        package var verbosity = 0
+        package var vmodule: [String] = []
+        package var textSplitStream = false
+        package var textInfoBufferSize = "0"
+        package var jsonSplitStream = false
+        package var jsonInfoBufferSize = "0"
+    }
+
+    package struct Conntrack: Sendable, Hashable {
+        package var maxPerCore = 32768
+        package var min = 131_072
+        package var tcpEstablishedTimeout = TimeSpan(seconds: 86400)
+        package var tcpCloseWaitTimeout = TimeSpan(seconds: 3600)
+        package var tcpBeLiberal = false
+        package var udpTimeout = TimeSpan()
+        package var udpStreamTimeout = TimeSpan()
+    }
+
+    package struct IPTables: Sendable, Hashable {
+        package var masqueradeBit = 14
+        package var masqueradeAll = false
+        package var localhostNodePorts = true
+        package var syncPeriod = TimeSpan(seconds: 30)
+        package var minSyncPeriod = TimeSpan(seconds: 1)
+    }
+
+    package struct IPVS: Sendable, Hashable {
+        package var syncPeriod = TimeSpan(seconds: 30)
+        package var minSyncPeriod = TimeSpan()
+        package var scheduler = ""
+        package var excludeCIDRs: [String] = []
+        package var strictARP = false
+        package var tcpTimeout = TimeSpan()
+        package var tcpFinTimeout = TimeSpan()
+        package var udpTimeout = TimeSpan()
+    }
+
+    package struct NFTables: Sendable, Hashable {
+        package var masqueradeBit = 14
+        package var masqueradeAll = false
+        package var syncPeriod = TimeSpan(seconds: 30)
+        package var minSyncPeriod = TimeSpan(seconds: 1)
+    }
+
+    package struct Winkernel: Sendable, Hashable {
+        package var networkName = ""
+        package var sourceVip = ""
+        package var rootHnsEndpointName = ""
+        package var enableDSR = false
+        package var forwardHealthCheckVip = false
+    }
+
+    package struct DetectLocal: Sendable, Hashable {
+        package var bridgeInterface = ""
+        package var interfaceNamePrefix = ""
+    }
+
+    /// What kube-proxy does not have: the section `needletail`.
+    package struct Needletail: Sendable, Hashable {
+        package var nodeIPs: [String] = []
+        package var ipvsDrainTimeout = TimeSpan(seconds: 900)
+        package var endpointsSource = "endpointslices"
+        package var takeover = true
+    }
+
+    package var featureGates: [String: Bool] = [:]
+    package var clientConnection = ClientConnection()
+    package var logging = Logging()
+    package var hostnameOverride = ""
+    package var bindAddress = "0.0.0.0"
+    package var healthzBindAddress = ""
+    package var metricsBindAddress = ""
+    package var bindAddressHardFail = false
+    package var enableProfiling = false
+    package var showHiddenMetricsForVersion = ""
+    package var mode = ""
+    package var iptables = IPTables()
+    package var ipvs = IPVS()
+    package var nftables = NFTables()
+    package var winkernel = Winkernel()
+    package var detectLocalMode = ""
+    package var detectLocal = DetectLocal()
+    package var clusterCIDR = ""
+    package var nodePortAddresses: [String] = []
+    package var oomScoreAdj = -999
+    package var conntrack = Conntrack()
+    package var configSyncPeriod = TimeSpan(seconds: 900)
+    package var portRange = ""
+    package var windowsRunAsService = false
+    package var needletail = Needletail()
+
+    package init() {}
+}
+
+/// How the kernel is programmed.
+package enum ProxyMode: String, Sendable, CaseIterable {
+    case nftables
+    case ipvs
+}
+
+// MARK: - What follows from several fields
+
+extension KubeProxyConfiguration {
+    /// Mode iptables is run as nftables, which is its successor.
+    package var proxyMode: ProxyMode { mode == "ipvs" ? .ipvs : .nftables }
+
+    /// kube-proxy's modes have a field each.
+    package var masqueradesAll: Bool { iptables.masqueradeAll || nftables.masqueradeAll }
+
+    private var isIPv6Bound: Bool { bindAddress.contains(":") }
+
+    /// With its port; empty: no server.
+    package var healthzAddress: String {
+        Self.withPort(healthzBindAddress, isIPv6Bound ? "[::]" : "0.0.0.0", 10256)
+    }
+
+    package var metricsAddress: String {
+        Self.withPort(metricsBindAddress, isIPv6Bound ? "[::1]" : "127.0.0.1", 10249)
+    }
+
+    /// What a flag with an empty address means; in the file an empty one is the default.
+    package static let noAddress = "-"
+
+    private static func withPort(_ text: String, _ host: String, _ port: Int) -> String {
+        guard text != noAddress else { return "" }
+        guard !text.isEmpty else { return "\(host):\(port)" }
+        let colons = text.count { $0 == ":" }
+        if text.hasSuffix("]") || colons == 0 { return "\(text):\(port)" }
+        // An IPv6 address alone.
+        if colons > 1, !text.contains("[") { return "[\(text)]:\(port)" }
+        return text
+    }
+
+    /// The time that an update may take before this node counts as unhealthy is twice this.
+    package var syncPeriod: TimeSpan {
+        switch proxyMode {
+        case .ipvs: ipvs.syncPeriod
+        case .nftables: nftables.syncPeriod
+        }
+    }
+}

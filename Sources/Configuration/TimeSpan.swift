@@ -1,0 +1,40 @@
+/// A duration as Go writes it: `1h30m`, `15m0s`, `500ms`, `0`.
+package struct TimeSpan: Sendable, Hashable, CustomStringConvertible {
+    package let seconds: Double
+
+    package init(seconds: Double = 0) { self.seconds = seconds }
+
+    package init?(_ text: String) {
+        var rest = text[...]
+        let isNegative = rest.first == "-"
+        if isNegative || rest.first == "+" { rest = rest.dropFirst() }
+        if rest == "0" { rest = "0s" }
+        guard !rest.isEmpty else { return nil }
+        var total = 0.0
+        while !rest.isEmpty {
+            let number = rest.prefix { $0.isNumber || $0 == "." }
+            rest = rest.dropFirst(number.count)
+            let unit = rest.prefix { $0.isLetter }
+            rest = rest.dropFirst(unit.count)
+            guard let value = Double(number), let scale = Self.units[String(unit)] else {
+                return nil
+            }
+            total += value * scale
+        }
+        // Go's limit is 292 years.
+        guard total < 9.2e9 else { return nil }
+        seconds = isNegative ? -total : total
+    }
+
+    private static let units = [
+        "h": 3600.0, "m": 60, "s": 1, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9,
+    ]
+
+    package var description: String {
+        guard seconds == seconds.rounded() else { return "\(seconds)s" }
+        let whole = Int(seconds)
+        let (hours, minutes) = (whole / 3600, whole % 3600 / 60)
+        if hours != 0 { return "\(hours)h\(minutes)m\(whole % 60)s" }
+        return minutes != 0 ? "\(minutes)m\(whole % 60)s" : "\(whole)s"
+    }
+}

@@ -1,0 +1,68 @@
+internal import Glibc
+package import Logging
+
+/// Settings of the kernel that something needs: sysctls of this network namespace, and files like
+/// them.
+package struct KernelSettings: Sendable {
+    package struct Setting: Sendable, Hashable {
+        /// As in `/proc/sys`: `net/ipv4/ip_forward`; or a whole path.
+        package let name: String
+        package let value: String
+        /// Goes on behind "cannot be set": `or nothing is forwarded`.
+        package let why: String
+
+        package init(_ name: String, _ value: String, _ why: String) {
+            (self.name, self.value, self.why) = (name, value, why)
+        }
+
+        fileprivate var path: String { name.hasPrefix("/") ? name : "/proc/sys/\(name)" }
+
+        fileprivate var label: String {
+            name.hasPrefix("/") ? name : "sysctl \(name.replacing("/", with: "."))"
+        }
+    }
+
+    private let wanted: [Setting]
+
+    package init(_ wanted: [Setting]) { self.wanted = wanted }
+
+    /// Sets what differs, and says so.
+    ///
+    /// - Parameter isNeeded: whether a failure is an error, or merely worth a line
+    package func apply(_ logger: Logger, isNeeded: Bool = true) {
+        for setting in wanted {
+            let present = Self.read(setting.path)
+            guard present != setting.value else { continue }
+            if Self.write(setting.path, setting.value) {
+                logger.info("\(setting.label) was \(present ?? "absent"), is \(setting.value) now")
+            } else {
+                logger.log(
+                    level: isNeeded ? .error : .notice,
+                    """
+                    \(setting.label) is \(present ?? "absent") and cannot be set to \
+                    \(setting.value), \(setting.why); set it on the node, or let an init container \
+                    do so (--init-only)
+                    """
+                )
+            }
+        }
+    }
+
+    /// The first word of a file; nil if it cannot be read.
+    package static func read(_ path: String) -> String? {
+        let file = open(path, O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { return nil }
+        defer { close(file) }
+        var bytes = [UInt8](repeating: 0, count: 32)
+        let count = Glibc.read(file, &bytes, bytes.count)
+        let text = String(decoding: bytes.prefix(max(0, count)), as: UTF8.self)
+        return String(text.prefix { !$0.isWhitespace })
+    }
+
+    private static func write(_ path: String, _ value: String) -> Bool {
+        let file = open(path, O_WRONLY | O_CLOEXEC)
+        guard file >= 0 else { return false }
+        defer { close(file) }
+        return Glibc.write(file, value, value.utf8.count) == value.utf8.count
+    }
+}

@@ -1,0 +1,121 @@
+/// A request of the subset of HTTP/1.1 that health and metrics need: one on each connection.
+package struct HTTPRequest: Sendable, Hashable {
+    package let method: String
+    /// Without the query.
+    package let path: String
+    package let query: String
+    /// Names in lower case.
+    package let headers: [String: String]
+    package let body: [UInt8]
+
+    /// What is known of a request while its bytes come in.
+    package enum Progress: Sendable, Hashable {
+        case incomplete
+        /// Refused with this status.
+        case bad(Int)
+        case complete(HTTPRequest)
+    }
+
+    package static let headLimit = 8 << 10
+    package static let bodyLimit = 4 << 10
+
+    package static func read(_ bytes: [UInt8]) -> Progress {
+        guard let end = endOfHead(bytes) else {
+            return bytes.count > headLimit ? .bad(431) : .incomplete
+        }
+        guard end.lowerBound <= headLimit else { return .bad(431) }
+        let head = String(decoding: bytes[..<end.lowerBound], as: UTF8.self)
+        let lines = head.split(whereSeparator: \.isNewline)
+        let words = lines.first?.split(separator: " ", omittingEmptySubsequences: false) ?? []
+        guard words.count == 3, words[2].hasPrefix("HTTP/1."), words[1].hasPrefix("/"),
+            !words[0].isEmpty, words[0].allSatisfy({ $0.isASCII && $0.isUppercase })
+        else { return .bad(400) }
+        var headers: [String: String] = [:]
+        for line in lines.dropFirst() {
+            guard let colon = line.firstIndex(of: ":"), colon != line.startIndex else {
+                return .bad(400)
+            }
+            let value = line[line.index(after: colon)...].drop { $0 == " " || $0 == "\t" }
+            headers[line[..<colon].lowercased()] = String(value)
+        }
+        guard headers["transfer-encoding"] == nil else { return .bad(501) }
+        guard let length = Int(headers["content-length"] ?? "0"), length >= 0 else {
+            return .bad(400)
+        }
+        guard length <= bodyLimit else { return .bad(413) }
+        let body = bytes[end.upperBound...]
+        guard body.count >= length else { return .incomplete }
+        let target = words[1].split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
+        return .complete(
+            HTTPRequest(
+                method: String(words[0]),
+                path: String(target[0]),
+                query: target.count > 1 ? String(target[1]) : "",
+                headers: headers,
+                body: Array(body.prefix(length))
+            )
+        )
+    }
+
+    /// The blank line behind the headers; some clients leave out the carriage returns.
+    private static func endOfHead(_ bytes: [UInt8]) -> Range<Int>? {
+        let (newline, carriageReturn) = (UInt8(ascii: "\n"), UInt8(ascii: "\r"))
+        for index in bytes.indices.prefix(headLimit + 4) where bytes[index] == newline {
+            if bytes[(index + 1)...].first == newline { return index + 1..<index + 2 }
+            if bytes[(index + 1)...].starts(with: [carriageReturn, newline]) {
+                return index + 1..<index + 3
+            }
+        }
+        return nil
+    }
+}
+
+package struct HTTPResponse: Sendable, Hashable {
+    package var status: Int
+    package var contentType: String
+    package var headers: [(name: String, value: String)] = []
+    package var body: String
+
+    package init(_ status: Int, _ contentType: String, _ body: String) {
+        (self.status, self.contentType, self.body) = (status, contentType, body)
+    }
+
+    package static let plain = "text/plain; charset=utf-8"
+    package static let json = "application/json"
+
+    package static func refusal(_ status: Int) -> HTTPResponse {
+        var response = HTTPResponse(status, plain, "\(status) \(reason(status))\n")
+        if status == 405 { response.headers.append(("Allow", "GET, HEAD")) }
+        return response
+    }
+
+    /// - Parameter isHead: leaves out the body, not its length
+    package func bytes(isHead: Bool = false) -> [UInt8] {
+        var head = "HTTP/1.1 \(status) \(Self.reason(status))\r\n"
+        head += "Content-Type: \(contentType)\r\nX-Content-Type-Options: nosniff\r\n"
+        for (name, value) in headers { head += "\(name): \(value)\r\n" }
+        head += "Content-Length: \(body.utf8.count)\r\nConnection: close\r\n\r\n"
+        return Array(head.utf8) + (isHead ? [] : Array(body.utf8))
+    }
+
+    private static func reason(_ status: Int) -> String {
+        switch status {
+        case 200: "OK"
+        case 400: "Bad Request"
+        case 404: "Not Found"
+        case 405: "Method Not Allowed"
+        case 408: "Request Timeout"
+        case 413: "Content Too Large"
+        case 431: "Request Header Fields Too Large"
+        case 501: "Not Implemented"
+        case 503: "Service Unavailable"
+        default: "Status"
+        }
+    }
+
+    package static func == (left: HTTPResponse, right: HTTPResponse) -> Bool {
+        left.bytes() == right.bytes()
+    }
+
+    package func hash(into hasher: inout Hasher) { hasher.combine(bytes()) }
+}

@@ -1,0 +1,92 @@
+internal import Glibc
+package import NetworkTypes
+
+/// An address and port to listen on: `127.0.0.1:10249`, `[::]:10256`.
+package struct ListenAddress: Sendable, Hashable, CustomStringConvertible {
+    package let address: IPAddress
+    package let port: UInt16
+
+    package init(_ address: IPAddress, _ port: UInt16) {
+        (self.address, self.port) = (address, port)
+    }
+
+    /// Nil if the text is no address with a port.
+    package init?(_ text: String) {
+        guard let colon = text.lastIndex(of: ":"),
+            let port = UInt16(text[text.index(after: colon)...])
+        else { return nil }
+        var host = text[..<colon]
+        if host.hasPrefix("["), host.hasSuffix("]") {
+            host = host.dropFirst().dropLast()
+        } else if host.contains(":") {
+            return nil
+        }
+        guard let address = IPAddress(String(host)) else { return nil }
+        self.init(address, port)
+    }
+
+    package var description: String { hostAndPort(address, port) }
+}
+
+/// Why nobody can be served at an address.
+package struct ListenError: Error, CustomStringConvertible {
+    let address: ListenAddress
+    let code: Int32
+
+    package var description: String {
+        let advice =
+            switch code {
+            case EADDRINUSE: "; another program listens there"
+            case EADDRNOTAVAIL: "; this node has no such address"
+            case EACCES: "; that port needs privileges"
+            default: ""
+            }
+        return "cannot listen on \(address): \(String(cString: strerror(code)))\(advice)"
+    }
+}
+
+extension ListenAddress {
+    /// A listening socket that does not block.
+    func open() throws(ListenError) -> Int32 {
+        let isIPv6 = address.family == .ipv6
+        let flags = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
+        let descriptor = socket(isIPv6 ? AF_INET6 : AF_INET, flags, 0)
+        guard descriptor >= 0 else { throw ListenError(address: self, code: errno) }
+        var on: Int32 = 1
+        setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, 4)
+        // The families have sockets of their own.
+        if isIPv6 { setsockopt(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, &on, 4) }
+        guard withSocketAddress({ bind(descriptor, $0, $1) }) == 0, listen(descriptor, 1024) == 0
+        else {
+            let code = errno
+            close(descriptor)
+            throw ListenError(address: self, code: code)
+        }
+        return descriptor
+    }
+
+    private func withSocketAddress<T>(
+        _ body: (UnsafePointer<sockaddr>, socklen_t) -> T
+    ) -> T {
+        let bytes = address.networkOrderBytes
+        func pass<Address>(_ value: Address) -> T {
+            withUnsafePointer(to: value) {
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    body($0, socklen_t(MemoryLayout<Address>.size))
+                }
+            }
+        }
+        if address.family == .ipv6 {
+            var value = sockaddr_in6()
+            value.sin6_family = sa_family_t(AF_INET6)
+            value.sin6_port = port.bigEndian
+            withUnsafeMutableBytes(of: &value.sin6_addr) { $0.copyBytes(from: bytes) }
+            return pass(value)
+        }
+        var value = sockaddr_in()
+        value.sin_family = sa_family_t(AF_INET)
+        value.sin_port = port.bigEndian
+        withUnsafeMutableBytes(of: &value.sin_addr) { $0.copyBytes(from: bytes) }
+        return pass(value)
+    }
+}

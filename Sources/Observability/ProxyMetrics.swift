@@ -1,0 +1,204 @@
+/// Every metric that there is: kube-proxy's under its names (`pkg/proxy/metrics/metrics.go`), and
+/// needletail's.
+package struct ProxyMetrics: Sendable {
+    private static let families = [["IPv4"], ["IPv6"]]
+    /// 1 ms, doubled 14 times.
+    private static let latencies = (0..<15).map { 0.001 * Double(1 << $0) }
+    private static let programmingLatencies =
+        [0.25, 0.5] + (1...59).map(Double.init) + stride(from: 60.0, through: 115, by: 5)
+        + stride(from: 120.0, through: 300, by: 30)
+
+    // MARK: kube-proxy's
+
+    package let syncDuration = Histogram(
+        "kubeproxy_sync_proxy_rules_duration_seconds",
+        "How long a sync took.",
+        buckets: latencies,
+        labels: ["ip_family"],
+        initial: families
+    )
+    package let fullSyncDuration = Histogram(
+        "kubeproxy_sync_full_proxy_rules_duration_seconds",
+        "How long a sync of everything, against the kernel as it is, took.",
+        buckets: latencies,
+        labels: ["ip_family"],
+        initial: families
+    )
+    package let partialSyncDuration = Histogram(
+        "kubeproxy_sync_partial_proxy_rules_duration_seconds",
+        "How long a sync of what changed took.",
+        buckets: latencies,
+        labels: ["ip_family"],
+        initial: families
+    )
+    package let lastSync = Gauge(
+        "kubeproxy_sync_proxy_rules_last_timestamp_seconds",
+        "When a sync last succeeded.",
+        labels: ["ip_family"],
+        initial: families
+    )
+    package let lastQueued = Gauge(
+        "kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds",
+        "When a sync was last asked for.",
+        labels: ["ip_family"],
+        initial: families
+    )
+    package let programmingDuration = Histogram(
+        "kubeproxy_network_programming_duration_seconds",
+        "From a change of endpoints in the cluster to its programming in this kernel.",
+        buckets: programmingLatencies,
+        labels: ["ip_family"],
+        initial: families
+    )
+    package let endpointChangesPending = Gauge(
+        "kubeproxy_sync_proxy_rules_endpoint_changes_pending",
+        "Changes of endpoints that are not programmed yet."
+    )
+    package let endpointChanges = Counter(
+        "kubeproxy_sync_proxy_rules_endpoint_changes_total",
+        "Changes of endpoints that were programmed."
+    )
+    package let serviceChangesPending = Gauge(
+        "kubeproxy_sync_proxy_rules_service_changes_pending",
+        "Changes of Services that are not programmed yet."
+    )
+    package let serviceChanges = Counter(
+        "kubeproxy_sync_proxy_rules_service_changes_total",
+        "Changes of Services that were programmed."
+    )
+    package let healthz = Counter(
+        "kubeproxy_proxy_healthz_total",
+        "Answers of /healthz by status.",
+        labels: ["code"],
+        initial: [["200"], ["503"]]
+    )
+    package let livez = Counter(
+        "kubeproxy_proxy_livez_total",
+        "Answers of /livez by status.",
+        labels: ["code"],
+        initial: [["200"], ["503"]]
+    )
+    package let noLocalEndpoints = Gauge(
+        "kubeproxy_sync_proxy_rules_no_local_endpoints_total",
+        "Services with a traffic policy Local that have endpoints, but none on this node.",
+        labels: ["traffic_policy", "ip_family"],
+        initial: families.flatMap { [["external"] + $0, ["internal"] + $0] }
+    )
+    package let nftablesFailures = Counter(
+        "kubeproxy_sync_proxy_rules_nftables_sync_failures_total",
+        "Syncs that failed.",
+        labels: ["ip_family"],
+        initial: families
+    )
+    package let nftablesCleanupFailures = Counter(
+        "kubeproxy_sync_proxy_rules_nftables_cleanup_failures_total",
+        "Removals of stale objects that failed; none can here, a transaction removes them.",
+        labels: ["ip_family"],
+        initial: families
+    )
+    package let conntrackDuration = Histogram(
+        "kubeproxy_conntrack_reconciler_sync_duration_seconds",
+        "How long looking for stale connections took.",
+        buckets: latencies,
+        labels: ["ip_family"],
+        initial: families
+    )
+    package let conntrackDeleted = Counter(
+        "kubeproxy_conntrack_reconciler_deleted_entries_total",
+        "Stale connections that were deleted.",
+        labels: ["ip_family"],
+        initial: families
+    )
+
+    // MARK: needletail's
+
+    package let info = Gauge(
+        "needletail_build_info",
+        "The version and mode; always 1.",
+        labels: ["version", "mode"]
+    )
+    package let stageDuration = Histogram(
+        "needletail_stage_duration_seconds",
+        "From an event of the API to the kernel: waiting for the sync before, compiling, committing.",
+        buckets: (0..<18).map { 0.0001 * Double(1 << $0) },
+        labels: ["stage"],
+        initial: [["wait"], ["compile"], ["commit"]]
+    )
+    package let transactionBytes = Histogram(
+        "needletail_transaction_bytes",
+        "Sizes of nftables transactions.",
+        buckets: (0..<10).map { 256 * Double(1 << (2 * $0)) }
+    )
+    package let elementsChanged = Counter(
+        "needletail_elements_changed_total",
+        "Set elements added and removed.",
+        labels: ["operation"],
+        initial: [["add"], ["remove"]]
+    )
+    package let serversChanged = Counter(
+        "needletail_ipvs_changes_total",
+        "Virtual servers, destinations and addresses changed."
+    )
+    package let elements = Gauge(
+        "needletail_elements",
+        "Elements of each set, as committed.",
+        labels: ["set", "ip_family"]
+    )
+    package let services = Gauge("needletail_services", "Services seen.")
+    package let endpoints = Gauge("needletail_endpoints", "Endpoints seen, in all EndpointSlices.")
+    package let viewAge = Gauge(
+        "needletail_api_view_age_seconds",
+        "For how long the API server was not heard.",
+        labels: ["resource"]
+    )
+    package let driftDetected = Counter(
+        "needletail_drift_detected_total",
+        "Times that somebody else had changed what is ours.",
+        labels: ["object"],
+        initial: [["table"], ["servers"], ["addresses"]]
+    )
+    package let driftRepaired = Counter(
+        "needletail_drift_repaired_total",
+        "Times that this was repaired."
+    )
+    package let repairDuration = Histogram(
+        "needletail_drift_repair_duration_seconds",
+        "From noticing a foreign change to its repair, pauses included.",
+        buckets: latencies
+    )
+    package let stale = Counter(
+        "needletail_stale_entries_removed_total",
+        "Stale entries of connections and of client affinity that were deleted."
+    )
+    package let failures = Counter("needletail_sync_failures_total", "Syncs that failed.")
+    package let ready = Gauge("needletail_ready", "Whether /readyz is green.")
+    package let connections = Counter(
+        "needletail_http_requests_total",
+        "Requests of health and metrics.",
+        labels: ["path", "code"]
+    )
+
+    /// Kubernetes' form for `/metrics/slis`.
+    package let healthcheck = Gauge(
+        "kubernetes_healthcheck",
+        "Whether a check is green.",
+        labels: ["name", "type"],
+        initial: [["programmed", "readyz"]]
+    )
+
+    package let process = ProcessMetrics()
+
+    package init(version: String, mode: String) { info.set(1, version, mode) }
+
+    package var all: [any MetricFamily] {
+        [
+            syncDuration, fullSyncDuration, partialSyncDuration, lastSync, lastQueued,
+            programmingDuration, endpointChangesPending, endpointChanges, serviceChangesPending,
+            serviceChanges, healthz, livez, noLocalEndpoints, nftablesFailures,
+            nftablesCleanupFailures, conntrackDuration, conntrackDeleted, info, stageDuration,
+            transactionBytes, elementsChanged, serversChanged, elements, services, endpoints,
+            viewAge, driftDetected, driftRepaired, repairDuration, stale, failures, ready,
+            connections,
+        ] + process.all
+    }
+}

@@ -1,0 +1,50 @@
+internal import ServicePlan
+internal import Syncer
+
+/// What `needletail status` and `/status` tell.
+package struct StatusDocument: Codable, Sendable {
+    package struct Sync: Codable, Sendable {
+        package let at: String
+        /// `everything` or `changes`.
+        package let scope: String
+        package let milliseconds: Double
+        package let elementsAdded: Int
+        package let elementsRemoved: Int
+        package let serversChanged: Int
+        package let bytes: Int
+
+        init(_ record: SyncRecord, at time: Double) {
+            at = ProxyHealth.text(time)
+            scope = record.isFull ? "everything" : "changes"
+            milliseconds = ((record.compiling + record.committing).seconds * 1e6).rounded() / 1e3
+            elementsAdded = record.report.elementsAdded
+            elementsRemoved = record.report.elementsRemoved
+            serversChanged = record.report.serversChanged
+            bytes = record.report.bytes
+        }
+    }
+
+    package struct Drift: Codable, Sendable {
+        package var detected = 0
+        package var repaired = 0
+        package var last: String?
+    }
+
+    package let version: String
+    package let mode: String
+    package let node: String
+    package let started: String
+    package let ready: Bool
+    package let reason: String?
+    package let nodeEligible: Bool
+    package let services: Int
+    package let endpoints: Int
+    package let pendingChanges: Int
+    package let missingLists: [String]
+    package let lastSync: Sync?
+    package let drift: Drift
+    package let apiViewAgeSeconds: [String: Double]
+    package let families: [String: Bool]
+
+    package var json: String { jsonText(self, pretty: true) }
+}

@@ -1,0 +1,134 @@
+internal import Configuration
+internal import FoundationEssentials
+internal import Glibc
+internal import IPVS
+internal import IPVSKernel
+internal import KubernetesModel
+internal import NetworkTypes
+internal import PlanCompiler
+internal import ServicePlan
+internal import ClusterStore
+
+/// What flags and file say together, checked.
+struct EffectiveConfiguration {
+    var value: KubeProxyConfiguration
+    /// What an operator should hear once.
+    var notices: [String] = []
+
+    /// - Throws: a problem of the file or the flags, naming the field
+    init(file: String?, flags: [FlagValue]) throws {
+        value = KubeProxyConfiguration()
+        if let file {
+            let warnings: [ConfigurationProblem]
+            let text = try Self.text(of: file)
+            do throws(ConfigurationProblem) {
+                (value, warnings) = try KubeProxyConfiguration.read(yaml: text)
+            } catch {
+                throw Failure("\(file): \(error)")
+            }
+            notices += warnings.map { "\(file): \($0)" }
+            let ignored = flags.filter { !$0.isAlways }.map { "--\($0.name)" }
+            if !ignored.isEmpty {
+                notices.append(
+                    "\(ignored.joined(separator: ", ")): ignored, since --config is given"
+                )
+            }
+        }
+        for flag in flags where file == nil || flag.isAlways { try flag.apply(&value) }
+        try check(file)
+        if value.mode == "iptables" { notices.append("mode iptables is run as nftables") }
+        notices += value.idleSettings.map { "\($0.field) has no effect: \($0.reason)" }
+    }
+
+    private func check(_ file: String?) throws {
+        var problems = value.validate().map { "\($0)" }
+        if !value.ipvs.scheduler.isEmpty, !Balancing.schedulers.contains(value.ipvs.scheduler) {
+            problems.append(
+                "ipvs.scheduler (--ipvs-scheduler): \"\(value.ipvs.scheduler)\" is none of IPVS's"
+                    + " schedulers (\(Balancing.schedulers.sorted().joined(separator: ", ")))"
+            )
+        }
+        guard !problems.isEmpty else { return }
+        let prefix = file.map { "\($0): " } ?? ""
+        throw Failure(problems.map { prefix + $0 }.joined(separator: "\nneedletail: "))
+    }
+
+    private static func text(of file: String) throws -> String {
+        do {
+            return String(decoding: try Data(contentsOf: URL(filePath: file)), as: UTF8.self)
+        } catch {
+            throw Failure("\(file) cannot be read: \(String(cString: strerror(errno)))")
+        }
+    }
+}
+
+extension KubeProxyConfiguration {
+    var endpoints: EndpointsSource {
+        EndpointsSource(rawValue: needletail.endpointsSource) ?? .endpointSlices
+    }
+
+    /// How long an update may wait before this node counts as unhealthy, in seconds.
+    var patience: Double { 2 * syncPeriod.seconds }
+
+    var ipvsSettings: IPVSSettings {
+        var settings = IPVSSettings()
+        settings.defaults = BalancingDefaults(
+            scheduler: ipvs.scheduler.isEmpty ? "rr" : ipvs.scheduler
+        )
+        settings.excludedCIDRs = ipvs.excludeCIDRs.compactMap { IPPrefix($0) }
+        settings.strictARP = ipvs.strictARP
+        settings.tcpTimeout = UInt32(ipvs.tcpTimeout.seconds)
+        settings.tcpFINTimeout = UInt32(ipvs.tcpFinTimeout.seconds)
+        settings.udpTimeout = UInt32(ipvs.udpTimeout.seconds)
+        settings.drainTimeout = needletail.ipvsDrainTimeout.seconds
+        settings.syncPeriod = .seconds(ipvs.syncPeriod.seconds)
+        return settings
+    }
+
+    func nodeConfiguration() throws -> NodeConfiguration {
+        var configuration = NodeConfiguration(nodeName: try nodeName())
+        configuration.nodeIPs = needletail.nodeIPs.compactMap { IPAddress($0) }
+        let bound = IPAddress(bindAddress)
+        configuration.bindAddress = bound?.isUnspecified == false ? bound : nil
+        if !nodePortAddresses.isEmpty, nodePortAddresses != ["primary"] {
+            configuration.nodePortAddresses = .within(nodePortAddresses.compactMap { IPPrefix($0) })
+        }
+        configuration.masqueradesAll = masqueradesAll
+        configuration.balancer = proxyMode == .ipvs ? .ipvs : .nftables
+        switch detectLocalMode {
+        case "NodeCIDR":
+            configuration.localDetection = .podCIDRs
+            configuration.podCIDRs = .node
+        case "BridgeInterface":
+            configuration.localDetection = .interface(detectLocal.bridgeInterface)
+        case "InterfaceNamePrefix":
+            configuration.localDetection = .interfacePrefix(detectLocal.interfaceNamePrefix)
+        default:
+            configuration.localDetection = .podCIDRs
+            configuration.podCIDRs = .cluster(
+                clusterCIDR.commaSeparated.compactMap { IPPrefix($0) }
+            )
+        }
+        return configuration
+    }
+
+    /// Trimmed and in lower case, as the kubelet registers it.
+    private func nodeName() throws -> String {
+        if !hostnameOverride.isEmpty {
+            let name = hostnameOverride.commaSeparated.first ?? ""
+            guard !name.isEmpty else {
+                throw Failure("hostnameOverride (--hostname-override) is blank")
+            }
+            return name.lowercased()
+        }
+        var buffer = [CChar](repeating: 0, count: 256)
+        guard gethostname(&buffer, buffer.count) == 0 else {
+            throw Failure("the host name cannot be read; give --hostname-override")
+        }
+        return String(
+            decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)),
+            as: UTF8.self
+        )
+        .lowercased()
+    }
+}

@@ -1,0 +1,213 @@
+internal import ArgumentParser
+internal import ClusterStore
+internal import Configuration
+internal import FoundationEssentials
+internal import KubernetesClient
+internal import Logging
+internal import NFTablesKernel
+internal import NetworkTypes
+internal import Observability
+internal import PlanCompiler
+internal import ServiceLifecycle
+internal import ServicePlan
+internal import Syncer
+internal import UnixSignals
+
+/// The daemon: its parts and how they hang together.
+struct ProxyDaemon {
+    private let configuration: KubeProxyConfiguration
+    private let source: SourceOptions
+    private let logger: Logger
+    private let store: ClusterStore
+    private let dataplane: OpenDataplane
+    private let syncer: Syncer
+    private let monitor: ProxyMonitor
+    private let server: HTTPServer
+    private let nodeName: String
+    /// Nil: the objects come from manifests, and nobody can be told.
+    private let client: APIClient?
+    private let recorder: EventRecorder?
+    private let age = ViewAge()
+    private let watch: ConfigurationWatch?
+
+    /// - Parameter file: what `--config` names, to be watched
+    init(
+        _ configuration: KubeProxyConfiguration,
+        _ source: SourceOptions,
+        file: String?,
+        _ flags: [FlagValue],
+        _ logger: Logger
+    ) throws {
+        (self.configuration, self.source, self.logger) = (configuration, source, logger)
+        let node = try configuration.nodeConfiguration()
+        nodeName = node.nodeName
+        dataplane = try OpenDataplane(configuration, logger)
+        store = ClusterStore(
+            node,
+            endpointsFrom: configuration.endpoints,
+            awaiting: Set(ClusterStore.List.allCases)
+        )
+        client = source.manifests == nil ? try source.client(configuration) : nil
+        let recorder = client.map {
+            EventRecorder($0, EventReporter(instance: node.nodeName), logger: logger)
+        }
+        self.recorder = recorder
+        let server = HTTPServer()
+        self.server = server
+        let tell: NodeNews = { recorder?.record($0, node: node.nodeName) }
+        let late = Late<ServiceHealth>()
+        let metrics = ProxyMetrics(
+            version: Needletail.version,
+            mode: configuration.proxyMode.rawValue
+        )
+        let monitor = ProxyMonitor(
+            metrics,
+            families: dataplane.nftables.families,
+            patience: configuration.patience,
+            logger: logger,
+            announce: { tell(NodeEvent(.warning, $0, $1, $2)) },
+            onSynced: { record in
+                late.value?.update(record.healthChecks, addresses: record.nodePortAddresses)
+            }
+        )
+        self.monitor = monitor
+        late.value = ServiceHealth(
+            server,
+            isProxyHealthy: { monitor.isHealthy },
+            onFailure: { service, error in recorder?.recordHealthCheckFailure(service, "\(error)")
+            },
+            logger: logger
+        )
+        syncer = Syncer(
+            store: store,
+            dataplane: dataplane.active,
+            interfaceAddresses: try readInterfaceAddresses(),
+            observer: monitor,
+            logger: logger
+        )
+        watch =
+            if let file {
+                try ConfigurationWatch(
+                    file,
+                    flags,
+                    running: configuration,
+                    store: store,
+                    logger: logger,
+                    tell: tell
+                )
+            } else { nil }
+    }
+
+    func run() async throws {
+        logger.info(
+            "needletail \(Needletail.version)",
+            metadata: ["mode": "\(configuration.proxyMode.rawValue)", "node": "\(nodeName)"]
+        )
+        recorder?.record(
+            NodeEvent(
+                .normal,
+                "Starting",
+                "StartKubeProxy",
+                "needletail \(Needletail.version) in mode \(configuration.proxyMode.rawValue)"
+            ),
+            node: nodeName
+        )
+        // At debug level the group logs its services with all that they hold.
+        var groupLogger = logger
+        groupLogger.logLevel = .warning
+        try await ServiceGroup(
+            configuration: .init(
+                services: try services(),
+                gracefulShutdownSignals: [.sigterm, .sigint],
+                logger: groupLogger
+            )
+        ).run()
+        server.stop()
+    }
+
+    private func services() throws -> [any ServiceLifecycle.Service] {
+        let endpoints = ProxyEndpoints(
+            monitor: monitor,
+            store: store,
+            dataplane: dataplane,
+            configuration: configuration,
+            nodeName: nodeName,
+            hasNode: client != nil,
+            age: age
+        )
+        var services: [any ServiceLifecycle.Service] = [
+            SyncLoop(syncer: syncer, store: store, dataplane: dataplane),
+            Listening(
+                server: server,
+                addresses: endpoints.addresses,
+                isFatal: configuration.bindAddressHardFail,
+                recorder: recorder,
+                nodeName: nodeName,
+                logger: logger
+            ),
+        ]
+        if let watch { services.append(watch) }
+        if let path = source.manifests {
+            services.append(try ManifestFeed(path: path, store: store, logger: logger))
+        } else if let client, let recorder {
+            services.append(
+                APIFeed(
+                    client,
+                    configuration.endpoints,
+                    nodeName: nodeName,
+                    store: store,
+                    age: age,
+                    logger: logger
+                )
+            )
+            services.append(EventFeed(recorder: recorder))
+        }
+        return services
+    }
+}
+
+/// An event about this node.
+struct NodeEvent: Sendable {
+    let severity: EventNotice.Severity
+    let reason: String
+    let action: String
+    let note: String
+
+    init(_ severity: EventNotice.Severity, _ reason: String, _ action: String, _ note: String) {
+        (self.severity, self.reason, self.action, self.note) = (severity, reason, action, note)
+    }
+}
+
+typealias NodeNews = @Sendable (NodeEvent) -> Void
+
+extension EventRecorder {
+    func record(_ event: NodeEvent, node: String) {
+        record(
+            EventNotice(
+                event.severity,
+                reason: event.reason,
+                action: event.action,
+                regarding: .node(node),
+                note: event.note
+            )
+        )
+    }
+
+    /// - Parameter service: `namespace/name`
+    fileprivate func recordHealthCheckFailure(_ service: String, _ note: String) {
+        let name = service.split(separator: "/", maxSplits: 1).map(String.init)
+        record(
+            EventNotice(
+                .warning,
+                reason: "FailedToStartServiceHealthcheck",
+                action: "Listen",
+                regarding: ObjectReference(
+                    kind: "Service",
+                    namespace: name.first ?? "",
+                    name: name.last ?? ""
+                ),
+                note: note
+            )
+        )
+    }
+}

@@ -1,0 +1,169 @@
+internal import ClusterStore
+internal import Configuration
+internal import FoundationEssentials
+internal import KubernetesClient
+internal import KubernetesModel
+internal import Logging
+internal import NFTablesKernel
+internal import NetworkTypes
+internal import Observability
+internal import ServiceLifecycle
+
+/// What this daemon answers, and where.
+struct ProxyEndpoints {
+    let monitor: ProxyMonitor
+    let store: ClusterStore
+    let dataplane: OpenDataplane
+    let configuration: KubeProxyConfiguration
+    let nodeName: String
+    /// Whether the cluster has a Node for us.
+    let hasNode: Bool
+    let age: ViewAge
+
+    /// The address of each server, with the event that tells of its failure.
+    var addresses: [(address: ListenAddress, failure: String, routes: Routes)] {
+        [
+            (configuration.healthzAddress, "FailedToStartProxierHealthcheck", healthRoutes),
+            (configuration.metricsAddress, "FailedToStartMetricServer", metricsRoutes),
+        ].compactMap { text, failure, routes in
+            ListenAddress(text).map { ($0, failure, routes) }
+        }
+    }
+
+    private var healthRoutes: Routes {
+        var routes = Routes(counting: monitor.metrics.connections)
+        routes.get("/healthz") { [self] _ in
+            await checkEligibility()
+            return monitor.healthz()
+        }
+        routes.get("/livez") { [monitor] _ in monitor.livez() }
+        routes.get("/readyz") { [monitor] _ in monitor.readyz() }
+        return routes
+    }
+
+    private var metricsRoutes: Routes {
+        var routes = Routes(counting: monitor.metrics.connections)
+        let alive = HTTPResponse(200, HTTPResponse.plain, "ok")
+        routes.get("/healthz") { _ in alive }
+        routes.get("/healthz/ping") { _ in alive }
+        routes.get("/readyz") { [monitor] _ in monitor.readyz() }
+        routes.get("/metrics") { [self] request in
+            await refresh()
+            return Routes.exposition(
+                monitor.metrics.all,
+                accept: request.headers["accept"] ?? ""
+            )
+        }
+        routes.get("/metrics/slis") { [monitor] request in
+            monitor.updateReadiness()
+            return Routes.exposition(
+                [monitor.metrics.healthcheck],
+                accept: request.headers["accept"] ?? ""
+            )
+        }
+        routes.get("/proxyMode") { [configuration] _ in
+            HTTPResponse(200, HTTPResponse.plain, configuration.proxyMode.rawValue)
+        }
+        routes.get("/configz") { [configuration] _ in
+            HTTPResponse(
+                200,
+                HTTPResponse.json,
+                "{\"kubeproxy.config.k8s.io\":\(configuration.json)}"
+            )
+        }
+        routes.get("/flagz") { [configuration] _ in
+            HTTPResponse(200, HTTPResponse.plain, configuration.flagText)
+        }
+        routes.get("/statusz") { [self] _ in
+            HTTPResponse(200, HTTPResponse.plain, StatusText.lines(await status()).joined())
+        }
+        routes.get("/status") { [self] _ in
+            HTTPResponse(200, HTTPResponse.json, await status().json)
+        }
+        if configuration.enableProfiling {
+            routes.put("/debug/flags/v") { request in
+                guard let verbosity = Int(String(decoding: request.body, as: UTF8.self).trimmed)
+                else { return .refusal(400) }
+                DaemonLog.setVerbosity(verbosity)
+                return HTTPResponse(
+                    200,
+                    HTTPResponse.plain,
+                    "successfully set klog.logging.verbosity to \(verbosity)"
+                )
+            }
+        }
+        return routes
+    }
+
+    private func checkEligibility() async {
+        let summary = await store.summary
+        guard hasNode, summary.missing.isEmpty else { return }
+        monitor.setEligibility(
+            summary.node.map { $0.isLeaving ? "the node is about to go" : nil }
+                ?? "the API has no Node \(nodeName)"
+        )
+    }
+
+    private func status() async -> StatusDocument {
+        await checkEligibility()
+        return monitor.status(
+            version: Needletail.version,
+            mode: configuration.proxyMode.rawValue,
+            node: nodeName,
+            await store.summary,
+            viewAge: age.all.mapValues(\.seconds)
+        )
+    }
+
+    /// Reads what is not counted as it happens.
+    private func refresh() async {
+        let summary = await store.summary
+        monitor.update(summary)
+        monitor.metrics.viewAge.replace(age.all.map { ([$0.key], $0.value.seconds) })
+        monitor.metrics.elements.replace(
+            await dataplane.nftables.elementCounts().map {
+                ([$0.set, $0.family.kubernetesName], Double($0.count))
+            }
+        )
+    }
+}
+
+/// Opens the servers' addresses, and tries again what cannot be opened.
+struct Listening: ServiceLifecycle.Service {
+    let server: HTTPServer
+    let addresses: [(address: ListenAddress, failure: String, routes: Routes)]
+    let isFatal: Bool
+    let recorder: EventRecorder?
+    let nodeName: String
+    let logger: Logger
+
+    func run() async throws {
+        try await withThrowingDiscardingTaskGroup { group in
+            for (address, failure, routes) in addresses {
+                group.addTask { try await open(address, failure, routes) }
+            }
+        }
+        try? await gracefulShutdown()
+    }
+
+    private func open(_ address: ListenAddress, _ failure: String, _ routes: Routes) async throws {
+        var isTold = false
+        while !Task.isCancelled, !Task.isShuttingDownGracefully {
+            do throws(ListenError) {
+                try server.listen(on: address) { await routes.answer($0) }
+                return
+            } catch {
+                if !isTold {
+                    logger.error("\(error)\(isFatal ? "" : "; trying again every 5 seconds")")
+                    recorder?.record(
+                        NodeEvent(.warning, failure, "StartKubeProxy", "\(error)"),
+                        node: nodeName
+                    )
+                    isTold = true
+                }
+                if isFatal { throw Failure("\(error)") }
+                try? await cancelWhenGracefulShutdown { try await Task.sleep(for: .seconds(5)) }
+            }
+        }
+    }
+}
