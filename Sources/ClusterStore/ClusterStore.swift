@@ -97,6 +97,11 @@ package actor ClusterStore {
         )
     }
 
+    /// What the plans were compiled with; nil before that.
+    package var facts: NodeFacts? {
+        view.map { _ in configuration.facts(node: state.node, serviceCIDRs: state.serviceCIDRs) }
+    }
+
     /// Every plan that there is, as compiled last.
     package func allPlans() -> [ServicePlan] { Array(plans.plans.values) }
 }

@@ -21,6 +21,8 @@ package struct IPVSSettings: Sendable {
     package var drainTimeout = 900.0
     /// Everything is read back and compared so often: IPVS notifies nobody.
     package var syncPeriod = Duration.seconds(30)
+    /// What kube-proxy's mode ipvs has left is taken over, in either mode.
+    package var takesOver = false
 
     package init() {}
 }
@@ -79,12 +81,15 @@ package actor IPVSDataplane: Dataplane {
     }
 
     /// Whether an earlier run in mode ipvs has left something.
-    package static func hasLeftovers() -> Bool {
+    ///
+    /// - Parameter takesOver: whether kube-proxy's counts
+    package static func hasLeftovers(takesOver: Bool = false) -> Bool {
         guard var ipvs = (try? IPVSSocket()) ?? nil else { return false }
         let servers = (try? ipvs.servers()) ?? []
         let hasDevice = if_nametoindex(VirtualDevice.name) != 0
         // Beside servers of others the device is kube-proxy's, which may be at work.
-        return servers.contains { $0.flags.contains(.ours) } || hasDevice && servers.isEmpty
+        return servers.contains { $0.flags.contains(.ours) }
+            || hasDevice && (takesOver || servers.isEmpty)
     }
 
     package func commit(
@@ -98,7 +103,7 @@ package actor IPVSDataplane: Dataplane {
                 // What IPVS carries must find its way without the rules of mode ipvs.
                 try failing { () throws(NetlinkError) in try bindEverything() }
                 report = try await policy.commit(changes, node: node)
-                report.add(try failing { () throws(NetlinkError) in try serveEverything([]) })
+                report.add(try failing { () throws(NetlinkError) in try serveEverything(plans) })
             } else if try await policy.isProgrammed() {
                 // Another mode may serve the node: it goes on until the virtual servers are there.
                 report = try failing { () throws(NetlinkError) in try serveEverything(plans) }
@@ -132,8 +137,7 @@ package actor IPVSDataplane: Dataplane {
     package func difference(
         _ plans: [ServicePlan]
     ) throws(CommitError) -> ServerDifference {
-        let plans = isRetiring ? [] : plans
-        return try failing { () throws(NetlinkError) in
+        try failing { () throws(NetlinkError) in
             let (table, operations) = try adopt(plans)
             let present = try device.addresses()
             let (missing, unneeded) = try differences(
@@ -152,9 +156,23 @@ package actor IPVSDataplane: Dataplane {
     /// Removes all that is ours of IPVS: virtual servers with their connections, and the device.
     ///
     /// Returns what there was.
-    package func removeEverything(dryRun: Bool) throws(CommitError) -> [String] {
+    ///
+    /// - Parameter kubeProxy: also kube-proxy's: servers of the device's addresses, and of the
+    ///   node's addresses with ports of the usual range of NodePorts
+    package func removeEverything(
+        dryRun: Bool,
+        kubeProxy: Bool = false
+    ) throws(CommitError) -> [String] {
         try failing { () throws(NetlinkError) in
-            let ours = try ipvs.servers().filter { $0.flags.contains(.ours) }
+            let onDevice = try device.addresses()
+            var ours: [VirtualServer] = []
+            for server in try ipvs.servers() {
+                let address = server.key.address
+                let isNodePort = (30000...32767).contains(server.key.port)
+                var isTheirs = kubeProxy && onDevice.contains(address)
+                if kubeProxy, isNodePort, !isTheirs { isTheirs = try device.isLocal(address) }
+                if server.flags.contains(.ours) || isTheirs { ours.append(server) }
+            }
             var found = ours.map { "virtual server \($0.key)" }.sorted()
             if try device.exists() { found.append("device \(VirtualDevice.name)") }
             guard !dryRun else { return found }
@@ -201,13 +219,19 @@ package actor IPVSDataplane: Dataplane {
     private func adopt(
         _ plans: [ServicePlan]
     ) throws(NetlinkError) -> (table: ServerTable, operations: [ServerOperation]) {
-        let wanted = Set(plans.flatMap { $0.virtualServers(settings.defaults) }.map(\.key))
+        // Retiring, kube-proxy's servers of our frontends would take their packets.
+        let wanted = Set(
+            isRetiring
+                ? settings.takesOver ? plans.flatMap(\.frontends).map(\.key) : []
+                : plans.flatMap { $0.virtualServers(settings.defaults) }.map(\.key)
+        )
         let onDevice = try device.addresses()
+        let takesDevice = !isRetiring || settings.takesOver
         var kernel: [VirtualServer] = []
         for var server in try ipvs.servers()
         where
             server.flags.contains(.ours) || wanted.contains(server.key)
-            || !isRetiring && onDevice.contains(server.key.address)
+            || takesDevice && onDevice.contains(server.key.address)
         {
             server.destinations = try ipvs.destinations(of: server.key).map(\.destination)
                 .sorted { $0.id < $1.id }
@@ -215,7 +239,7 @@ package actor IPVSDataplane: Dataplane {
         }
         return ServerTable.adopting(
             kernel,
-            plans: plans,
+            plans: isRetiring ? [] : plans,
             settings.defaults,
             drainTimeout: settings.drainTimeout,
             isExcluded: { address in

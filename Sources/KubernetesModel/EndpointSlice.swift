@@ -9,8 +9,9 @@ package struct EndpointSlice: Sendable, Hashable {
     package var family: IPFamily?
     package var ports: [EndpointPort] = []
     package var endpoints: [SliceEndpoint] = []
-    /// When what it tells of has happened, in milliseconds since 1970: annotation
-    /// `endpoints.kubernetes.io/last-change-trigger-time`. 0: unknown.
+    /// When what it tells of has happened, in milliseconds since 1970; 0: unknown.
+    ///
+    /// Annotation `endpoints.kubernetes.io/last-change-trigger-time`.
     package var changedAt: Int64 = 0
     package var problems: [FieldProblem] = []
 

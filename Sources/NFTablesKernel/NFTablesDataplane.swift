@@ -129,6 +129,20 @@ package actor NFTablesDataplane: Dataplane {
         }
     }
 
+    /// Removes what kube-proxy has left in nf_tables, by name; returns what there was.
+    package func removeKubeProxy(dryRun: Bool) throws(CommitError) -> [String] {
+        do throws(NetlinkError) {
+            let rules = try KubeProxyRules(&socket)
+            if !dryRun, !rules.isEmpty {
+                try rules.remove(&socket)
+                generations.committed()
+            }
+            return rules.descriptions
+        } catch {
+            throw CommitError(error)
+        }
+    }
+
     /// Whether the kernel has a table of ours already.
     package func isProgrammed() throws(CommitError) -> Bool {
         do throws(NetlinkError) {

@@ -26,16 +26,20 @@ struct Cleanup: AsyncParsableCommand {
         do throws(CommitError) {
             let nftables = try openNFTables(logger)
             var removed: [String] = []
-            if IPVSDataplane.hasLeftovers() {
+            if IPVSDataplane.hasLeftovers(takesOver: kubeProxy) {
                 let ipvs = try IPVSDataplane(
                     policy: nftables,
                     IPVSSettings(),
                     isRetiring: true,
                     logger: logger
                 )
-                removed = try await ipvs.removeEverything(dryRun: dryRun)
+                removed = try await ipvs.removeEverything(dryRun: dryRun, kubeProxy: kubeProxy)
             }
             removed += try await nftables.removeEverything(dryRun: dryRun)
+            if kubeProxy {
+                removed += try await KubeProxyLeftovers.remove(nftables, dryRun: dryRun)
+                if let advice = KubeProxyLeftovers.legacyAdvice { report(advice) }
+            }
             for line in removed { print(dryRun ? "would remove \(line)" : "removed \(line)") }
         } catch {
             throw Failure("\(error)")

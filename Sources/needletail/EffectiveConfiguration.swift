@@ -77,6 +77,7 @@ extension KubeProxyConfiguration {
         )
         settings.excludedCIDRs = ipvs.excludeCIDRs.compactMap { IPPrefix($0) }
         settings.strictARP = ipvs.strictARP
+        settings.takesOver = needletail.takeover
         settings.tcpTimeout = UInt32(ipvs.tcpTimeout.seconds)
         settings.tcpFINTimeout = UInt32(ipvs.tcpFinTimeout.seconds)
         settings.udpTimeout = UInt32(ipvs.udpTimeout.seconds)

@@ -30,7 +30,8 @@ struct OpenDataplane {
         let isIPVS = configuration.proxyMode == .ipvs
         do throws(CommitError) {
             nftables = try openNFTables(logger)
-            if isIPVS || IPVSDataplane.hasLeftovers() {
+            let takesOver = configuration.needletail.takeover
+            if isIPVS || IPVSDataplane.hasLeftovers(takesOver: takesOver) {
                 active = try IPVSDataplane(
                     policy: nftables,
                     configuration.ipvsSettings,

@@ -29,6 +29,9 @@ struct ProxyDaemon {
     private let recorder: EventRecorder?
     private let age = ViewAge()
     private let watch: ConfigurationWatch?
+    /// Yields after each sync.
+    private let synced: AsyncStream<Void>
+    private let tell: NodeNews
 
     /// - Parameter file: what `--config` names, to be watched
     init(
@@ -55,7 +58,10 @@ struct ProxyDaemon {
         let server = HTTPServer()
         self.server = server
         let tell: NodeNews = { recorder?.record($0, node: node.nodeName) }
+        self.tell = tell
         let late = Late<ServiceHealth>()
+        let (synced, bell) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+        self.synced = synced
         let metrics = ProxyMetrics(
             version: Needletail.version,
             mode: configuration.proxyMode.rawValue
@@ -68,6 +74,7 @@ struct ProxyDaemon {
             announce: { tell(NodeEvent(.warning, $0, $1, $2)) },
             onSynced: { record in
                 late.value?.update(record.healthChecks, addresses: record.nodePortAddresses)
+                bell.yield()
             }
         )
         self.monitor = monitor
@@ -147,6 +154,17 @@ struct ProxyDaemon {
             ),
         ]
         if let watch { services.append(watch) }
+        if configuration.needletail.takeover {
+            services.append(
+                Takeover(
+                    dataplane: dataplane,
+                    store: store,
+                    synced: synced,
+                    logger: logger,
+                    tell: tell
+                )
+            )
+        }
         if let path = source.manifests {
             services.append(try ManifestFeed(path: path, store: store, logger: logger))
         } else if let client, let recorder {

@@ -1,0 +1,213 @@
+internal import CMnl
+internal import CNftnl
+internal import NFTables
+internal import NetworkTypes
+internal import Netlink
+
+/// What kube-proxy has left in nf_tables: the tables of its mode nftables, and its chains in the
+/// tables of iptables-nft, with the rules that lead there.
+///
+/// Everything is told by its name; what the kubelet and network plugins have is not touched.
+struct KubeProxyRules {
+    private enum Item: Hashable {
+        case table
+        /// A rule of somebody's chain that leads to one of kube-proxy's.
+        case jump(chain: String, handle: UInt64, target: String)
+        case chain(String)
+    }
+
+    private struct Place: Hashable {
+        let family: IPFamily
+        let table: String
+    }
+
+    private var items: [Place: [Item]] = [:]
+
+    var isEmpty: Bool { items.isEmpty }
+
+    /// A line for each object.
+    var descriptions: [String] {
+        items.flatMap { place, items in
+            items.map { item in
+                let table = "table \(place.family.nftName) \(place.table)"
+                return switch item {
+                case .table: table
+                case .jump(let chain, _, let target): "\(table) chain \(chain): jump \(target)"
+                case .chain(let name): "\(table) chain \(name)"
+                }
+            }
+        }
+        .sorted()
+    }
+
+    // MARK: Finding
+
+    private static let ownTable = "kube-proxy"
+    /// The chains of modes iptables and ipvs (`pkg/proxy/iptables/proxier.go`,
+    /// `pkg/proxy/ipvs/proxier.go`), present and past.
+    private static let chains: Set = [
+        "KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES", "KUBE-NODEPORTS", "KUBE-POSTROUTING",
+        "KUBE-MARK-MASQ", "KUBE-FORWARD", "KUBE-PROXY-FIREWALL", "KUBE-PROXY-CANARY",
+        "KUBE-NODE-PORT", "KUBE-LOAD-BALANCER", "KUBE-SOURCE-RANGES-FIREWALL", "KUBE-IPVS-FILTER",
+        "KUBE-IPVS-OUT-FILTER",
+    ]
+    private static let prefixes = [
+        "KUBE-SVC-", "KUBE-SEP-", "KUBE-EXT-", "KUBE-FW-", "KUBE-XLB-", "KUBE-SVL-",
+    ]
+    private static let tables: Set = ["nat", "filter", "mangle"]
+
+    private static func isTheirs(_ chain: String) -> Bool {
+        chains.contains(chain) || prefixes.contains { chain.hasPrefix($0) }
+    }
+
+    init(_ socket: inout NetlinkSocket) throws(NetlinkError) {
+        for family in IPFamily.allCases {
+            try findChains(family, &socket)
+            for place in items.keys where place.family == family && place.table != Self.ownTable {
+                try findJumps(place, &socket)
+            }
+        }
+    }
+
+    private mutating func findChains(
+        _ family: IPFamily,
+        _ socket: inout NetlinkSocket
+    ) throws(NetlinkError) {
+        var found: [Place: [Item]] = [:]
+        try dump("the tables", NFT_MSG_GETTABLE, family, &socket, restart: { found = [:] }) {
+            if $0[Int(NFTA_TABLE_NAME.rawValue)]?.text == Self.ownTable {
+                found[Place(family: family, table: Self.ownTable)] = [.table]
+            }
+        }
+        try dump("the chains", NFT_MSG_GETCHAIN, family, &socket, restart: { found = [:] }) {
+            guard let table = $0[Int(NFTA_CHAIN_TABLE.rawValue)]?.text, Self.tables.contains(table),
+                let name = $0[Int(NFTA_CHAIN_NAME.rawValue)]?.text, Self.isTheirs(name)
+            else { return }
+            found[Place(family: family, table: table), default: []].append(.chain(name))
+        }
+        items.merge(found) { $0 + $1 }
+    }
+
+    private mutating func findJumps(
+        _ place: Place,
+        _ socket: inout NetlinkSocket
+    ) throws(NetlinkError) {
+        var found: [Item] = []
+        try dump(
+            "the rules of \(place.table)",
+            NFT_MSG_GETRULE,
+            place.family,
+            &socket,
+            attributes: { $0.attribute(UInt16(NFTA_RULE_TABLE.rawValue), place.table) },
+            restart: { found = [] }
+        ) { rule in
+            guard let chain = rule[Int(NFTA_RULE_CHAIN.rawValue)]?.text, !Self.isTheirs(chain),
+                let handle = rule[Int(NFTA_RULE_HANDLE.rawValue)]?.bigEndianLong,
+                let target = rule[Int(NFTA_RULE_EXPRESSIONS.rawValue)]?.nested.jumpTarget,
+                Self.isTheirs(target)
+            else { return }
+            found.append(.jump(chain: chain, handle: handle, target: target))
+        }
+        items[place]?.append(contentsOf: found)
+    }
+
+    private func dump(
+        _ what: String,
+        _ type: nf_tables_msg_types,
+        _ family: IPFamily,
+        _ socket: inout NetlinkSocket,
+        attributes: (inout MessageBuffer) -> Void = { _ in },
+        restart: () -> Void,
+        _ body: (AttributeReader) -> Void
+    ) throws(NetlinkError) {
+        let sequence = socket.nextSequence()
+        var request = MessageBuffer(capacity: 256)
+        request.beginMessage(
+            type: Constant.messageType(type),
+            flags: Constant.dump,
+            sequence: sequence
+        )
+        request.appendNetfilterHeader(family: family.netfilterFamily)
+        attributes(&request)
+        request.endMessage()
+        try socket.dump(what, request: request, sequence: sequence, restart: restart) {
+            body($0.netfilterAttributes)
+        }
+    }
+
+    // MARK: Removing
+
+    /// Removes it all in one transaction.
+    func remove(_ socket: inout NetlinkSocket) throws(NetlinkError) {
+        var batch = NetlinkBatch(
+            subsystem: Constant.subsystem,
+            generation: nil,
+            firstSequence: socket.nextSequence()
+        )
+        for (place, items) in items {
+            // What leads to a chain goes before it, and so do its own rules.
+            for case .jump(let chain, let handle, _) in items {
+                append(NFT_MSG_DELRULE, place, &batch) {
+                    $0.attribute(UInt16(NFTA_RULE_CHAIN.rawValue), chain)
+                    $0.attribute(UInt16(NFTA_RULE_HANDLE.rawValue), handle.bigEndian)
+                }
+            }
+            for case .chain(let name) in items {
+                append(NFT_MSG_DELRULE, place, &batch) {
+                    $0.attribute(UInt16(NFTA_RULE_CHAIN.rawValue), name)
+                }
+            }
+            for case .chain(let name) in items {
+                append(NFT_MSG_DELCHAIN, place, &batch) {
+                    $0.attribute(UInt16(NFTA_CHAIN_NAME.rawValue), name)
+                }
+            }
+            if items.contains(.table) { append(NFT_MSG_DELTABLE, place, &batch) { _ in } }
+        }
+        socket.advance(to: batch.sequenceAfter)
+        try batch.commit(&socket, subsystem: Constant.subsystem)
+    }
+
+    /// The table is the first attribute of everything.
+    private func append(
+        _ type: nf_tables_msg_types,
+        _ place: Place,
+        _ batch: inout NetlinkBatch,
+        _ body: (inout MessageBuffer) -> Void
+    ) {
+        batch.append({ "removing what kube-proxy has left in table \(place.table)" }) {
+            buffer,
+            sequence in
+            buffer.beginMessage(
+                type: Constant.messageType(type),
+                flags: Constant.request,
+                sequence: sequence
+            )
+            buffer.appendNetfilterHeader(family: place.family.netfilterFamily)
+            buffer.attribute(UInt16(NFTA_TABLE_NAME.rawValue), place.table)
+            body(&buffer)
+            buffer.endMessage()
+        }
+    }
+}
+
+extension AttributeReader {
+    /// Of a rule's expressions: the chain that an unconditional verdict at its end leads to.
+    fileprivate var jumpTarget: String? {
+        for element in self {
+            let expression = element.nested
+            guard expression[Int(NFTA_EXPR_NAME.rawValue)]?.text == "immediate" else { continue }
+            let data = expression[Int(NFTA_EXPR_DATA.rawValue)]?.nested
+            let verdict = data?[Int(NFTA_IMMEDIATE_DATA.rawValue)]?
+                .nested[Int(NFTA_DATA_VERDICT.rawValue)]?.nested
+            if let chain = verdict?[Int(NFTA_VERDICT_CHAIN.rawValue)]?.text { return chain }
+        }
+        return nil
+    }
+}
+
+extension AttributeReader.Attribute {
+    fileprivate var bigEndianLong: UInt64? {
+        payload.count >= 8 ? UInt64(bigEndian: payload.loadUnaligned(as: UInt64.self)) : nil
+    }
+}

@@ -1,0 +1,92 @@
+internal import ClusterStore
+internal import Glibc
+internal import KubernetesClient
+internal import Logging
+internal import NFTables
+internal import NFTablesKernel
+internal import Netlink
+internal import ServiceLifecycle
+internal import ServicePlan
+
+/// What kube-proxy has left beside virtual servers, which `IPVSDataplane` takes over.
+enum KubeProxyLeftovers {
+    /// Removes it, by name; returns what there was.
+    static func remove(
+        _ nftables: NFTablesDataplane,
+        dryRun: Bool
+    ) async throws(CommitError) -> [String] {
+        var found = try await nftables.removeKubeProxy(dryRun: dryRun)
+        // Sets can go when no rule refers to them any more.
+        let sets = IPSets.names().filter { name in
+            (name.hasPrefix("KUBE-6-") ? String(name.dropFirst(7)) : String(name.dropFirst(5)))
+                .isKubeProxySet && name.hasPrefix("KUBE-")
+        }
+        found += sets.sorted().map { "ipset \($0)" }
+        guard !dryRun else { return found }
+        do throws(NetlinkError) {
+            try IPSets.remove(sets)
+        } catch {
+            throw CommitError("\(error)", recovery: .retry)
+        }
+        return found
+    }
+
+    /// The tables of the older iptables are no part of nf_tables; nil: they hold nothing.
+    static var legacyAdvice: String? {
+        let tables = ["/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"]
+        guard tables.contains(where: { KernelSettings.read($0).map { !$0.isEmpty } ?? false })
+        else { return nil }
+        return "iptables-legacy has tables on this node; if kube-proxy's chains are in them, remove"
+            + " them with its own image: kube-proxy --cleanup"
+    }
+}
+
+extension String {
+    /// Of `KUBE-` and `KUBE-6-`: `pkg/proxy/ipvs/ipset.go`.
+    fileprivate var isKubeProxySet: Bool {
+        [
+            "LOOP-BACK", "CLUSTER-IP", "LOAD-BALANCER", "LOAD-BALANCER-LOCAL", "LOAD-BALANCER-FW",
+            "LOAD-BALANCER-SOURCE-IP", "LOAD-BALANCER-SOURCE-CIDR", "EXTERNAL-IP",
+            "EXTERNAL-IP-LOCAL", "NODE-PORT-TCP", "NODE-PORT-LOCAL-TCP", "NODE-PORT-UDP",
+            "NODE-PORT-LOCAL-UDP", "NODE-PORT-SCTP-HASH", "NODE-PORT-LOCAL-SCTP-HASH",
+            "HEALTH-CHECK-NODE-PORT", "IPVS-IPS",
+        ].contains(self)
+    }
+}
+
+/// Removes kube-proxy's rules, once ours are in place and were read back.
+struct Takeover: ServiceLifecycle.Service {
+    let dataplane: OpenDataplane
+    let store: ClusterStore
+    /// Yields after each sync.
+    let synced: AsyncStream<Void>
+    let logger: Logger
+    let tell: NodeNews
+
+    func run() async throws {
+        for await _ in synced.cancelOnGracefulShutdown() {
+            do throws(CommitError) {
+                // Looking costs little, and most nodes have nothing.
+                let found = try await KubeProxyLeftovers.remove(dataplane.nftables, dryRun: true)
+                if let advice = KubeProxyLeftovers.legacyAdvice { logger.notice("\(advice)") }
+                guard !found.isEmpty else { break }
+                guard try await isProgrammed() else { continue }
+                _ = try await KubeProxyLeftovers.remove(dataplane.nftables, dryRun: false)
+                let note = "removed what kube-proxy had left: \(found.count) objects"
+                logger.notice("\(note)")
+                tell(NodeEvent(.normal, "TookOver", "Cleanup", note))
+                break
+            } catch {
+                logger.error("what kube-proxy has left cannot be removed: \(error)")
+            }
+        }
+        try? await gracefulShutdown()
+    }
+
+    /// Whether the kernel holds what it should, as read back from it.
+    private func isProgrammed() async throws(CommitError) -> Bool {
+        guard let facts = await store.facts else { return false }
+        return try await dataplane.nftables.difference(await store.allPlans(), node: facts)
+            .allSatisfy(\.changes.isEmpty)
+    }
+}
