@@ -45,6 +45,24 @@ struct AffinityMap {
         return count
     }
 
+    /// The endpoint that a client is sent to again; nil if it is not remembered.
+    func endpoint(
+        of client: IPAddress,
+        at frontend: FrontendKey,
+        _ socket: inout NetlinkSocket
+    ) throws(NetlinkError) -> (address: IPAddress, port: UInt16)? {
+        for element in try reader.elements(of: SetDefinition(.affinity), &socket).values {
+            var key = ElementReader(element.key)
+            var data = element.data.map(ElementReader.init)
+            guard key.address(reader.family) == client,
+                key.frontendKey(reader.family) == frontend,
+                let address = data?.address(reader.family), let port = data?.port()
+            else { continue }
+            return (address, port)
+        }
+        return nil
+    }
+
     private func staleEntries(
         _ stale: StaleEntries,
         _ socket: inout NetlinkSocket

@@ -106,6 +106,20 @@ package actor NFTablesDataplane: Dataplane {
         }
     }
 
+    /// The endpoint that the kernel remembers for a client of a frontend with affinity.
+    package func rememberedEndpoint(
+        of client: IPAddress,
+        at frontend: FrontendKey,
+        node: NodeFacts
+    ) throws(CommitError) -> (address: IPAddress, port: UInt16)? {
+        do throws(NetlinkError) {
+            let map = AffinityMap(reader: reader(frontend.address.family, node))
+            return try map.endpoint(of: client, at: frontend, &socket)
+        } catch {
+            throw CommitError(error)
+        }
+    }
+
     /// Removes our tables; returns which there were.
     package func removeEverything(dryRun: Bool) throws(CommitError) -> [String] {
         do throws(NetlinkError) {

@@ -40,7 +40,7 @@ struct Diff: AsyncParsableCommand {
     }
 }
 
-private func differenceLines(_ changes: ServerDifference) -> [String] {
+func differenceLines(_ changes: ServerDifference) -> [String] {
     changes.operations.map { operation in
         switch operation {
         case .add(let server): "+ ipvs \(IPVSText.line(server))"
@@ -57,7 +57,7 @@ private func differenceLines(_ changes: ServerDifference) -> [String] {
 }
 
 /// One line for each object: `+` will be added, `-` will be removed, `~` will be replaced.
-private func differenceLines(_ program: Program, _ changes: Changeset) -> [String] {
+func differenceLines(_ program: Program, _ changes: Changeset) -> [String] {
     let printer = RulesetPrinter(program.family)
     let table = "\(program.family.nftName) \(RulesetPrinter.tableName)"
     var lines: [String] = []

@@ -17,7 +17,9 @@ struct Needletail: AsyncParsableCommand {
             Exit status: 0 success; 1 failure, or, for diff, differences; 64 wrong usage.
             """,
         version: version,
-        subcommands: [Run.self, Render.self, Diff.self, Status.self, Cleanup.self, Version.self],
+        subcommands: [
+            Run.self, Render.self, Diff.self, Explain.self, Status.self, Cleanup.self, Version.self,
+        ],
         defaultSubcommand: Run.self
     )
 

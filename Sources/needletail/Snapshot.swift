@@ -13,6 +13,8 @@ struct Snapshot {
     let plans: [ServicePlan]
     let facts: NodeFacts
     let diagnostics: [Diagnostic]
+    let state: ClusterState
+    let view: NodeView
 
     /// - Parameter objects: read already; nil: reads them from the source
     init(
@@ -32,11 +34,9 @@ struct Snapshot {
         }
         let addresses = try interfaceAddresses(configuration)
         var plans = ClusterPlans()
-        _ = plans.update(
-            state.takeChanges().services,
-            for: configuration.view(node: state.node, interfaceAddresses: addresses),
-            input: state.input
-        )
+        view = configuration.view(node: state.node, interfaceAddresses: addresses)
+        _ = plans.update(state.takeChanges().services, for: view, input: state.input)
+        self.state = state
         self.plans = plans.plans.values.sorted { $0.service < $1.service }
         facts = configuration.facts(node: state.node, serviceCIDRs: state.serviceCIDRs)
         diagnostics = plans.diagnostics.sorted { $0.key < $1.key }.flatMap(\.value)

@@ -1,0 +1,88 @@
+package import KubernetesModel
+package import NetworkTypes
+internal import ServicePlan
+
+/// Why an endpoint gets connections of a Service port from this node, or why not.
+package struct EndpointVerdict: Sendable, Hashable, Encodable {
+    package let endpoint: String
+    package let isLocal: Bool
+    /// Under traffic policy Cluster, and under Local.
+    package let servesCluster: Bool
+    package let servesLocal: Bool
+    package let reason: String
+}
+
+extension PlanCompiler {
+    /// Judges every endpoint of a port in one family, by the rules of `EndpointSelection`.
+    package func verdicts(
+        _ port: ServicePort,
+        _ family: IPFamily,
+        in slices: [EndpointSlice]
+    ) -> [EndpointVerdict] {
+        let all = candidates(of: port, family: family, in: slices, node: node)
+        let selection = EndpointSelection(all, usesCluster: true, usesLocal: true, node: node)
+        let topology = Topology(all, node: node)
+        let isDesperate = !all.contains { $0.isReady }
+        return all.map { candidate in
+            EndpointVerdict(
+                endpoint: candidate.endpoint.description,
+                isLocal: candidate.endpoint.isLocal,
+                servesCluster: selection.cluster.contains(candidate.endpoint),
+                servesLocal: selection.local.contains(candidate.endpoint),
+                reason: reason(candidate, topology, isDesperate: isDesperate)
+            )
+        }
+    }
+
+    /// How hints count here, and why they do not.
+    package func topologyReason(
+        _ port: ServicePort,
+        _ family: IPFamily,
+        in slices: [EndpointSlice]
+    ) -> String {
+        let all = candidates(of: port, family: family, in: slices, node: node)
+        let ready = all.filter(\.isReady)
+        switch Topology(all, node: node) {
+        case .node:
+            return "node hints count: all ready endpoints have some, and one names this node"
+        case .zone:
+            return "zone hints count: all ready endpoints have some, and one names zone"
+                + " \(node.zone ?? "")"
+        case .anywhere:
+            let hinted = ready.count { !$0.zoneHints.isEmpty }
+            if hinted == 0 { return "no endpoint has zone hints" }
+            guard let zone = node.zone else {
+                return "zone hints do not count: this node has no zone"
+                    + " (label topology.kubernetes.io/zone)"
+            }
+            if hinted < ready.count {
+                return "zone hints do not count: \(ready.count - hinted) of \(ready.count) ready"
+                    + " endpoints have none"
+            }
+            return "zone hints do not count: none names this node's zone, \(zone)"
+        }
+    }
+
+    private func reason(
+        _ candidate: Candidate,
+        _ topology: Topology,
+        isDesperate: Bool
+    ) -> String {
+        if candidate.isReady {
+            guard !topology.admits(candidate, node: node) else { return "ready" }
+            switch topology {
+            case .node:
+                return "ready, but hinted to nodes \(candidate.nodeHints.joined(separator: ", "))"
+            case .zone:
+                return "ready, but hinted to zones \(candidate.zoneHints.joined(separator: ", "))"
+            case .anywhere: return "ready"
+            }
+        }
+        if candidate.isDraining {
+            return isDesperate
+                ? "terminating, but it still serves, and no endpoint is ready"
+                : "terminating: it keeps its connections and gets no new ones"
+        }
+        return candidate.isTerminating ? "terminating, and serves no more" : "not ready"
+    }
+}

@@ -1,0 +1,105 @@
+internal import ArgumentParser
+internal import Configuration
+internal import FoundationEssentials
+internal import KubernetesModel
+internal import Logging
+internal import NetworkTypes
+internal import PlanCompiler
+internal import ServicePlan
+
+struct Explain: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Say what happens to connections of a Service or a frontend, and why.",
+        discussion: """
+            The target is a Service (shop/web), a frontend (10.96.0.10:53/udp), or the two ends of \
+            a connection (--from 10.244.1.5). What the API and the configuration say is compared with \
+            what this node's kernel holds.
+
+            Exit status: 0; 1 if the kernel holds something else, or failure.
+            """
+    )
+
+    enum Format: String, ExpressibleByArgument, CaseIterable { case text, json }
+
+    @Argument(help: "NAMESPACE/NAME, ADDRESS, ADDRESS:PORT or ADDRESS:PORT/PROTOCOL.")
+    var target: String
+
+    @Option(help: "The client's address; a port behind it is of no effect.")
+    var from: String?
+
+    @Option(name: .shortAndLong, help: "text, or json.")
+    var output = Format.text
+
+    @OptionGroup var source: SourceOptions
+    @OptionGroup var planning: PlanningOptions
+
+    func run() async throws {
+        let wanted = try Wanted(target)
+        let client = try from.map { text in
+            guard let address = IPAddress(text) ?? Wanted.endpoint(text)?.address else {
+                throw Failure("--from: \"\(text)\" is no IP address")
+            }
+            return address
+        }
+        let configuration = try planning.configuration(source)
+        let explainer = Explainer(
+            snapshot: try await Snapshot(source, configuration),
+            configuration: try configuration.nodeConfiguration(),
+            dataplane: Result { try OpenDataplane(configuration, Logger(label: "needletail")) }
+        )
+        let document = try await explainer.explain(wanted, from: client)
+        switch output {
+        case .json:
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+            print(String(decoding: try encoder.encode(document), as: UTF8.self))
+        case .text: print(document.text, terminator: "")
+        }
+        if document.kernel.agrees == false { throw ExitCode.failure }
+    }
+}
+
+/// What is to be explained.
+enum Wanted {
+    case service(String)
+    case frontend(IPAddress, port: UInt16?, TransportProtocol?)
+
+    init(_ text: String) throws {
+        if let address = IPAddress(text) {
+            self = .frontend(address, port: nil, nil)
+        } else if let end = Self.endpoint(text) {
+            self = .frontend(end.address, port: end.port, end.transport)
+        } else {
+            let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+            guard parts.count == 2, !parts[0].isEmpty, !parts[1].isEmpty else {
+                throw Failure(
+                    "\"\(text)\" is neither NAMESPACE/NAME nor ADDRESS, ADDRESS:PORT or"
+                        + " ADDRESS:PORT/PROTOCOL"
+                )
+            }
+            self = .service(text)
+        }
+    }
+
+    /// Reads `10.96.0.10:53/udp`.
+    static func endpoint(
+        _ text: String
+    ) -> (address: IPAddress, port: UInt16, transport: TransportProtocol?)? {
+        let parts = text.split(separator: "/", maxSplits: 1)
+        guard let place = parts.first, let colon = place.lastIndex(of: ":"),
+            let port = UInt16(place[place.index(after: colon)...])
+        else { return nil }
+        let host = place[..<colon].filter { !"[]".contains($0) }
+        let transport = parts.dropFirst().first.map {
+            TransportProtocol(kubernetesName: $0.uppercased())
+        }
+        guard let address = IPAddress(String(host)), transport != .some(nil) else { return nil }
+        return (address, port, transport ?? nil)
+    }
+
+    func includes(_ key: FrontendKey) -> Bool {
+        guard case .frontend(let address, let port, let transport) = self else { return false }
+        return key.address == address && port ?? key.port == key.port
+            && transport ?? key.transport == key.transport
+    }
+}

@@ -1,0 +1,129 @@
+internal import NetworkTypes
+internal import PlanCompiler
+
+/// The answer of `explain`.
+struct Explanation: Encodable {
+    struct Client: Encodable {
+        let address: String
+        let kind: FlowExplanation.Client
+    }
+
+    struct Node: Encodable {
+        let name: String
+        let zone: String?
+        let primaryAddresses: [String]
+        let nodePortAddresses: [String]
+        let podCIDRs: [String]
+        let serviceCIDRs: [String]
+    }
+
+    struct Frontend: Encodable {
+        let key: FrontendKey
+        /// With the name of the port.
+        let service: String
+        let kind: String
+        /// By the kind of client.
+        let flows: [String: FlowExplanation]
+        let endpoints: [EndpointVerdict]
+        let topology: String
+        let affinitySeconds: UInt32?
+        /// Where the kernel sends this client again.
+        let affinityEntry: String?
+        let allowedSources: [String]?
+
+        private enum CodingKeys: String, CodingKey {
+            case frontend, service, kind, flows, endpoints, topology, affinitySeconds
+            case affinityEntry, allowedSources
+        }
+
+        func encode(to encoder: any Encoder) throws {
+            var container = encoder.container(keyedBy: CodingKeys.self)
+            try container.encode(key.description, forKey: .frontend)
+            try container.encode(service, forKey: .service)
+            try container.encode(kind, forKey: .kind)
+            try container.encode(flows, forKey: .flows)
+            try container.encode(endpoints, forKey: .endpoints)
+            try container.encode(topology, forKey: .topology)
+            try container.encodeIfPresent(affinitySeconds, forKey: .affinitySeconds)
+            try container.encodeIfPresent(affinityEntry, forKey: .affinityEntry)
+            try container.encodeIfPresent(allowedSources, forKey: .allowedSources)
+        }
+    }
+
+    struct Kernel: Encodable {
+        /// Nil: it could not be asked.
+        let agrees: Bool?
+        let differences: [String]
+        let problem: String?
+    }
+
+    let services: [String]
+    let diagnostics: [String]
+    /// What happens to packets of an address that no Service has.
+    let unserved: String?
+    let client: Client?
+    let frontends: [Frontend]
+    let node: Node
+    let kernel: Kernel
+}
+
+extension Explanation {
+    var text: String {
+        var lines: [String] = []
+        if let client { lines.append("from \(client.address): \(Self.words(client.kind))") }
+        for frontend in frontends { lines += Self.lines(frontend) }
+        if let unserved { lines.append(unserved) }
+        lines += diagnostics.map { "warning: \($0)" }
+        let zone = node.zone.map { ", zone \($0)" } ?? ", without a zone"
+        lines.append("node \(node.name)\(zone)")
+        for (name, values) in [
+            ("addresses", node.primaryAddresses), ("NodePorts at", node.nodePortAddresses),
+            ("pods in", node.podCIDRs), ("cluster IPs in", node.serviceCIDRs),
+        ] where !values.isEmpty { lines.append("  \(name) \(values.joined(separator: ", "))") }
+        switch kernel.agrees {
+        case true?: lines.append("kernel: holds this")
+        case false?:
+            lines.append("kernel: differs; needletail would change")
+            lines += kernel.differences.map { "  \($0)" }
+        case nil: lines.append("kernel: not asked: \(kernel.problem ?? "")")
+        }
+        return lines.joined(separator: "\n") + "\n"
+    }
+
+    private static func words(_ kind: FlowExplanation.Client) -> String {
+        switch kind {
+        case .pod: "a pod of the cluster"
+        case .node: "this node itself"
+        case .outside: "neither a pod nor this node"
+        }
+    }
+
+    private static func lines(_ frontend: Frontend) -> [String] {
+        var lines = ["\(frontend.key)  \(frontend.kind) of \(frontend.service)"]
+        for (kind, flow) in frontend.flows.sorted(by: { $0.key < $1.key }) {
+            let who = FlowExplanation.Client(rawValue: kind).map(words) ?? kind
+            lines.append("  \(who): \(flow.outcome.rawValue): \(flow.why)")
+            guard flow.outcome == .balanced else { continue }
+            lines.append("    \(flow.endpoints.joined(separator: ", "))")
+            lines.append(
+                "    \(flow.isMasqueraded ? "masqueraded" : "not masqueraded"): \(flow.whyMasqueraded)"
+            )
+        }
+        if let sources = frontend.allowedSources {
+            lines.append("  allowed sources: \(sources.joined(separator: ", "))")
+        }
+        if let seconds = frontend.affinitySeconds {
+            lines.append(
+                "  affinity: a client stays with its endpoint for \(seconds) s"
+                    + (frontend.affinityEntry.map { "; this one is sent to \($0)" } ?? "")
+            )
+        }
+        lines.append("  endpoints (\(frontend.topology)):")
+        for verdict in frontend.endpoints {
+            let sign = verdict.servesCluster || verdict.servesLocal ? "+" : "-"
+            let place = verdict.isLocal ? ", on this node" : ""
+            lines.append("    \(sign) \(verdict.endpoint): \(verdict.reason)\(place)")
+        }
+        return lines
+    }
+}
