@@ -6,7 +6,7 @@ RELEASE := -c release -Xswiftc -static-stdlib
 CONFORMANCE_DIR ?= ../shared/conformance
 CONFORMANCE_FLAGS ?=
 # The tests of what has threads of its own.
-THREADED_TESTS := KubernetesClientTests ClusterStoreTests
+THREADED_TESTS := KubernetesClientTests ClusterStoreTests ObservabilityTests
 # Some of: tests ipvs ipvs-live nftables; or bench
 VM_PARTS ?=
 export CONFORMANCE_DIR

@@ -195,6 +195,14 @@ let package = Package(
             "ClusterStoreTests",
             ["NetworkTypes", "KubernetesModel", "PlanCompiler", "ServicePlan", "ClusterStore"]
         ),
+        tests("ConfigurationTests", ["Configuration"]),
+        tests(
+            "ObservabilityTests",
+            [
+                "BinarySupport", "NetworkTypes", "ServicePlan", "ClusterStore", "Syncer",
+                "Observability", logging,
+            ]
+        ),
         tests(
             "KernelTests",
             [

@@ -67,10 +67,7 @@ package actor NFTablesDataplane: Dataplane {
             switch changes {
             case .everything(let plans):
                 var report = try commitEverything(plans, node)
-                report.staleEntriesRemoved = removeStale(
-                    StaleEntries(everything: plans, node: node),
-                    node
-                )
+                removeStale(StaleEntries(everything: plans, node: node), node, &report)
                 return report
             case .some(let plans):
                 guard tables.count == families.count, !generations.isTampered else {
@@ -80,7 +77,7 @@ package actor NFTablesDataplane: Dataplane {
                     (old: tables[families[0]]?.plan(of: $0.service), new: $0.plan)
                 }
                 var report = try commit(plans, node)
-                report.staleEntriesRemoved = removeStale(StaleEntries(old), node)
+                removeStale(StaleEntries(old), node, &report)
                 return report
             }
         } catch {
@@ -301,16 +298,23 @@ package actor NFTablesDataplane: Dataplane {
     /// Removes what the commit made stale.
     ///
     /// Failures are reported and do not undo the commit.
-    private func removeStale(_ stale: StaleEntries, _ node: NodeFacts) -> Int {
-        var count = 0
+    private func removeStale(
+        _ stale: StaleEntries,
+        _ node: NodeFacts,
+        _ report: inout CommitReport
+    ) {
         do throws(NetlinkError) {
             for family in families {
-                count += try AffinityMap(reader: reader(family, node)).removeStale(stale, &socket) {
-                    generations.committed()
-                }
+                report.staleEntriesRemoved += try AffinityMap(reader: reader(family, node))
+                    .removeStale(stale, &socket) {
+                        generations.committed()
+                    }
             }
             if stale.serviceCIDRs != nil || !stale.tracked.isEmpty {
-                count += try conntrack.removeStale(stale)
+                report.connectionCleanups = try conntrack.removeStale(stale)
+                for cleanup in report.connectionCleanups.values {
+                    report.staleEntriesRemoved += cleanup.deleted
+                }
             }
         } catch {
             logger.warning(
@@ -318,7 +322,6 @@ package actor NFTablesDataplane: Dataplane {
                 metadata: ["error": "\(error)"]
             )
         }
-        return count
     }
 }
 

@@ -132,10 +132,14 @@ extension Frontend {
 }
 
 extension ConnectionTracking {
-    /// Deletes stale connections; returns how many there were.
-    mutating func removeStale(_ stale: StaleEntries) throws(NetlinkError) -> Int {
-        var count = 0
+    /// Deletes stale connections; returns how many there were, of the families looked at.
+    mutating func removeStale(
+        _ stale: StaleEntries
+    ) throws(NetlinkError) -> [IPFamily: ConnectionCleanup] {
+        var cleanups: [IPFamily: ConnectionCleanup] = [:]
         for family in IPFamily.allCases {
+            let start = ContinuousClock.now
+            var count: Int?
             for transport in [TransportProtocol.udp, .sctp] {
                 let isConcerned =
                     stale.serviceCIDRs != nil
@@ -144,10 +148,14 @@ extension ConnectionTracking {
                     }
                 guard isConcerned else { continue }
                 for connection in try connections(family, transport, where: stale.isStale) {
-                    count += try delete(connection) ? 1 : 0
+                    count = try (count ?? 0) + (delete(connection) ? 1 : 0)
                 }
+                count = count ?? 0
+            }
+            cleanups[family] = count.map {
+                ConnectionCleanup(deleted: $0, duration: .now - start)
             }
         }
-        return count
+        return cleanups
     }
 }

@@ -236,7 +236,7 @@ extension HTTPServer {
             case .complete(let request):
                 connections[id]?.stage = .waiting
                 connections[id]?.isHead = request.method == "HEAD"
-                connections[id]?.deadline = .now + Self.patience * 3
+                connections[id]?.deadline = .now + Self.patience * 6
                 let (handler, isHead) = (connection.handler, request.method == "HEAD")
                 Task { [weak server] in
                     let bytes = await handler(request).bytes(isHead: isHead)

@@ -224,5 +224,9 @@ extension ProxyMetrics {
         elementsChanged.add(Double(report.elementsRemoved), "remove")
         serversChanged.add(Double(report.serversChanged))
         stale.add(Double(report.staleEntriesRemoved))
+        for (family, cleanup) in report.connectionCleanups {
+            conntrackDuration.observe(cleanup.duration.seconds, family.kubernetesName)
+            conntrackDeleted.add(Double(cleanup.deleted), family.kubernetesName)
+        }
     }
 }

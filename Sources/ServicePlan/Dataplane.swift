@@ -1,9 +1,21 @@
+package import NetworkTypes
+
 /// What a dataplane is asked to change.
 package enum PlanChanges: Sendable {
     /// These plans and no others; the dataplane reads the kernel first.
     case everything([ServicePlan])
     /// The named Services changed; nil: the Service is gone.
     case some([(service: String, plan: ServicePlan?)])
+}
+
+/// A look at tracked connections.
+package struct ConnectionCleanup: Sendable, Hashable {
+    package let deleted: Int
+    package let duration: Duration
+
+    package init(deleted: Int, duration: Duration) {
+        (self.deleted, self.duration) = (deleted, duration)
+    }
 }
 
 /// What a commit did.
@@ -17,6 +29,8 @@ package struct CommitReport: Sendable, Hashable {
     package var bytes = 0
     /// Stale connection tracking and affinity entries that were deleted.
     package var staleEntriesRemoved = 0
+    /// What looking for stale connections took, and how many were deleted.
+    package var connectionCleanups: [IPFamily: ConnectionCleanup] = [:]
 
     package init() {}
 
@@ -27,6 +41,7 @@ package struct CommitReport: Sendable, Hashable {
         serversChanged += other.serversChanged
         bytes += other.bytes
         staleEntriesRemoved += other.staleEntriesRemoved
+        connectionCleanups.merge(other.connectionCleanups) { $1 }
     }
 
     package var isEmpty: Bool {

@@ -58,13 +58,14 @@ private struct RepairBudget {
 
     func delay(at now: ContinuousClock.Instant) -> Duration {
         guard let lastRepair, refilled(at: now) < 1 else { return .zero }
-        let pause = max(.seconds(1), lastDuration * 4)
         return max(.zero, pause - (now - lastRepair))
     }
 
-    /// One repair a second is forgiven.
+    private var pause: Duration { max(.seconds(1), lastDuration * 4) }
+
+    /// One repair a pause is forgiven.
     private func refilled(at now: ContinuousClock.Instant) -> Double {
         guard let lastRepair else { return credit }
-        return min(Self.burst, credit + (now - lastRepair) / .seconds(1))
+        return min(Self.burst, credit + (now - lastRepair) / pause)
     }
 }

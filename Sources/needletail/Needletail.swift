@@ -26,7 +26,7 @@ struct Needletail: AsyncParsableCommand {
     static let version = "0.1.0"
 
     static func main() async {
-        let arguments = CommandLine.arguments.dropFirst().map(FlagValue.normalized)
+        let arguments = CommandLine.arguments.dropFirst().compactMap(FlagValue.normalized)
         do {
             var command = try parseAsRoot(arguments)
             if var command = command as? any AsyncParsableCommand {

@@ -40,25 +40,27 @@ struct FlagValue: Sendable {
         set(name, value?.commaSeparated, isAlways: isAlways, field)
     }
 
-    /// For kube-proxy's flags of the form `--name=true`.
-    static let booleans: Set<String> = [
-        "masquerade-all", "ipvs-strict-arp", "bind-address-hard-fail", "profiling", "cleanup",
-        "init-only", "iptables-localhost-nodeports", "conntrack-tcp-be-liberal",
-        "log-text-split-stream", "log-json-split-stream", "takeover", "once", "dry-run",
+    /// Flags that may come as `--name=true`, with whether they have a `--no-name`.
+    private static let booleans = [
+        "masquerade-all": true, "ipvs-strict-arp": true, "bind-address-hard-fail": true,
+        "profiling": true, "iptables-localhost-nodeports": true,
+        "conntrack-tcp-be-liberal": true, "log-text-split-stream": true,
+        "log-json-split-stream": true, "takeover": true, "cleanup": false, "init-only": false,
+        "once": false, "dry-run": false,
     ]
 
     /// Turns kube-proxy's spelling of a flag into ours: hyphens for underscores, and `--name`
-    /// or `--no-name` for `--name=true` and `--name=false`.
-    static func normalized(_ argument: String) -> String {
+    /// or `--no-name` for `--name=true` and `--name=false`; nil if nothing is left to say.
+    static func normalized(_ argument: String) -> String? {
         guard argument.hasPrefix("--") else { return argument }
         let parts = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
         let name = String(parts[0].replacing("_", with: "-"))
         guard parts.count == 2 else { return name }
         let word = String(name.dropFirst(2))
-        guard booleans.contains(word) else { return "\(name)=\(parts[1])" }
+        guard let hasInversion = booleans[word] else { return "\(name)=\(parts[1])" }
         switch parts[1].lowercased() {
         case "true", "t", "1": return name
-        case "false", "f", "0": return "--no-\(word)"
+        case "false", "f", "0": return hasInversion ? "--no-\(word)" : nil
         default: return "\(name)=\(parts[1])"
         }
     }

@@ -1,0 +1,106 @@
+import BinarySupport
+import Glibc
+import NetworkTypes
+import Observability
+import Testing
+
+@Suite(.serialized, .timeLimit(.minutes(10))) struct HTTPServerTests {
+    private let server: HTTPServer
+    private let port: UInt16
+
+    init() throws {
+        let server = HTTPServer(maximumConnections: 200)
+        self.server = server
+        // Nobody can tell beforehand which port is free.
+        for port in (20000...60000).shuffled().prefix(50) {
+            let address = ListenAddress(IPAddress(ipv4: 0x7F00_0001), UInt16(port))
+            let listener = try? server.listen(on: address) { request in
+                if request.path == "/large" {
+                    return HTTPResponse(
+                        200,
+                        HTTPResponse.plain,
+                        String(repeating: "x", count: 4 << 20)
+                    )
+                }
+                return HTTPResponse(200, HTTPResponse.plain, "\(request.method) \(request.path)")
+            }
+            if listener != nil {
+                self.port = UInt16(port)
+                return
+            }
+        }
+        throw ListenFailure()
+    }
+
+    private struct ListenFailure: Error {}
+
+    private func ask(_ text: String = "GET /a?b HTTP/1.1\r\nHost: x\r\n\r\n") throws -> String {
+        try HTTPProbe.exchange(text, port: port) ?? ""
+    }
+
+    @Test func `a request is answered, and the connection ends`() throws {
+        defer { server.stop() }
+        let answer = try ask()
+        #expect(answer.hasPrefix("HTTP/1.1 200 OK\r\n") && answer.hasSuffix("\r\n\r\nGET /a"))
+        #expect(answer.contains("Connection: close") && answer.contains("Content-Length: 6"))
+        let head = try ask("HEAD /a HTTP/1.1\r\n\r\n")
+        #expect(head.contains("Content-Length: 7") && head.hasSuffix("\r\n\r\n"))
+        #expect(try ask("GET /large HTTP/1.0\n\n").utf8.count > 4 << 20)
+    }
+
+    @Test(arguments: [
+        ("\r\n\r\n", 400), ("GET\r\n\r\n", 400), ("GET / FTP/1.1\r\n\r\n", 400),
+        ("get / HTTP/1.1\r\n\r\n", 400), ("GET x HTTP/1.1\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nno colon\r\n\r\n", 400), ("GET / HTTP/1.1\r\n: x\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nContent-Length: 99999\r\n\r\n", 413),
+        ("GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 501),
+        ("\u{0}\u{1}\u{2}\r\n\r\n", 400), ("GET /" + String(repeating: "a", count: 9000), 431),
+    ])
+    func `what is no request is refused`(text: String, status: Int) throws {
+        defer { server.stop() }
+        #expect(try ask(text).hasPrefix("HTTP/1.1 \(status) "))
+        #expect(try ask().hasPrefix("HTTP/1.1 200 "))
+    }
+
+    @Test func `a thousand connections and slow clients take nothing from the others`() throws {
+        defer { server.stop() }
+        var limit = rlimit()
+        getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        limit.rlim_cur = min(limit.rlim_max, 8192)
+        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        var idle: [Int32] = []
+        defer { for descriptor in idle { close(descriptor) } }
+        for number in 0..<1000 {
+            guard let descriptor = try HTTPProbe.connected(port: port) else { continue }
+            idle.append(descriptor)
+            // Some say nothing, some only begin.
+            if number.isMultiple(of: 2) { _ = send(descriptor, "GET /", 5, Int32(MSG_NOSIGNAL)) }
+            if number.isMultiple(of: 100) { #expect(try ask().hasPrefix("HTTP/1.1 200 ")) }
+        }
+        #expect(idle.count == 1000)
+        #expect(try ask().hasPrefix("HTTP/1.1 200 "))
+    }
+
+    @Test func `an address is given back`() throws {
+        defer { server.stop() }
+        let other = ListenAddress(IPAddress(ipv4: 0x7F00_0002), port)
+        let listener = try server.listen(on: other) { _ in HTTPResponse(200, "", "") }
+        #expect(throws: ListenError.self) { try server.listen(on: other) { _ in .refusal(404) } }
+        server.stopListening(listener)
+        // The server's thread does it when it comes to it.
+        let deadline = ContinuousClock.now + .seconds(20)
+        while (try? server.listen(on: other) { _ in .refusal(404) }) == nil {
+            try #require(.now < deadline)
+            usleep(1000)
+        }
+    }
+
+    @Test(arguments: [
+        ("127.0.0.1:80", "127.0.0.1:80"), ("[::]:10256", "[::]:10256"), ("0.0.0.0", nil),
+        ("::1:80", nil), ("x:80", nil), ("1.2.3.4:99999", nil),
+    ])
+    func `addresses with ports are read`(text: String, expected: String?) {
+        #expect(ListenAddress(text)?.description == expected)
+    }
+}

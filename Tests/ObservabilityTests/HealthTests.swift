@@ -1,0 +1,74 @@
+import ClusterStore
+import Logging
+import NetworkTypes
+import Observability
+import ServicePlan
+import Synchronization
+import Syncer
+import Testing
+
+@Suite struct HealthTests {
+    private var health = ProxyHealth(families: [.ipv4, .ipv6], patience: 60, now: 1000)
+
+    // pkg/proxy/healthcheck/proxy_health.go
+    @Test mutating func `an update that waits too long is unhealthy until it is served`() {
+        #expect(health.isHealthy(at: 5000), "nothing was asked for yet")
+        health.queued(at: 5000)
+        health.queued(at: 5059)
+        #expect(health.isHealthy(at: 5060))
+        #expect(!health.isHealthy(at: 5060.1))
+        health.updated(at: 5061)
+        #expect(health.isHealthy(at: 9999))
+    }
+
+    @Test mutating func `the bodies are kube-proxy's`() {
+        health.updated(at: 1100)
+        health.queued(at: 1200)
+        let livez = health.answer(withEligibility: false, at: 1300)
+        #expect(livez.status == 503 && livez.contentType == "application/json")
+        #expect(
+            livez.body
+                == #"{"currentTime":"1970-01-01T00:21:40.000000Z","healthy":false,"lastUpdated":"#
+                + #""1970-01-01T00:18:20.000000Z","status":{"IPv4":{"healthy":false,"lastUpdated":"#
+                + #""1970-01-01T00:18:20.000000Z"},"IPv6":{"healthy":false,"lastUpdated":"#
+                + #""1970-01-01T00:18:20.000000Z"}}}"#
+        )
+    }
+
+    @Test mutating func `a node that goes away is not eligible, though healthy`() {
+        health.reasonNotEligible = "it goes"
+        let healthz = health.answer(withEligibility: true, at: 1000)
+        #expect(healthz.status == 503)
+        #expect(healthz.body.contains(#""healthy":true"#))
+        #expect(healthz.body.contains(#""nodeEligible":false"#))
+        #expect(health.answer(withEligibility: false, at: 1000).status == 200)
+    }
+
+    @Test func `readiness follows what the kernel holds`() {
+        let told = Mutex<[String]>([])
+        let monitor = ProxyMonitor(
+            ProxyMetrics(version: "1", mode: "nftables"),
+            families: [.ipv4],
+            patience: 60,
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+            announce: { reason, _, _ in told.withLock { $0.append(reason) } },
+            onSynced: { _ in }
+        )
+        #expect(monitor.readyz().body == "not ready: the first sync is not done\n")
+        var record = SyncRecord()
+        record.isFull = true
+        monitor.synced(record)
+        #expect(monitor.readyz().status == 200)
+        for _ in 0..<5 { monitor.foreignChange(.table, repairAfter: .zero) }
+        #expect(monitor.readyz().body.contains("another program has changed needletail's table"))
+        #expect(told.withLock(\.self) == ["ForeignChange"], "told once")
+        record.isRepair = true
+        monitor.synced(record)
+        #expect(monitor.readyz().status == 200)
+        monitor.failed(CommitError("no room", recovery: .retry), retryAfter: .seconds(1))
+        #expect(monitor.readyz().body == "not ready: the last sync failed: no room\n")
+        let text = Exposition.text(monitor.metrics.all, openMetrics: false)
+        #expect(text.contains("needletail_drift_detected_total{object=\"table\"} 5\n"))
+        #expect(text.contains("needletail_drift_repaired_total 1\n"))
+    }
+}
