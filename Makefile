@@ -58,6 +58,14 @@ test-vm: release packages-test ## mode ipvs, and all that needs another kernel, 
 	NEEDLETAIL_VM=1 $(SWIFT) build --build-tests
 	scripts/test-vm $(VM_PARTS)
 
+.PHONY: manifests
+manifests: release packages-test ## validate manifests/, the alert rules and the served metrics
+	scripts/check-manifests
+
+.PHONY: image-rootfs
+image-rootfs: release ## run the program in a Debian that has only the image's packages
+	scripts/image-rootfs
+
 .PHONY: proto
 proto: ## generate the Swift of KubernetesWire/wire.proto anew
 	scripts/generate-proto

@@ -182,7 +182,6 @@ package enum Exposition {
         var text = ""
         for family in families {
             let samples = family.samples()
-            guard !samples.isEmpty else { continue }
             // OpenMetrics names the family of a counter without its suffix.
             let isCounter = openMetrics && family.kind == .counter
             let name = isCounter ? String(family.name.dropLast("_total".count)) : family.name
