@@ -66,6 +66,11 @@ manifests: release packages-test ## validate manifests/, the alert rules and the
 image-rootfs: release ## run the program in a Debian that has only the image's packages
 	scripts/image-rootfs
 
+.PHONY: docs
+docs: ## write the reference pages of docs/ anew
+	$(SWIFT) build --product needletail
+	for page in flags metrics; do .build/debug/needletail reference $$page > docs/$$page.md; done
+
 .PHONY: proto
 proto: ## generate the Swift of KubernetesWire/wire.proto anew
 	scripts/generate-proto

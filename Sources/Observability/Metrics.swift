@@ -5,6 +5,7 @@ package protocol MetricFamily: Sendable {
     var name: String { get }
     var help: String { get }
     var kind: MetricKind { get }
+    var labels: [String] { get }
     /// Lines without the name's prefix rules: `suffix{labels} value`.
     func samples() -> [Sample]
 }
@@ -21,6 +22,7 @@ package final class Counter: MetricFamily {
     package let name: String
     package let help: String
     package let kind = MetricKind.counter
+    package var labels: [String] { cells.labels }
     private let cells: Cells<Double>
 
     /// - Parameters:
@@ -52,6 +54,7 @@ package final class Gauge: MetricFamily {
     package let name: String
     package let help: String
     package let kind = MetricKind.gauge
+    package var labels: [String] { cells.labels }
     private let cells: Cells<Double>
 
     package init(
@@ -87,6 +90,7 @@ package final class Histogram: MetricFamily {
     package let help: String
     package let kind = MetricKind.histogram
     private let bounds: [Double]
+    package var labels: [String] { cells.labels }
     private let cells: Cells<Distribution>
 
     package init(
@@ -137,7 +141,7 @@ package final class Histogram: MetricFamily {
 
 /// Values by label values.
 private final class Cells<Value: Sendable>: Sendable {
-    private let labels: [String]
+    let labels: [String]
     private let initial: Value
     private let values: Mutex<[[String]: Value]>
 

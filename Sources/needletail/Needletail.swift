@@ -19,6 +19,7 @@ struct Needletail: AsyncParsableCommand {
         version: version,
         subcommands: [
             Run.self, Render.self, Diff.self, Explain.self, Status.self, Cleanup.self, Version.self,
+            Reference.self,
         ],
         defaultSubcommand: Run.self
     )

@@ -1,5 +1,6 @@
 import BinarySupport
 import NetworkNamespaces
+import TestSupport
 import Testing
 
 @Suite struct CommandLineTests {
@@ -139,5 +140,12 @@ import Testing
             "\(broken)"
         )
         #expect(try namespace.run(["nft", "list", "ruleset"]).contains("10.96.0.10 . tcp . 80"))
+    }
+
+    @Test(arguments: ["flags", "metrics"])
+    func `a reference page is the program's`(page: String) throws {
+        let result = try Binary.run(["reference", page], in: namespace)
+        let written = try Fixture.text("../docs/\(page).md")
+        #expect(result.output == written, "make docs")
     }
 }
