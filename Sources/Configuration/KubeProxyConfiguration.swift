@@ -76,6 +76,8 @@ package struct KubeProxyConfiguration: Sendable, Hashable {
         package var ipvsDrainTimeout = TimeSpan(seconds: 900)
         package var endpointsSource = "endpointslices"
         package var takeover = true
+        /// How many Services have metrics of their own.
+        package var serviceMetrics = 0
     }
 
     package var featureGates: [String: Bool] = [:]

@@ -292,5 +292,10 @@ extension Setting {
             flag: "endpoints-source"
         ),
         Setting("needletail.takeover", \.needletail.takeover, flag: "takeover"),
+        Setting(
+            "needletail.serviceMetrics",
+            \.needletail.serviceMetrics,
+            flag: "service-metrics"
+        ),
     ]
 }

@@ -34,6 +34,11 @@ extension KubeProxyConfiguration {
             "oomScoreAdj",
             "\(oomScoreAdj) is not -1000 to 1000"
         )
+        check(
+            (0...10_000).contains(needletail.serviceMetrics),
+            "needletail.serviceMetrics",
+            "\(needletail.serviceMetrics) is not 0-10000"
+        )
         checkAddresses(check)
         checkDurations(check)
         checkDetection(check)

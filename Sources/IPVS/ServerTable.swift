@@ -27,6 +27,13 @@ package struct ServerTable: Sendable {
 
     package func plan(of service: String) -> ServicePlan? { plans[service] }
 
+    /// The Service of each server that a plan has.
+    package var services: [(key: FrontendKey, service: String)] {
+        plans.values.flatMap { plan in
+            plan.virtualServers(defaults).map { ($0.key, plan.service) }
+        }
+    }
+
     /// Whether the server is there for nothing but its last connections.
     package func isLeaving(_ key: FrontendKey) -> Bool { leaving[key] != nil }
 

@@ -42,6 +42,17 @@ package struct VirtualServer: Sendable, Hashable {
     }
 }
 
+/// What IPVS has counted of a virtual server or a destination, since it exists.
+package struct ServerStatistics: Sendable, Hashable {
+    package var connections: UInt64 = 0
+    package var packetsIn: UInt64 = 0
+    package var packetsOut: UInt64 = 0
+    package var bytesIn: UInt64 = 0
+    package var bytesOut: UInt64 = 0
+
+    package init() {}
+}
+
 /// Where a virtual server sends connections: a real server, an endpoint.
 package struct Destination: Sendable, Hashable {
     package var address: IPAddress

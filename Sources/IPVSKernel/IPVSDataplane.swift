@@ -124,6 +124,17 @@ package actor IPVSDataplane: Dataplane {
         return report
     }
 
+    /// Connections that the rules translate, of pods and the node at frontends of policy Local, are not
+    /// among them.
+    package func connectionCounts() -> [String: UInt64] {
+        guard !isRetiring, let table, let statistics = try? ipvs.statistics() else { return [:] }
+        var counts: [String: UInt64] = [:]
+        for (key, service) in table.services {
+            if let own = statistics[key] { counts[service, default: 0] += own.connections }
+        }
+        return counts
+    }
+
     /// Whether an address that somebody has removed was one that must be there.
     ///
     /// - Parameter address: nil: any may have been

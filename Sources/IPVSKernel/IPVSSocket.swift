@@ -35,10 +35,28 @@ struct IPVSSocket: ~Copyable {
         return servers
     }
 
+    /// What each virtual server has counted.
+    mutating func statistics() throws(NetlinkError) -> [FrontendKey: ServerStatistics] {
+        var found: [FrontendKey: ServerStatistics] = [:]
+        try dump(
+            "the statistics of the virtual servers",
+            command: IPVS_CMD_GET_SERVICE,
+            { _ in },
+            restart: { found = [:] }
+        ) { attributes in
+            guard let service = attributes[IPVS_CMD_ATTR_SERVICE],
+                let server = VirtualServer(service)
+            else { return }
+            found[server.key] = ServerStatistics(service.nested[IPVS_SVC_ATTR_STATS64])
+        }
+        return found
+    }
+
     /// What a destination is doing.
     struct DestinationState {
         var destination: Destination
         var connections: ServerTable.Connections
+        var statistics: ServerStatistics
     }
 
     /// The destinations of a virtual server; none if it is gone.
@@ -250,10 +268,28 @@ extension IPVSSocket.DestinationState {
             active: Int(fields[IPVS_DEST_ATTR_ACTIVE_CONNS]?.word ?? 0),
             inactive: Int(fields[IPVS_DEST_ATTR_INACT_CONNS]?.word ?? 0)
         )
+        statistics = ServerStatistics(fields[IPVS_DEST_ATTR_STATS64])
+    }
+}
+
+extension ServerStatistics {
+    /// `struct ip_vs_kstats`, absent before Linux 4.1.
+    fileprivate init(_ attribute: AttributeReader.Attribute?) {
+        self.init()
+        guard let fields = attribute?.nested else { return }
+        connections = fields[IPVS_STATS_ATTR_CONNS]?.long ?? 0
+        packetsIn = fields[IPVS_STATS_ATTR_INPKTS]?.long ?? 0
+        packetsOut = fields[IPVS_STATS_ATTR_OUTPKTS]?.long ?? 0
+        bytesIn = fields[IPVS_STATS_ATTR_INBYTES]?.long ?? 0
+        bytesOut = fields[IPVS_STATS_ATTR_OUTBYTES]?.long ?? 0
     }
 }
 
 extension AttributeReader.Attribute {
+    fileprivate var long: UInt64? {
+        payload.count >= 8 ? payload.loadUnaligned(as: UInt64.self) : nil
+    }
+
     fileprivate var short: UInt16? {
         payload.count >= 2 ? payload.loadUnaligned(as: UInt16.self) : nil
     }

@@ -8,6 +8,7 @@ package struct Program: Sendable, Hashable {
     package let family: IPFamily
     package let balancer: Balancer
     package let localDetection: LocalDetection
+    package let countsConnections: Bool
     /// The pool sizes of `pick` and `pick-local`, and the timeouts of `remember`, in rule order.
     package var numbers: ProgramNumbers
 
@@ -15,11 +16,14 @@ package struct Program: Sendable, Hashable {
         _ family: IPFamily,
         _ balancer: Balancer = .nftables,
         localDetection: LocalDetection,
+        countsConnections: Bool = false,
         numbers: ProgramNumbers
     ) {
         self.family = family
         self.balancer = balancer
         self.localDetection = localDetection
+        // IPVS counts by itself, and its packets do not come through `services`.
+        self.countsConnections = countsConnections && balancer == .nftables
         self.numbers = numbers
     }
 
@@ -27,9 +31,11 @@ package struct Program: Sendable, Hashable {
     package var chains: [Chain] { regularChains + baseChains + chainsBesideIPVS }
 
     package var sets: [SetDefinition] {
-        (SetID.constant(balancer) + numbers.affinityTimeouts.map(SetID.stickyTimeout)).map(
-            SetDefinition.init
-        )
+        (SetID.constant(balancer) + numbers.affinityTimeouts.map(SetID.stickyTimeout)).map { id in
+            var definition = SetDefinition(id)
+            definition.hasCounter = id == .frontends && countsConnections
+            return definition
+        }
     }
 
     package func chain(_ name: Chain.Name) -> Chain? { chains.first { $0.name == name } }
@@ -118,7 +124,6 @@ package struct Program: Sendable, Hashable {
     /// policy, and a virtual server has but one set of destinations.
     private var servicesBesideIPVS: [Rule] {
         [
-            Rule(.lookup(PacketField.frontend, in: .localPolicy, negated: true), .returning),
             Rule(nonPods + [.sourceIsLocal(false), .returning]),
             Rule(
                 .lookup(PacketField.frontend, in: .sticky),
@@ -139,7 +144,6 @@ package struct Program: Sendable, Hashable {
         // as if they had gone out to the load balancer and come back.
         let outsiders = [isFrontendOf(.localPolicy)] + nonPods.map { [$0] }.joined()
         return [
-            Rule(.lookup(PacketField.frontend, in: .frontends, negated: true), .returning),
             Rule(
                 isFrontendOf(.sticky),
                 .dnat([.sourceAddress] + PacketField.frontend, map: .affinity)
@@ -231,6 +235,9 @@ package struct Program: Sendable, Hashable {
 
     private var baseChains: [Chain] {
         let dstnat = Self.dstnat
+        // IPVS has the others. Each connection finds its frontend once here, and is counted by it.
+        let served: SetID = balancer == .nftables ? .frontends : .localPolicy
+        let translate = Rule(.lookup(PacketField.frontend, in: served), .jump(.services))
         let checkSources = [
             Rule(.state(.new), .jump(.sourceRanges)), Rule(.state(.invalid), .jump(.invalid)),
         ]
@@ -252,12 +259,12 @@ package struct Program: Sendable, Hashable {
             Chain(
                 .dnatPrerouting,
                 base: .init(type: .nat, hook: .prerouting, priority: dstnat),
-                [Rule(.jump(.services))]
+                [translate]
             ),
             Chain(
                 .dnatOutput,
                 base: .init(type: .nat, hook: .output, priority: dstnat),
-                [Rule(.jump(.services))]
+                [translate]
             ),
             Chain(
                 .snatPostrouting,

@@ -10,6 +10,8 @@ package struct SetDefinition: Sendable, Hashable {
     /// The rules add elements, which expire.
     package var isDynamic = false
     package var size: UInt32?
+    /// Each element counts the packets that have found it.
+    package var hasCounter = false
 
     package init(_ id: SetID) {
         self.id = id

@@ -27,6 +27,7 @@ package struct TableState: Sendable {
             family,
             balancer,
             localDetection: facts.localDetection(family),
+            countsConnections: facts.countsConnections,
             numbers: usage.numbers
         )
     }

@@ -7,6 +7,8 @@ internal import Netlink
 struct ElementParser {
     private let set: SetDefinition
     private(set) var elements: [ElementBytes: Element] = [:]
+    /// Packets that have found an element, of sets that count.
+    private(set) var counters: [ElementBytes: UInt64] = [:]
     /// An element came twice, so another one may have been left out.
     private(set) var hasDuplicates = false
     /// The bounds of a tree of ranges: its keys with whether a range ends before them.
@@ -18,6 +20,7 @@ struct ElementParser {
 
     mutating func removeAll() {
         elements = [:]
+        counters = [:]
         bounds = [:]
         hasDuplicates = false
     }
@@ -33,6 +36,7 @@ struct ElementParser {
         var key: ElementBytes?
         var element = Element(key: ElementBytes())
         var isEnd = false
+        var count: UInt64?
         for attribute in attributes {
             switch UInt32(attribute.type) {
             case NFTA_SET_ELEM_KEY.rawValue: key = value(attribute)
@@ -42,6 +46,7 @@ struct ElementParser {
                 isEnd =
                     (attribute.bigEndianWord ?? 0) & UInt32(NFT_SET_ELEM_INTERVAL_END.rawValue) != 0
             case NFTA_SET_ELEM_USERDATA.rawValue: element.comment = comment(attribute)
+            case NFTA_SET_ELEM_EXPR.rawValue: count = packets(attribute)
             default: break
             }
         }
@@ -50,6 +55,7 @@ struct ElementParser {
             bounds[key] = isEnd
         } else {
             element.key = key
+            counters[key] = count
             if elements.updateValue(element, forKey: key) != nil { hasDuplicates = true }
         }
     }
@@ -59,6 +65,11 @@ struct ElementParser {
             value.count <= ElementBytes.capacity
         else { return nil }
         return ElementBytes(value)
+    }
+
+    private func packets(_ attribute: AttributeReader.Attribute) -> UInt64? {
+        attribute.nested[Int(NFTA_EXPR_DATA.rawValue)]?
+            .nested[Int(NFTA_COUNTER_PACKETS.rawValue)]?.bigEndianLong
     }
 
     private func comment(_ attribute: AttributeReader.Attribute) -> String? {

@@ -205,9 +205,3 @@ extension AttributeReader {
         return nil
     }
 }
-
-extension AttributeReader.Attribute {
-    fileprivate var bigEndianLong: UInt64? {
-        payload.count >= 8 ? UInt64(bigEndian: payload.loadUnaligned(as: UInt64.self)) : nil
-    }
-}

@@ -127,6 +127,11 @@ struct LibrarySet: ~Copyable {
         return Array(UnsafeRawBufferPointer(start: data, count: Int(length)))
     }
 
+    /// Lets each element count, by an expression that the set owns then.
+    func addCounter() { nftnl_set_add_expr(handle, nftnl_expr_alloc("counter")) }
+
+    var hasExpression: Bool { nftnl_set_is_set(handle, UInt16(NFTNL_SET_EXPR.rawValue)) }
+
     func write(_ header: UnsafeMutablePointer<nlmsghdr>) {
         nftnl_set_nlmsg_build_payload(header, handle)
     }

@@ -140,6 +140,18 @@ package actor NFTablesDataplane: Dataplane {
         }
     }
 
+    package func connectionCounts() -> [String: UInt64] {
+        var counts: [String: UInt64] = [:]
+        for family in families where tables[family] != nil {
+            let reader = TableReader(family: family, balancer: .nftables, localDetection: .none)
+            for (label, count) in (try? reader.connectionCounts(&socket)) ?? [] {
+                // namespace/name:port
+                counts[String(label.prefix { $0 != ":" }), default: 0] += count
+            }
+        }
+        return counts
+    }
+
     /// Removes what kube-proxy has left in nf_tables, by name; returns what there was.
     package func removeKubeProxy(dryRun: Bool) throws(CommitError) -> [String] {
         do throws(NetlinkError) {
@@ -177,7 +189,8 @@ package actor NFTablesDataplane: Dataplane {
         TableReader(
             family: family,
             balancer: node.balancer,
-            localDetection: node.localDetection(family)
+            localDetection: node.localDetection(family),
+            countsConnections: node.countsConnections
         )
     }
 

@@ -11,6 +11,7 @@ struct TableReader {
     let family: IPFamily
     let balancer: Balancer
     let localDetection: LocalDetection
+    var countsConnections = false
 
     private var table: String { RulesetPrinter.tableName }
     private var place: String { "table \(family.nftName) \(table)" }
@@ -26,6 +27,7 @@ struct TableReader {
             family,
             balancer,
             localDetection: localDetection,
+            countsConnections: countsConnections,
             numbers: contents.numbers
         )
         guard try sets(&socket) == Set(program.sets.map { SetShape($0, family) }) else {
@@ -188,6 +190,16 @@ struct TableReader {
         )
     }
 
+    /// The connections that each frontend has counted, by the comment of its element.
+    func connectionCounts(
+        _ socket: inout NetlinkSocket
+    ) throws(NetlinkError) -> [(portLabel: String, count: UInt64)] {
+        let parser = try dump(SetDefinition(.frontends), &socket)
+        return parser.counters.compactMap { key, count in
+            parser.elements[key]?.comment.map { ($0, count) }
+        }
+    }
+
     private func dump(
         _ set: SetDefinition,
         _ socket: inout NetlinkSocket
@@ -245,6 +257,7 @@ private struct SetShape: Hashable {
     let keyLength: UInt32
     let dataLength: UInt32
     let size: UInt32
+    let hasCounter: Bool
     let userData: [UInt8]
 
     init(_ set: borrowing LibrarySet) {
@@ -253,6 +266,7 @@ private struct SetShape: Hashable {
         keyLength = set.number(NFTNL_SET_KEY_LEN)
         dataLength = set.number(NFTNL_SET_DATA_LEN)
         size = set.number(NFTNL_SET_DESC_SIZE)
+        hasCounter = set.hasExpression
         userData = set.data(NFTNL_SET_USERDATA)
     }
 
@@ -262,6 +276,7 @@ private struct SetShape: Hashable {
         keyLength = UInt32(set.keyLength(family))
         dataLength = UInt32(set.dataLength(family))
         size = set.size ?? 0
+        hasCounter = set.hasCounter
         userData = SetUserData.bytes(set, family)
     }
 }

@@ -143,6 +143,7 @@ struct TransactionEncoder {
                 handle.set(NFTNL_SET_DESC_CONCAT, set.key.map { UInt8($0.length(family)) })
             }
             handle.set(NFTNL_SET_USERDATA, SetUserData.bytes(set, family))
+            if set.hasCounter { handle.addCounter() }
             handle.write(header)
         }
     }

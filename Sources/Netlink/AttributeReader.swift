@@ -23,6 +23,9 @@ package struct AttributeReader: Sequence, IteratorProtocol {
         package var bigEndianShort: UInt16? {
             payload.count >= 2 ? UInt16(bigEndian: payload.loadUnaligned(as: UInt16.self)) : nil
         }
+        package var bigEndianLong: UInt64? {
+            payload.count >= 8 ? UInt64(bigEndian: payload.loadUnaligned(as: UInt64.self)) : nil
+        }
         package var byte: UInt8? { payload.first }
         package var text: String { String(decoding: payload.prefix { $0 != 0 }, as: UTF8.self) }
         package var address: IPAddress? { IPAddress(networkOrder: payload) }

@@ -45,6 +45,8 @@ package final class Counter: MetricFamily {
     /// Sets what is counted elsewhere.
     func replace(_ value: Double) { cells.update([]) { $0 = value } }
 
+    func replace(_ values: [(labels: [String], value: Double)]) { cells.replace(values) }
+
     package func samples() -> [Sample] {
         cells.all().map { Sample(suffix: "", labels: $0, value: $1) }
     }

@@ -151,6 +151,11 @@ package struct ProxyMetrics: Sendable {
         "For how long the API server was not heard.",
         labels: ["resource"]
     )
+    package let serviceConnections = Counter(
+        "needletail_service_connections_total",
+        "New connections of a Service, with --service-metrics; beyond the limit all of \"other\".",
+        labels: ["namespace", "service"]
+    )
     package let driftDetected = Counter(
         "needletail_drift_detected_total",
         "Times that somebody else had changed what is ours.",
@@ -188,6 +193,18 @@ package struct ProxyMetrics: Sendable {
 
     package let process = ProcessMetrics()
 
+    /// Takes over counts by `namespace/name`, the busiest first, the rest together.
+    package func setConnections(_ counts: [String: UInt64], atMost limit: Int) {
+        let sorted = counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
+        var values = sorted.prefix(limit).map { service, count in
+            let name = service.split(separator: "/", maxSplits: 1).map(String.init)
+            return (labels: [name.first ?? "", name.last ?? ""], value: Double(count))
+        }
+        let rest = sorted.dropFirst(limit).reduce(0) { $0 + $1.value }
+        if sorted.count > limit { values.append((labels: ["", "other"], value: Double(rest))) }
+        serviceConnections.replace(values)
+    }
+
     package init(version: String, mode: String) { info.set(1, version, mode) }
 
     package var all: [any MetricFamily] {
@@ -197,7 +214,8 @@ package struct ProxyMetrics: Sendable {
             serviceChanges, healthz, livez, noLocalEndpoints, nftablesFailures,
             nftablesCleanupFailures, conntrackDuration, conntrackDeleted, info, stageDuration,
             transactionBytes, elementsChanged, serversChanged, elements, services, endpoints,
-            viewAge, driftDetected, driftRepaired, repairDuration, stale, failures, ready,
+            viewAge, serviceConnections, driftDetected, driftRepaired, repairDuration, stale,
+            failures, ready,
             connections,
         ] + process.all
     }

@@ -29,6 +29,7 @@ package struct NodeConfiguration: Sendable, Hashable {
     package var localDetection = LocalDetection.podCIDRs
     package var podCIDRs = PodCIDRs.cluster([])
     package var balancer = Balancer.nftables
+    package var countsConnections = false
 
     package init(nodeName: String) { self.nodeName = nodeName }
 
@@ -71,7 +72,8 @@ package struct NodeConfiguration: Sendable, Hashable {
             serviceCIDRs: serviceCIDRs,
             podCIDRs: localDetection == .podCIDRs ? blocks : [],
             localDetection: localDetection,
-            balancer: balancer
+            balancer: balancer,
+            countsConnections: countsConnections
         )
     }
 }

@@ -60,6 +60,9 @@ package protocol Dataplane: Sendable {
     ///
     /// After an error the next commit must be with `.everything`.
     func maintain() async throws(CommitError) -> Maintenance
+
+    /// How many connections the kernel has counted, by `namespace/name`, if it does.
+    func connectionCounts() async -> [String: UInt64]
 }
 
 /// How maintenance goes on.

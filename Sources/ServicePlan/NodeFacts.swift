@@ -7,18 +7,22 @@ package struct NodeFacts: Sendable, Hashable {
     /// Where pods are, if that is how they are told.
     package var podCIDRs: [IPPrefix]
     package var balancer: Balancer
+    /// Whether the kernel counts the connections of each frontend (`--service-metrics`).
+    package var countsConnections: Bool
     private var localDetection: LocalDetection
 
     package init(
         serviceCIDRs: [IPPrefix] = [],
         podCIDRs: [IPPrefix] = [],
         localDetection: LocalDetection = .none,
-        balancer: Balancer = .nftables
+        balancer: Balancer = .nftables,
+        countsConnections: Bool = false
     ) {
         self.serviceCIDRs = serviceCIDRs
         self.podCIDRs = podCIDRs
         self.localDetection = localDetection
         self.balancer = balancer
+        self.countsConnections = countsConnections
     }
 
     /// How pods are told in a family; without a block of that family, not at all.

@@ -95,6 +95,7 @@ extension KubeProxyConfiguration {
             configuration.nodePortAddresses = .within(nodePortAddresses.compactMap { IPPrefix($0) })
         }
         configuration.masqueradesAll = masqueradesAll
+        configuration.countsConnections = needletail.serviceMetrics > 0
         configuration.balancer = proxyMode == .ipvs ? .ipvs : .nftables
         switch detectLocalMode {
         case "NodeCIDR":

@@ -8,6 +8,7 @@ internal import NFTablesKernel
 internal import NetworkTypes
 internal import Observability
 internal import ServiceLifecycle
+internal import ServicePlan
 
 /// What this daemon answers, and where.
 struct ProxyEndpoints {
@@ -120,6 +121,11 @@ struct ProxyEndpoints {
         let summary = await store.summary
         monitor.update(summary)
         monitor.metrics.viewAge.replace(age.all.map { ([$0.key], $0.value.seconds) })
+        let limit = configuration.needletail.serviceMetrics
+        if limit > 0 {
+            let counts = await dataplane.active.connectionCounts()
+            monitor.metrics.setConnections(counts, atMost: limit)
+        }
         monitor.metrics.elements.replace(
             await dataplane.nftables.elementCounts().map {
                 ([$0.set, $0.family.kubernetesName], Double($0.count))

@@ -43,6 +43,7 @@ package struct HTTPProbe {
 
     /// A socket that waits a minute at most for anything.
     package static func connected(
+        host: String = "127.0.0.1",
         port: UInt16,
         in namespace: NetworkNamespace? = nil
     ) throws -> Int32? {
@@ -60,7 +61,7 @@ package struct HTTPProbe {
                 &limit,
                 socklen_t(MemoryLayout<timeval>.size)
             )
-            let result = withSocketAddress("127.0.0.1", port) { connect(descriptor, $0, $1) }
+            let result = withSocketAddress(host, port) { connect(descriptor, $0, $1) }
             guard result == 0 else {
                 close(descriptor)
                 return Int32?.none

@@ -324,4 +324,30 @@ import Testing
         )
         #expect(try Binary.run(["explain", "x"] + flags, in: namespace).status == 1)
     }
+
+    @Test func `connections are counted by Service, for so many Services`() throws {
+        defer { server.stop() }
+        try namespace.ip([
+            "addr add 10.244.1.5/32 dev lo", "addr add 192.0.2.1/32 dev lo",
+            "route add default dev lo",
+        ])
+        let daemon = try start([
+            "--master", url, "--hostname-override", "here", "--service-metrics", "1",
+        ])
+        try daemon.wait(for: "synced")
+        // Nobody listens at the endpoint: its refusals are connections all the same.
+        for _ in 1...5 {
+            #expect(try HTTPProbe.connected(host: "10.96.0.10", port: 80, in: namespace) == nil)
+        }
+        let line = "needletail_service_connections_total{namespace=\"test\",service=\"web\"} "
+        try daemon.wait { try get("/metrics", 10249).body.contains(line + "5\n") }
+        let listing = try namespace.run(["nft", "list", "set", "ip", "needletail", "frontends"])
+        #expect(listing.contains("counter packets 5 "), "\(listing)")
+        daemon.stop()
+        // Without it the table is another one, and stays so.
+        let plain = ["--master", url, "--hostname-override", "here"]
+        #expect(try Binary.run(["diff"] + plain, in: namespace).status == 1)
+        #expect(try Binary.run(["run", "--once"] + plain, in: namespace).status == 0)
+        #expect(try Binary.run(["diff"] + plain, in: namespace).status == 0)
+    }
 }

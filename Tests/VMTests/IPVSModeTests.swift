@@ -237,4 +237,65 @@ import Testing
         let arp = try node.namespace.run(["cat", "/proc/sys/net/ipv4/conf/all/arp_ignore"])
         #expect(arp == "1\n")
     }
+
+    @Test func `IPVS's own counts are the metrics`() throws {
+        let node = try Node()
+        try node.write([2])
+        let pod = try Stream.listening(node.pod(0), port: 8080)
+        let daemon = try node.daemon("ipvs", ["--service-metrics", "5"])
+        try daemon.wait(for: "synced")
+        for _ in 0..<3 {
+            let client = try #require(try Stream.connecting(node.client, "10.96.0.10", 80))
+            #expect(client.reaches(pod.accepted()))
+        }
+        let metrics = try HTTPProbe.get("/metrics", port: 10249, in: node.namespace)?.body ?? ""
+        let line = "needletail_service_connections_total{namespace=\"shop\",service=\"web\"} 3\n"
+        #expect(metrics.contains(line))
+        let counted = try node.namespace.run(["ipvsadm", "-Ln", "--stats", "--exact"])
+        #expect(counted.contains("10.96.0.10:80"))
+    }
+
+    @Test func `an address that is taken from the device comes back at once`() throws {
+        let node = try Node()
+        try node.write([2])
+        // No full sync for an hour: only the notification can tell.
+        let daemon = try node.daemon("ipvs", ["--ipvs-sync-period", "1h"])
+        try daemon.wait(for: "synced")
+        for command in ["addr del 10.96.0.10/32 dev kube-ipvs0", "link del kube-ipvs0"] {
+            try node.namespace.ip([command])
+            try daemon.wait { (try? node.addresses())?.contains("10.96.0.10") == true }
+        }
+        #expect(daemon.output.contains("another program changed needletail's addresses"))
+    }
+
+    @Test func `kube-proxy's servers, device and sets are taken over in mode nftables`() throws {
+        let node = try Node()
+        try node.write(
+            [2],
+            ports: "{name: http, port: 80, nodePort: 30080}",
+            spec: "type: NodePort"
+        )
+        let pod = try Stream.listening(node.pod(0), port: 8080)
+        try node.namespace.ip([
+            "link add kube-ipvs0 type dummy", "addr add 10.96.0.10/32 dev kube-ipvs0",
+        ])
+        for server in ["10.96.0.10:80", "\(Node.address):30080"] {
+            try node.namespace.run(["ipvsadm", "-A", "-t", server, "-s", "rr"])
+            try node.namespace.run(["ipvsadm", "-a", "-t", server, "-r", "10.244.1.2:8080", "-m"])
+        }
+        try node.namespace.run(["ipvsadm", "-A", "-t", "198.51.100.1:443", "-s", "wlc"])
+        for set in ["KUBE-CLUSTER-IP", "KUBE-6-CLUSTER-IP", "KUBE-OTHERS"] {
+            try node.namespace.run(["ipset", "create", set, "hash:ip,port"])
+        }
+        let daemon = try node.daemon("nftables")
+        try daemon.wait(for: "nothing of mode ipvs is left")
+        #expect(try node.ipvsadm() == ["-A -t 198.51.100.1:443 -s wlc"])
+        try daemon.wait {
+            try node.namespace.run(["ipset", "list", "-n"]).sortedLines == ["KUBE-OTHERS"]
+        }
+        for (host, port): (String, UInt16) in [("10.96.0.10", 80), (Node.address, 30080)] {
+            let client = try #require(try Stream.connecting(node.client, host, port))
+            #expect(client.reaches(pod.accepted()))
+        }
+    }
 }

@@ -93,6 +93,9 @@ struct PlanningOptions: ParsableArguments {
     @Option(help: "For how long removed endpoints keep their connections; 0s: they do not.")
     var ipvsDrainTimeout: TimeSpan?
 
+    @Option(help: "Count connections by Service, with metrics for so many Services; 0: none.")
+    var serviceMetrics: Int?
+
     @Option(help: "Feature gates of kube-proxy; accepted, none is needed.")
     var featureGates: String?
 
@@ -136,6 +139,12 @@ struct PlanningOptions: ParsableArguments {
                 ipvsDrainTimeout,
                 isAlways: true,
                 \.needletail.ipvsDrainTimeout
+            ),
+            .set(
+                "service-metrics",
+                serviceMetrics,
+                isAlways: true,
+                \.needletail.serviceMetrics
             ),
             featureGates.map(Self.gates),
         ].compactMap(\.self)
