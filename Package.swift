@@ -164,7 +164,7 @@ let package = Package(
         ),
         .target(
             name: "BinarySupport",
-            dependencies: ["NetworkNamespaces"],
+            dependencies: ["NetworkNamespaces", "Threads"],
             path: "Tests/BinarySupport",
             swiftSettings: settings
         ),

@@ -27,6 +27,8 @@ struct APIAnswer {
         throw .status(request: request, status)
     }
 
+    var status: Int { head.status }
+
     private static let errorLimit = 64 << 10
 
     /// The next bytes of the body; nil at its end, and when the task is cancelled.

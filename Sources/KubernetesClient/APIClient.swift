@@ -7,6 +7,7 @@ package struct APIClient: Sendable {
     private let transport: HTTPTransport
     private let plugin: ExecCredentialCache?
     private let encoding: EncodingChoice
+    private let observer: (@Sendable (RequestRecord) -> Void)?
     private let patience: Patience
 
     /// How long a connection may be silent before it counts as dead.
@@ -18,12 +19,27 @@ package struct APIClient: Sendable {
         package init() {}
     }
 
-    /// - Parameter encoding: what to ask for; a server that refuses protobuf is asked for JSON
+    /// A request, as client-go's metrics tell of it.
+    package struct RequestRecord: Sendable {
+        package let method: String
+        /// Host and port of the server.
+        package let host: String
+        /// The status, or `<error>` if there was no answer.
+        package let code: String
+        /// Until the head of the answer.
+        package let duration: Duration
+    }
+
+    /// - Parameters:
+    ///   - encoding: what to ask for; a server that refuses protobuf is asked for JSON
+    ///   - observer: hears of each request when its answer begins
     package init(
         _ credentials: Credentials,
         encoding: WireEncoding = .protobuf,
-        patience: Patience = Patience()
+        patience: Patience = Patience(),
+        observer: (@Sendable (RequestRecord) -> Void)? = nil
     ) {
+        self.observer = observer
         self.credentials = credentials
         self.patience = patience
         self.encoding = EncodingChoice(encoding)
@@ -118,8 +134,33 @@ package struct APIClient: Sendable {
         let identity = try Identity(credentials, plugin: await plugin?.current())
         let response = try transport.send(request, to: credentials, as: identity)
         var answer = APIAnswer("\(request.method) \(credentials.server)\(request.path)", response)
-        try await answer.readHead()
+        let start = ContinuousClock.now
+        do throws(ClientError) {
+            try await answer.readHead()
+        } catch {
+            record(request, error.status.map { "\($0.code)" } ?? "<error>", since: start)
+            throw error
+        }
+        record(request, "\(answer.status)", since: start)
         return answer
+    }
+
+    private func record(
+        _ request: HTTPRequest,
+        _ code: String,
+        since start: ContinuousClock.Instant
+    ) {
+        guard let observer, !Task.isCancelled else { return }
+        let server = credentials.server
+        let host = server.firstRange(of: "://").map { String(server[$0.upperBound...]) } ?? server
+        observer(
+            RequestRecord(
+                method: request.method,
+                host: String(host.prefix { $0 != "/" }),
+                code: code,
+                duration: .now - start
+            )
+        )
     }
 }
 

@@ -110,6 +110,20 @@ package struct ProxyMetrics: Sendable {
         initial: families
     )
 
+    // MARK: client-go's
+
+    package let requests = Counter(
+        "rest_client_requests_total",
+        "Requests to the API server by method and status.",
+        labels: ["code", "method", "host"]
+    )
+    package let requestDuration = Histogram(
+        "rest_client_request_duration_seconds",
+        "How long answers of the API server took to begin.",
+        buckets: [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60],
+        labels: ["verb", "host"]
+    )
+
     // MARK: needletail's
 
     package let info = Gauge(
@@ -212,7 +226,8 @@ package struct ProxyMetrics: Sendable {
             syncDuration, fullSyncDuration, partialSyncDuration, lastSync, lastQueued,
             programmingDuration, endpointChangesPending, endpointChanges, serviceChangesPending,
             serviceChanges, healthz, livez, noLocalEndpoints, nftablesFailures,
-            nftablesCleanupFailures, conntrackDuration, conntrackDeleted, info, stageDuration,
+            nftablesCleanupFailures, conntrackDuration, conntrackDeleted, requests,
+            requestDuration, info, stageDuration,
             transactionBytes, elementsChanged, serversChanged, elements, services, endpoints,
             viewAge, serviceConnections, driftDetected, driftRepaired, repairDuration, stale,
             failures, ready,

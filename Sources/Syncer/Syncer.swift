@@ -18,6 +18,8 @@ package actor Syncer {
     /// Not before this moment, and for what.
     private var repair: (notBefore: ContinuousClock.Instant, object: ForeignObject)?
     private var healthChecks: [String: HealthCheck?] = [:]
+    /// The next sync looks for what nobody has told of.
+    private var isReread = false
     private var interfaceAddresses: [IPAddress]
     private var reported: [ObjectName: [Diagnostic]] = [:]
     private let doorbell: AsyncStream<Void>.Continuation
@@ -85,6 +87,7 @@ package actor Syncer {
     /// Compares everything with the kernel, without suspicion.
     package func onReread() {
         policy.onReread()
+        isReread = true
         doorbell.yield()
     }
 
@@ -141,13 +144,21 @@ package actor Syncer {
         try await commit(update, &record)
         let end = ContinuousClock.now
         record.committing = end - compiled
-        facts = update.facts
         policy.onSuccess()
+        if isReread, repair == nil, update.plans.isEmpty, update.facts == facts,
+            record.report.serversChanged > 0
+        {
+            // IPVS notifies nobody.
+            repair = (end, .servers)
+            observer.foreignChange(.servers, repairAfter: .zero)
+        }
+        isReread = false
         if record.isFull, repair != nil {
             record.isRepair = true
             policy.onRepair(at: end, took: end - start)
             repair = nil
         }
+        facts = update.facts
         record.healthChecks = healthChecks
         healthChecks = [:]
         observer.synced(record)

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import FoundationEssentials
 internal import Glibc
 internal import IPVS
 internal import IPVSKernel
@@ -13,6 +14,11 @@ struct Diff: AsyncParsableCommand {
         abstract: "Compare desired state with this node's kernel; changes nothing.",
         discussion: "Exit status: 0 no difference; 1 differences, or failure."
     )
+
+    enum Format: String, ExpressibleByArgument, CaseIterable { case text, json }
+
+    @Option(name: .shortAndLong, help: "text, or json.")
+    var output = Format.text
 
     @OptionGroup var source: SourceOptions
     @OptionGroup var planning: PlanningOptions
@@ -35,8 +41,39 @@ struct Diff: AsyncParsableCommand {
         } catch {
             throw Failure("\(error)")
         }
-        for line in lines { print(line) }
+        switch output {
+        case .text: for line in lines { print(line) }
+        case .json: print(try DifferenceDocument(lines).json)
+        }
         if !lines.isEmpty { Glibc.exit(EXIT_FAILURE) }
+    }
+}
+
+/// The differences with their signs as words.
+private struct DifferenceDocument: Encodable {
+    struct Difference: Encodable {
+        let action: String
+        let object: String
+    }
+
+    let differences: [Difference]
+
+    init(_ lines: [String]) {
+        let words: [Character: String] = ["+": "add", "-": "remove", "~": "change"]
+        differences = lines.map { line in
+            Difference(
+                action: line.first.flatMap { words[$0] } ?? "",
+                object: String(line.dropFirst(2))
+            )
+        }
+    }
+
+    var json: String {
+        get throws {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+            return String(decoding: try encoder.encode(self), as: UTF8.self)
+        }
     }
 }
 

@@ -50,7 +50,18 @@ struct ProxyDaemon {
             endpointsFrom: configuration.endpoints,
             awaiting: Set(ClusterStore.List.allCases)
         )
-        client = source.manifests == nil ? try source.client(configuration) : nil
+        let metrics = ProxyMetrics(
+            version: Needletail.version,
+            mode: configuration.proxyMode.rawValue
+        )
+        client =
+            source.manifests != nil
+            ? nil
+            : try source.client(configuration) { request in
+                metrics.requests.add(1, request.code, request.method, request.host)
+                let seconds = request.duration.seconds
+                metrics.requestDuration.observe(seconds, request.method, request.host)
+            }
         let recorder = client.map {
             EventRecorder($0, EventReporter(instance: node.nodeName), logger: logger)
         }
@@ -62,10 +73,6 @@ struct ProxyDaemon {
         let late = Late<ServiceHealth>()
         let (synced, bell) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
         self.synced = synced
-        let metrics = ProxyMetrics(
-            version: Needletail.version,
-            mode: configuration.proxyMode.rawValue
-        )
         let monitor = ProxyMonitor(
             metrics,
             families: dataplane.nftables.families,

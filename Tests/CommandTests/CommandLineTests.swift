@@ -33,6 +33,8 @@ import Testing
                 in: namespace
             ).status == 0
         )
+        let json = try Binary.run(["diff", "-o", "json", "--manifests", file], in: namespace)
+        #expect(json.output.contains(#""action" : "remove""#), "\(json.output)")
         let changed = try Binary.run(["diff", "--manifests", file], in: namespace)
         #expect(
             changed.status == 1

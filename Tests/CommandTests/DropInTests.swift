@@ -146,6 +146,9 @@ import Testing
         #expect(metrics.contains("needletail_elements{set=\"frontends\",ip_family=\"IPv4\"} 2\n"))
         #expect(metrics.contains("needletail_services 1\n"))
         #expect(
+            metrics.contains("rest_client_requests_total{code=\"200\",method=\"GET\",host=\"127")
+        )
+        #expect(
             try get("/metrics", 10249, accept: "application/openmetrics-text").body
                 .hasSuffix("# EOF\n")
         )

@@ -248,9 +248,12 @@ import Testing
             let client = try #require(try Stream.connecting(node.client, "10.96.0.10", 80))
             #expect(client.reaches(pod.accepted()))
         }
-        let metrics = try HTTPProbe.get("/metrics", port: 10249, in: node.namespace)?.body ?? ""
         let line = "needletail_service_connections_total{namespace=\"shop\",service=\"web\"} 3\n"
-        #expect(metrics.contains(line))
+        // The kernel sums up its counts every two seconds.
+        try daemon.wait {
+            try HTTPProbe.get("/metrics", port: 10249, in: node.namespace)?.body.contains(line)
+                == true
+        }
         let counted = try node.namespace.run(["ipvsadm", "-Ln", "--stats", "--exact"])
         #expect(counted.contains("10.96.0.10:80"))
     }
@@ -297,5 +300,36 @@ import Testing
             let client = try #require(try Stream.connecting(node.client, host, port))
             #expect(client.reaches(pod.accepted()))
         }
+    }
+
+    @Test func `10,000 connections pass from kube-proxy's mode ipvs through ours and back`() throws
+    {
+        let node = try Node()
+        try node.write([2, 3])
+        let servers = try [0, 1].map { try EchoServer(node.pod($0), port: 8080) }
+        try node.namespace.ip([
+            "link add kube-ipvs0 type dummy", "addr add 10.96.0.10/32 dev kube-ipvs0",
+        ])
+        try node.namespace.setSysctl("net/ipv4/vs/conntrack", "1")
+        try node.namespace.run(["ipvsadm", "-A", "-t", "10.96.0.10:80", "-s", "rr"])
+        try node.namespace.run([
+            "ipvsadm", "-a", "-t", "10.96.0.10:80", "-r", "10.244.1.2:8080", "-m",
+        ])
+        let traffic = try Traffic(from: node.client, to: "10.96.0.10", 80, lasting: 1000)
+        defer { traffic.end() }
+        try traffic.wait(forMore: 500)
+        var daemon: Daemon?
+        for (round, mode) in ["nftables", "ipvs", "ipvs", "nftables", "ipvs"].enumerated() {
+            daemon?.stop(round.isMultiple(of: 2) ? SIGKILL : SIGTERM)
+            try traffic.wait(forMore: 200)
+            daemon = try node.daemon(mode)
+            try daemon?.wait(for: "scope=everything", count: round + 1)
+            try traffic.wait(forMore: 1500)
+        }
+        try traffic.wait(forMore: max(100, 10_000 - traffic.opened))
+        traffic.end()
+        #expect(traffic.failed == 0, "\(traffic.failed) failed of \(traffic.opened)")
+        #expect(traffic.broken == 0, "\(traffic.broken) broken")
+        withExtendedLifetime(servers) {}
     }
 }

@@ -52,12 +52,16 @@ struct SourceOptions: ParsableArguments {
         }
     }
 
-    func client(_ configuration: KubeProxyConfiguration) throws -> APIClient {
+    func client(
+        _ configuration: KubeProxyConfiguration,
+        observer: (@Sendable (APIClient.RequestRecord) -> Void)? = nil
+    ) throws -> APIClient {
         do throws(ClientError) {
             return APIClient(
                 try credentials(configuration.clientConnection.kubeconfig),
                 encoding: WireEncoding(rawValue: configuration.clientConnection.contentType)
-                    ?? .protobuf
+                    ?? .protobuf,
+                observer: observer
             )
         } catch {
             throw Failure("\(error)")

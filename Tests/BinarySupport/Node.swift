@@ -1,19 +1,18 @@
-import BinarySupport
-import Glibc
-import NetworkNamespaces
+internal import Glibc
+package import NetworkNamespaces
 
 /// A client, a node and its pods, each in a network namespace: `client — node — pods`.
-final class Node {
-    let namespace: NetworkNamespace
-    let client: NetworkNamespace
-    let folder: Folder
-    static let address = "192.0.2.1"
-    static let address6 = "fd00:192::1"
-    static let clientAddress = "192.0.2.9"
+package final class Node {
+    package let namespace: NetworkNamespace
+    package let client: NetworkNamespace
+    package let folder: Folder
+    package static let address = "192.0.2.1"
+    package static let address6 = "fd00:192::1"
+    package static let clientAddress = "192.0.2.9"
     private let names: [String]
 
     /// - Parameter pods: hosts of 10.244.1.0/24
-    init(pods: [Int] = [2, 3]) throws {
+    package init(pods: [Int] = [2, 3]) throws {
         let prefix = "nltest-\(getpid())-\(UInt32.random(in: 0...0xFFFF))"
         names = ["node", "client"].map { "\(prefix)-\($0)" } + pods.map { "\(prefix)-pod\($0)" }
         for name in names { try Command.run(["ip", "netns", "add", name]) }
@@ -53,7 +52,7 @@ final class Node {
         for name in names { _ = try? Command.run(["ip", "netns", "delete", name]) }
     }
 
-    func pod(_ index: Int) throws -> NetworkNamespace {
+    package func pod(_ index: Int) throws -> NetworkNamespace {
         try NetworkNamespace(named: names[2 + index])
     }
 
@@ -67,15 +66,15 @@ final class Node {
         ]
     }
 
-    func once(_ mode: String, _ more: [String] = []) throws -> Binary.Result {
+    package func once(_ mode: String, _ more: [String] = []) throws -> Binary.Result {
         try Binary.run(["run", "--once", "--mode", mode, "-v", "2"] + flags + more, in: namespace)
     }
 
-    func command(_ words: [String]) throws -> Binary.Result {
+    package func command(_ words: [String]) throws -> Binary.Result {
         try Binary.run(words + flags, in: namespace)
     }
 
-    func daemon(_ mode: String, _ more: [String] = []) throws -> Daemon {
+    package func daemon(_ mode: String, _ more: [String] = []) throws -> Daemon {
         try Daemon(
             ["--mode", mode, "-v", "2"] + flags + more,
             in: namespace,
@@ -84,15 +83,15 @@ final class Node {
     }
 
     /// What Debian's ipvsadm sees, sorted.
-    func ipvsadm() throws -> [String] { try namespace.run(["ipvsadm", "-Sn"]).sortedLines }
+    package func ipvsadm() throws -> [String] { try namespace.run(["ipvsadm", "-Sn"]).sortedLines }
 
-    func addresses() throws -> String {
+    package func addresses() throws -> String {
         try namespace.run(["ip", "-br", "addr", "show", "dev", "kube-ipvs0"])
     }
 
     /// The Service shop/web with endpoints on hosts of 10.244.1.0/24.
     /// - Parameter elsewhere: those of them that are said to be on another node
-    func write(
+    package func write(
         _ endpoints: [Int],
         ports: String = "{name: http, port: 80}",
         spec: String = "",
@@ -127,12 +126,12 @@ final class Node {
 }
 
 extension String {
-    var sortedLines: [String] { split(separator: "\n").map(String.init).sorted() }
+    package var sortedLines: [String] { split(separator: "\n").map(String.init).sorted() }
 }
 
 /// A TCP socket of a namespace.
-final class Stream {
-    let descriptor: Int32
+package final class Stream: Sendable {
+    package let descriptor: Int32
 
     private init(_ descriptor: Int32) {
         self.descriptor = descriptor
@@ -169,7 +168,7 @@ final class Stream {
     }
 
     /// - Parameter host: `::` takes both families
-    static func listening(
+    package static func listening(
         _ namespace: NetworkNamespace,
         _ host: String = "::",
         port: UInt16
@@ -188,7 +187,7 @@ final class Stream {
     /// - Parameters:
     ///   - source: the client's port; 0: any
     ///   - seconds: how long to wait for an answer
-    static func connecting(
+    package static func connecting(
         _ namespace: NetworkNamespace,
         _ host: String,
         _ port: UInt16,
@@ -204,15 +203,15 @@ final class Stream {
     }
 
     /// Ends the connection with a reset.
-    func reset() {
+    package func reset() {
         var linger = linger(l_onoff: 1, l_linger: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &linger, 8)
     }
 
-    func accepted() -> Stream { Stream(accept(descriptor, nil, nil)) }
+    package func accepted() -> Stream { Stream(accept(descriptor, nil, nil)) }
 
     /// Whether a byte comes through.
-    func reaches(_ other: Stream) -> Bool {
+    package func reaches(_ other: Stream) -> Bool {
         var byte: UInt8 = 42
         guard send(descriptor, &byte, 1, Int32(MSG_NOSIGNAL)) == 1 else { return false }
         byte = 0

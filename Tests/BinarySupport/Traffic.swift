@@ -1,0 +1,69 @@
+internal import Glibc
+package import NetworkNamespaces
+internal import Synchronization
+internal import Threads
+
+/// Connections to an address without a pause: many that stay, and one short one after the other.
+package final class Traffic: Sendable {
+    private struct State {
+        var opened = 0
+        var failed = 0
+        var isEnding = false
+        var hasEnded = false
+    }
+
+    private let lasting: [Stream]
+    private let state = Mutex(State())
+
+    package init(
+        from namespace: NetworkNamespace,
+        to host: String,
+        _ port: UInt16,
+        lasting count: Int
+    ) throws {
+        var limit = rlimit()
+        getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        limit.rlim_cur = min(limit.rlim_max, 16_384)
+        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        lasting = try (0..<count).map { _ in
+            guard let stream = try Stream.connecting(namespace, host, port), stream.echoes else {
+                throw CommandError("\(host) port \(port) does not answer")
+            }
+            return stream
+        }
+        startThread { [self] in
+            while state.withLock({ !$0.isEnding }) {
+                let stream = (try? Stream.connecting(namespace, host, port)) ?? nil
+                let isGood = stream?.echoes ?? false
+                stream?.reset()
+                state.withLock {
+                    $0.opened += 1
+                    if !isGood { $0.failed += 1 }
+                }
+            }
+            state.withLock { $0.hasEnded = true }
+        }
+    }
+
+    package var opened: Int { state.withLock(\.opened) }
+
+    package var failed: Int { state.withLock(\.failed) }
+
+    /// How many of those that stay are broken.
+    package var broken: Int { lasting.count { !$0.echoes } }
+
+    /// Waits until so many more short connections were made.
+    package func wait(forMore count: Int) throws {
+        let goal = opened + count
+        let deadline = ContinuousClock.now + .seconds(300)
+        while opened < goal {
+            guard .now < deadline else { throw CommandError("only \(opened) of \(goal)") }
+            usleep(5000)
+        }
+    }
+
+    package func end() {
+        state.withLock { $0.isEnding = true }
+        while state.withLock({ !$0.hasEnded }) { usleep(1000) }
+    }
+}
