@@ -174,6 +174,9 @@ package struct ServerTable: Sendable {
 
     // MARK: Draining
 
+    /// Seconds, with a repeated SYN.
+    private static let handshake = 4.0
+
     /// The connections that a destination has in the kernel.
     package struct Connections: Sendable, Hashable {
         package var active: Int
@@ -188,7 +191,7 @@ package struct ServerTable: Sendable {
     /// What can go of a server's draining destinations.
     ///
     /// A server that no plan has any more takes its address and port from whoever may want them: it
-    /// does not wait for connections that are closing.
+    /// waits for those that are not yet open or closing for no longer than a handshake takes.
     package mutating func finishDraining(
         _ key: FrontendKey,
         connections: [Destination.ID: Connections],
@@ -197,8 +200,11 @@ package struct ServerTable: Sendable {
         var operations: [ServerOperation] = []
         let isLeaving = leaving[key] != nil
         for (id, deadline) in draining[key] ?? [:] {
-            let open = connections[id].map { $0.active + (isLeaving ? 0 : $0.inactive) } ?? 0
-            guard open == 0 || deadline <= now else { continue }
+            let isEarly = deadline - drainTimeout + Self.handshake > now
+            let open = connections[id].map {
+                $0.active + (isLeaving && !isEarly ? 0 : $0.inactive)
+            }
+            guard open ?? 0 == 0 || deadline <= now else { continue }
             draining[key]?[id] = nil
             if connections[id] != nil { operations.append(.removeDestination(id, of: key)) }
         }

@@ -102,9 +102,15 @@ package struct Program: Sendable, Hashable {
         let address = [PacketField.destinationAddress]
         var rules = Self.reject(.lookup(frontend, in: .noEndpoints))
         rules.append(Rule(.lookup(frontend, in: .noLocalEndpoints), .counter, .drop))
-        if balancer == .ipvs {
+        let served = Statement.lookup(frontend, in: .frontends)
+        switch balancer {
+        case .ipvs:
             // IPVS takes packets behind this chain, when they still have the frontend's address.
-            rules.append(Rule(.lookup(frontend, in: .frontends), .returning))
+            rules.append(Rule(served, .returning))
+        case .nftables:
+            // It came while the table was exchanged, and an earlier hook had the rules of before: the
+            // client repeats it, as a connection that nobody has seen yet.
+            rules.append(Rule(served, .counter, .drop))
         }
         rules += Self.reject(.lookup(address, in: .clusterIPs))
         rules.append(Rule(.lookup(address, in: .serviceCIDRs), .counter, .drop))

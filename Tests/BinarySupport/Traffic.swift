@@ -7,7 +7,9 @@ internal import Threads
 package final class Traffic: Sendable {
     private struct State {
         var opened = 0
-        var failed = 0
+        /// What became of those that failed.
+        var failures: [String] = []
+        var phase = ""
         var isEnding = false
         var hasEnded = false
     }
@@ -33,12 +35,18 @@ package final class Traffic: Sendable {
         }
         startThread { [self] in
             while state.withLock({ !$0.isEnding }) {
+                let start = ContinuousClock.now
                 let stream = (try? Stream.connecting(namespace, host, port)) ?? nil
                 let isGood = stream?.echoes ?? false
+                let code = errno
                 stream?.reset()
                 state.withLock {
                     $0.opened += 1
-                    if !isGood { $0.failed += 1 }
+                    guard !isGood else { return }
+                    let what = stream == nil ? "refused" : "broken"
+                    $0.failures.append(
+                        "\($0.phase): \(what) (\(code)) after \(ContinuousClock.now - start)"
+                    )
                 }
             }
             state.withLock { $0.hasEnded = true }
@@ -47,7 +55,11 @@ package final class Traffic: Sendable {
 
     package var opened: Int { state.withLock(\.opened) }
 
-    package var failed: Int { state.withLock(\.failed) }
+    /// Of the short ones: when, and how.
+    package var failures: [String] { state.withLock(\.failures) }
+
+    /// A word for what happens from now on.
+    package func enter(_ phase: String) { state.withLock { $0.phase = phase } }
 
     /// How many of those that stay are broken.
     package var broken: Int { lasting.count { !$0.echoes } }
