@@ -124,6 +124,11 @@ extension KubeProxyConfiguration {
     /// kube-proxy's modes have a field each.
     package var masqueradesAll: Bool { iptables.masqueradeAll || nftables.masqueradeAll }
 
+    /// The one gate of kube-proxy that decides what is programmed (KEP-5707).
+    package var allowsExternalIPs: Bool { featureGates[Self.externalIPsGate] ?? true }
+
+    package static let externalIPsGate = "AllowServiceExternalIPs"
+
     private var isIPv6Bound: Bool { bindAddress.contains(":") }
 
     /// With its port; empty: no server.

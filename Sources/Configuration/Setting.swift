@@ -70,7 +70,7 @@ extension Setting {
             "featureGates",
             \.featureGates,
             flag: "feature-gates",
-            .nothing("what kube-proxy's gates turn on is there or not; none is needed")
+            isLive: true
         ),
         Setting(
             "clientConnection.kubeconfig",

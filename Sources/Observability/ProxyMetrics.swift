@@ -191,7 +191,7 @@ package struct ProxyMetrics: Sendable {
     )
     package let failures = Counter("needletail_sync_failures_total", "Syncs that failed.")
     package let ready = Gauge("needletail_ready", "Whether /readyz is green.")
-    package let connections = Counter(
+    package let httpRequests = Counter(
         "needletail_http_requests_total",
         "Requests of health and metrics.",
         labels: ["path", "code"]
@@ -231,7 +231,7 @@ package struct ProxyMetrics: Sendable {
             transactionBytes, elementsChanged, serversChanged, elements, services, endpoints,
             viewAge, serviceConnections, driftDetected, driftRepaired, repairDuration, stale,
             failures, ready,
-            connections,
+            httpRequests,
         ] + process.all
     }
 }

@@ -6,9 +6,12 @@ internal import Synchronization
 /// Answers load balancers on the health check node ports of Services with external traffic policy
 /// Local: `pkg/proxy/healthcheck/service_health.go`.
 package final class ServiceHealth: Sendable {
-    private struct State {
+    fileprivate struct State {
         /// By `namespace/name`.
         var checks: [String: HealthCheck] = [:]
+        /// Of each port; the API gives each Service one of its own.
+        var services: [UInt16: Set<String>] = [:]
+        var addresses: [IPAddress] = []
         var listeners: [ListenAddress: HTTPServer.Listener] = [:]
         /// Told once.
         var failed: Set<ListenAddress> = []
@@ -37,10 +40,10 @@ package final class ServiceHealth: Sendable {
     ///   - addresses: where NodePorts answer
     package func update(_ changes: [String: HealthCheck?], addresses: [IPAddress]) {
         state.withLock { state in
-            for (service, check) in changes { state.checks[service] = check }
+            guard state.apply(changes, addresses) || !state.failed.isEmpty else { return }
             let wanted = Set(
-                state.checks.values.flatMap { check in
-                    addresses.map { ListenAddress($0, check.port) }
+                state.services.keys.flatMap { port in
+                    addresses.map { ListenAddress($0, port) }
                 }
             )
             for (address, listener) in state.listeners where !wanted.contains(address) {
@@ -62,20 +65,15 @@ package final class ServiceHealth: Sendable {
             state.failed.remove(address)
         } catch {
             guard state.failed.insert(address).inserted else { return }
-            let service = Self.service(on: address.port, state) ?? ""
+            let service = state.services[address.port]?.min() ?? ""
             logger.error("health check of Service \(service): \(error); tried again at each sync")
             onFailure(service, error)
         }
     }
 
-    /// The API gives each Service a port of its own; in manifests the first by name has it.
-    private static func service(on port: UInt16, _ state: State) -> String? {
-        state.checks.filter { $0.value.port == port }.keys.min()
-    }
-
     private func answer(port: UInt16) -> HTTPResponse {
         let found = state.withLock { state in
-            Self.service(on: port, state).map { ($0, state.checks[$0]?.localEndpoints ?? 0) }
+            state.services[port]?.min().map { ($0, state.checks[$0]?.localEndpoints ?? 0) }
         }
         guard let (service, count) = found else { return .refusal(404) }
         let name = service.split(separator: "/", maxSplits: 1)
@@ -96,5 +94,27 @@ package final class ServiceHealth: Sendable {
         )
         response.headers.append(("X-Load-Balancing-Endpoint-Weight", "\(count)"))
         return response
+    }
+}
+
+extension ServiceHealth.State {
+    /// Takes over what changed; returns whether other addresses or ports are to be listened on.
+    fileprivate mutating func apply(_ changes: [String: HealthCheck?], _ addresses: [IPAddress])
+        -> Bool
+    {
+        var isOther = self.addresses != addresses
+        self.addresses = addresses
+        for (service, check) in changes where check != nil || checks[service] != nil {
+            let (old, new) = (checks[service]?.port, check?.port)
+            checks[service] = check
+            guard old != new else { continue }
+            isOther = true
+            if let old {
+                services[old]?.remove(service)
+                if services[old]?.isEmpty == true { services[old] = nil }
+            }
+            if let new { services[new, default: []].insert(service) }
+        }
+        return isOther
     }
 }

@@ -30,6 +30,7 @@ package struct NodeConfiguration: Sendable, Hashable {
     package var podCIDRs = PodCIDRs.cluster([])
     package var balancer = Balancer.nftables
     package var countsConnections = false
+    package var allowsExternalIPs = true
 
     package init(nodeName: String) { self.nodeName = nodeName }
 
@@ -57,7 +58,8 @@ package struct NodeConfiguration: Sendable, Hashable {
             zone: node?.zone,
             nodePortAddresses: answering,
             primaryAddresses: primary,
-            masqueradesAll: masqueradesAll
+            masqueradesAll: masqueradesAll,
+            allowsExternalIPs: allowsExternalIPs
         )
     }
 

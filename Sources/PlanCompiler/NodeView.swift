@@ -12,18 +12,22 @@ package struct NodeView: Sendable, Hashable {
     /// `--masquerade-all`
     /// .
     package var masqueradesAll: Bool
+    /// Feature gate AllowServiceExternalIPs (KEP-5707): off, `spec.externalIPs` are left out.
+    package var allowsExternalIPs: Bool
 
     package init(
         name: String,
         zone: String? = nil,
         nodePortAddresses: [IPAddress] = [],
         primaryAddresses: [IPAddress] = [],
-        masqueradesAll: Bool = false
+        masqueradesAll: Bool = false,
+        allowsExternalIPs: Bool = true
     ) {
         self.name = name
         self.zone = zone
         self.nodePortAddresses = nodePortAddresses
         self.primaryAddresses = primaryAddresses
         self.masqueradesAll = masqueradesAll
+        self.allowsExternalIPs = allowsExternalIPs
     }
 }

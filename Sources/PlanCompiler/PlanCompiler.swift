@@ -61,6 +61,12 @@ private struct PlanDraft {
         plan.scheduler = service.balancing.scheduler
         if !service.balancing.weights.isEmpty { plan.weights = weights() }
         plan.healthCheck = healthCheck
+        if !node.allowsExternalIPs, !service.externalIPs.isEmpty {
+            report(
+                "spec.externalIPs",
+                "left out, since feature gate AllowServiceExternalIPs is off"
+            )
+        }
         if node.nodePortAddresses.isEmpty, service.ports.contains(where: { $0.nodePort != nil }) {
             report(
                 "spec.ports",
@@ -137,8 +143,9 @@ private struct PlanDraft {
         _ port: ServicePort,
         _ family: IPFamily
     ) -> [(IPAddress, UInt16, Frontend.Kind)] {
+        let externalIPs = node.allowsExternalIPs ? service.externalIPs : []
         let vips =
-            service.externalIPs.map { ($0, port.port, Frontend.Kind.externalIP) }
+            externalIPs.map { ($0, port.port, Frontend.Kind.externalIP) }
             + service.loadBalancerVIPs.map { ($0, port.port, .loadBalancerVIP) }
         let nodePorts = port.nodePort.map { number in
             node.nodePortAddresses.map { ($0, number, Frontend.Kind.nodePort) }

@@ -37,6 +37,13 @@ struct EffectiveConfiguration {
         for flag in flags where file == nil || flag.isAlways { try flag.apply(&value) }
         try check(file)
         if value.mode == "iptables" { notices.append("mode iptables is run as nftables") }
+        let gates = value.featureGates.keys.filter { $0 != KubeProxyConfiguration.externalIPsGate }
+        if !gates.isEmpty {
+            notices.append(
+                "featureGates \(gates.sorted().joined(separator: ", ")): no effect, what they turn on"
+                    + " is there or not"
+            )
+        }
         notices += value.idleSettings.map { "\($0.field) has no effect: \($0.reason)" }
     }
 
@@ -95,6 +102,7 @@ extension KubeProxyConfiguration {
             configuration.nodePortAddresses = .within(nodePortAddresses.compactMap { IPPrefix($0) })
         }
         configuration.masqueradesAll = masqueradesAll
+        configuration.allowsExternalIPs = allowsExternalIPs
         configuration.countsConnections = needletail.serviceMetrics > 0
         configuration.balancer = proxyMode == .ipvs ? .ipvs : .nftables
         switch detectLocalMode {

@@ -1,7 +1,5 @@
-internal import ArgumentParser
 internal import ClusterStore
 internal import Configuration
-internal import FoundationEssentials
 internal import KubernetesClient
 internal import Logging
 internal import NFTablesKernel

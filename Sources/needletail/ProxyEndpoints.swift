@@ -32,7 +32,7 @@ struct ProxyEndpoints {
     }
 
     private var healthRoutes: Routes {
-        var routes = Routes(counting: monitor.metrics.connections)
+        var routes = Routes(counting: monitor.metrics.httpRequests)
         routes.get("/healthz") { [self] _ in
             await checkEligibility()
             return monitor.healthz()
@@ -43,7 +43,7 @@ struct ProxyEndpoints {
     }
 
     private var metricsRoutes: Routes {
-        var routes = Routes(counting: monitor.metrics.connections)
+        var routes = Routes(counting: monitor.metrics.httpRequests)
         let alive = HTTPResponse(200, HTTPResponse.plain, "ok")
         routes.get("/healthz") { _ in alive }
         routes.get("/healthz/ping") { _ in alive }

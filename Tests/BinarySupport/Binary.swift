@@ -71,7 +71,7 @@ package final class Daemon {
     /// Waits until something holds; if it never does, the log is in the error.
     package func wait(until holds: () throws -> Bool) throws {
         let clock = ContinuousClock()
-        let deadline = clock.now + .seconds(20)
+        let deadline = clock.now + .seconds(120)
         while try !holds() {
             guard clock.now < deadline else { throw CommandError("it did not happen: \(output)") }
             usleep(5000)

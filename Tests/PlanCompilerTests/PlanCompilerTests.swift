@@ -93,6 +93,35 @@ import Testing
         #expect(all.lines()[0].hasSuffix("masquerade=everyone"))
     }
 
+    // KEP-5707
+    @Test func `without the gate external IPs are left out, and that is told`() {
+        let service = base.with {
+            $0.service.externalIPs = [ip("198.51.100.1")]
+            $0.node.allowsExternalIPs = false
+        }
+        #expect(service.lines() == base.lines())
+        #expect(
+            service.compile().diagnostics.map(\.description) == [
+                "Service default/web: spec.externalIPs: left out, since feature gate"
+                    + " AllowServiceExternalIPs is off"
+            ]
+        )
+    }
+
+    // healthcheck/service_health.go: ready endpoints on this node, each address once
+    @Test func `a health check counts ready local endpoints`() {
+        let service = ClusterBuilder().with {
+            $0.service.type = .loadBalancer
+            $0.service.externalTrafficPolicy = .local
+            $0.service.healthCheckNodePort = 32000
+            $0.add(endpoint("10.0.0.1", on: "here"), endpoint("10.0.0.2"))
+            $0.add(endpoint("10.0.0.1", on: "here"), endpoint("10.0.0.3", on: "here", ready: false))
+        }
+        #expect(service.compile().plan?.healthCheck == HealthCheck(port: 32000, localEndpoints: 1))
+        let cluster = service.with { $0.service.externalTrafficPolicy = .cluster }
+        #expect(cluster.compile().plan?.healthCheck == nil)
+    }
+
     // endpointslicecache.go: by port name and protocol, deduplicated, favouring local
     @Test func `endpoints come from all slices once`() {
         let service = ClusterBuilder().with {

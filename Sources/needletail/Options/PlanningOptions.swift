@@ -96,7 +96,12 @@ struct PlanningOptions: ParsableArguments {
     @Option(help: "Count connections by Service, with metrics for so many Services; 0: none.")
     var serviceMetrics: Int?
 
-    @Option(help: "Feature gates of kube-proxy; accepted, none is needed.")
+    @Option(
+        help: """
+            Feature gates, as NAME=false: AllowServiceExternalIPs leaves out external IPs; others \
+            have no effect.
+            """
+    )
     var featureGates: String?
 
     var flags: [FlagValue] {
