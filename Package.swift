@@ -234,8 +234,8 @@ if Context.environment["NEEDLETAIL_FUZZ"] != nil {
         .executableTarget(
             name: "needletail-fuzz",
             dependencies: [
-                "KubernetesClient", "KubernetesModel", "KubernetesWire", "ManifestSource",
-                "NetworkTypes", "Netlink",
+                "Configuration", "KubernetesClient", "KubernetesModel", "KubernetesWire",
+                "ManifestSource", "NetworkTypes", "Netlink", "Observability",
             ],
             path: "Fuzz",
             exclude: ["Corpus"],

@@ -1,3 +1,4 @@
+import Configuration
 import FoundationEssentials
 import KubernetesClient
 import KubernetesModel
@@ -5,6 +6,7 @@ import KubernetesWire
 import ManifestSource
 import NetworkTypes
 import Netlink
+import Observability
 
 /// The readers of foreign bytes, by the name that NEEDLETAIL_FUZZ_TARGET gives.
 private let targets: [String: @Sendable (UnsafeRawBufferPointer) -> Void] = [
@@ -15,6 +17,8 @@ private let targets: [String: @Sendable (UnsafeRawBufferPointer) -> Void] = [
     "protobuf": { decode(Array($0), .protobuf) },
     "json": { decode(Array($0), .json) },
     "kubeconfig": { kubeconfig(Data($0)) },
+    "http": { http(Array($0)) },
+    "configuration": { configuration(String(decoding: $0, as: UTF8.self)) },
 ]
 
 private let target: @Sendable (UnsafeRawBufferPointer) -> Void = {
@@ -78,6 +82,26 @@ private func kubeconfig(_ data: Data) {
         _ = try? KubeconfigReader(config: config, paths: "/fuzz/config")
             .credentials(context: context, master: nil)
     }
+}
+
+/// What is decided of the first bytes stays decided when more come.
+private func http(_ input: [UInt8]) {
+    let whole = HTTPRequest.read(input)
+    for count in [input.count / 2, input.count - 1] where count >= 0 {
+        let part = HTTPRequest.read(Array(input.prefix(count)))
+        guard part != .incomplete else { continue }
+        precondition(part == whole, "\(count) bytes are \(part), all are \(whole)")
+    }
+    if case .complete(let request) = whole {
+        _ = Exposition.text([Gauge("g", request.path, labels: [])], openMetrics: true)
+    }
+}
+
+private func configuration(_ text: String) {
+    guard let (value, _) = try? KubeProxyConfiguration.read(yaml: text) else { return }
+    _ = (value.validate(), value.idleSettings, value.json, value.flagText)
+    let again = try? KubeProxyConfiguration.read(yaml: value.yaml).configuration
+    precondition(again == value, "what is written is not read back")
 }
 
 // MARK: What the API server sends

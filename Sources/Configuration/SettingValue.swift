@@ -25,14 +25,28 @@ extension String: SettingValue {
     }
     package var yaml: String {
         let isPlain =
-            !isEmpty && allSatisfy { $0.isLetter || $0.isNumber || "/._-".contains($0) }
-            && first?.isLetter == true && !["true", "false", "null", "yes", "no"].contains(self)
+            allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "/._-".contains($0)) }
+            && first?.isLetter == true && !Self.words.contains(lowercased())
         return isPlain ? self : yamlQuoted
     }
 
+    /// What YAML 1.1 takes for something else than text.
+    private static let words: Set = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"]
+
     /// In quotes, as in JSON.
     var yamlQuoted: String {
-        "\"\(replacing("\\", with: "\\\\").replacing("\"", with: "\\\""))\""
+        let escaped = unicodeScalars.map { scalar in
+            switch scalar {
+            case "\\", "\"": "\\\(scalar)"
+            case "\u{20}"..."\u{7E}", "\u{A0}"..."\u{2027}", "\u{202A}"..."\u{D7FF}",
+                "\u{E000}"..."\u{FEFE}", "\u{FF00}"..."\u{FFFD}", "\u{10000}"..."\u{10FFFF}":
+                String(scalar)
+            default:
+                "\\u" + String(repeating: "0", count: 4 - String(scalar.value, radix: 16).count)
+                    + String(scalar.value, radix: 16)
+            }
+        }
+        return "\"\(escaped.joined())\""
     }
 
     package var json: String { yamlQuoted }
@@ -108,7 +122,7 @@ extension [String: Bool]: SettingValue {
         }
     }
     package var yaml: String {
-        "{\(sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }.joined(separator: ", "))}"
+        "{\(sorted { $0.key < $1.key }.map { "\($0.key.yaml): \($0.value)" }.joined(separator: ", "))}"
     }
     package var json: String {
         "{\(sorted { $0.key < $1.key }.map { "\($0.key.yamlQuoted):\($0.value)" }.joined(separator: ","))}"

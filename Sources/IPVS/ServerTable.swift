@@ -174,8 +174,8 @@ package struct ServerTable: Sendable {
 
     // MARK: Draining
 
-    /// Seconds, with a repeated SYN.
-    private static let handshake = 4.0
+    /// Seconds.
+    private static let handshake = 1.0
 
     /// The connections that a destination has in the kernel.
     package struct Connections: Sendable, Hashable {

@@ -28,6 +28,8 @@ extension KernelSettings {
 /// Loads the module of IPVS with modprobe, if that is there and allowed; the kernel itself loads
 /// those of schedulers and of the dummy device.
 package func loadIPVS() {
+    // It may be built in, or loaded already: modprobe takes long on a slow disk.
+    guard access("/proc/net/ip_vs", F_OK) != 0 else { return }
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
     defer { posix_spawn_file_actions_destroy(&actions) }

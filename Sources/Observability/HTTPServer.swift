@@ -8,7 +8,14 @@ internal import Threads
 /// idle one makes way), clients that send or read slowly (each request and each answer has ten
 /// seconds), and any bytes at all. One request on a connection, so nothing piles up.
 package final class HTTPServer: Sendable {
-    package typealias Handler = @Sendable (HTTPRequest) async -> HTTPResponse
+    /// Called on the server's thread.
+    package typealias Handler = @Sendable (HTTPRequest) -> Reply
+
+    package enum Reply: Sendable {
+        case now(HTTPResponse)
+        /// When others have been asked.
+        case later(@Sendable () async -> HTTPResponse)
+    }
 
     private enum Command {
         case listen(Int32, Handler)
@@ -93,7 +100,6 @@ extension HTTPServer {
         let handler: Handler
         var stage = Stage.reading
         var received: [UInt8] = []
-        var isHead = false
         var unsent: ArraySlice<UInt8> = []
         var deadline: ContinuousClock.Instant
     }
@@ -155,11 +161,7 @@ extension HTTPServer {
                     listeners[descriptor] = nil
                     close(descriptor)
                     ready.removeAll { $0.connection == nil && $0.descriptor == descriptor }
-                case .answer(let id, let bytes):
-                    connections[id]?.unsent = bytes[...]
-                    connections[id]?.stage = .writing
-                    connections[id]?.deadline = .now + Self.patience
-                    write(id)
+                case .answer(let id, let bytes): answer(id, bytes)
                 case .stop: return false
                 }
             }
@@ -182,7 +184,7 @@ extension HTTPServer {
             let now = ContinuousClock.now
             for (id, connection) in connections where connection.deadline <= now {
                 if connection.stage == .reading, !connection.received.isEmpty {
-                    answer(id, HTTPResponse.refusal(408))
+                    answer(id, HTTPResponse.refusal(408).bytes())
                 } else {
                     drop(id)
                 }
@@ -232,21 +234,24 @@ extension HTTPServer {
             connections[id] = connection
             switch HTTPRequest.read(connection.received) {
             case .incomplete: break
-            case .bad(let status): answer(id, .refusal(status))
+            case .bad(let status): answer(id, HTTPResponse.refusal(status).bytes())
             case .complete(let request):
                 connections[id]?.stage = .waiting
-                connections[id]?.isHead = request.method == "HEAD"
                 connections[id]?.deadline = .now + Self.patience * 6
-                let (handler, isHead) = (connection.handler, request.method == "HEAD")
-                Task { [weak server] in
-                    let bytes = await handler(request).bytes(isHead: isHead)
-                    server?.send(.answer(connection: id, bytes))
+                let isHead = request.method == "HEAD"
+                switch connection.handler(request) {
+                case .now(let response): answer(id, response.bytes(isHead: isHead))
+                case .later(let ask):
+                    Task { [weak server] in
+                        let bytes = await ask().bytes(isHead: isHead)
+                        server?.send(.answer(connection: id, bytes))
+                    }
                 }
             }
         }
 
-        private mutating func answer(_ id: UInt64, _ response: HTTPResponse) {
-            connections[id]?.unsent = response.bytes()[...]
+        private mutating func answer(_ id: UInt64, _ bytes: [UInt8]) {
+            connections[id]?.unsent = bytes[...]
             connections[id]?.stage = .writing
             connections[id]?.deadline = .now + Self.patience
             write(id)

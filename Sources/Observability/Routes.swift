@@ -1,39 +1,47 @@
 /// What the two servers answer: kube-proxy's paths with its bodies, and ours.
 package struct Routes: Sendable {
-    package typealias Answer = @Sendable (HTTPRequest) async -> HTTPResponse
-    private var answers: [String: Answer] = [:]
-    private var changes: [String: Answer] = [:]
+    private var answers: [String: HTTPServer.Handler] = [:]
+    private var changes: [String: HTTPServer.Handler] = [:]
     private let requests: Counter
 
     package init(counting requests: Counter) { self.requests = requests }
 
-    package mutating func get(_ path: String, _ answer: @escaping Answer) {
+    package mutating func get(_ path: String, _ answer: @escaping HTTPServer.Handler) {
         answers[path] = answer
     }
 
-    package mutating func put(_ path: String, _ answer: @escaping Answer) {
+    package mutating func put(_ path: String, _ answer: @escaping HTTPServer.Handler) {
         changes[path] = answer
     }
 
-    package func answer(_ request: HTTPRequest) async -> HTTPResponse {
-        let response = await route(request)
+    package func answer(_ request: HTTPRequest) -> HTTPServer.Reply {
         // Unknown paths are whatever strangers ask for.
         let isKnown = answers[request.path] != nil || changes[request.path] != nil
-        requests.add(1, isKnown ? request.path : "other", "\(response.status)")
-        return response
+        let label = isKnown ? request.path : "other"
+        switch route(request) {
+        case .now(let response):
+            requests.add(1, label, "\(response.status)")
+            return .now(response)
+        case .later(let ask):
+            return .later {
+                let response = await ask()
+                requests.add(1, label, "\(response.status)")
+                return response
+            }
+        }
     }
 
-    private func route(_ request: HTTPRequest) async -> HTTPResponse {
+    private func route(_ request: HTTPRequest) -> HTTPServer.Reply {
         switch request.method {
         case "GET", "HEAD":
-            guard let answer = answers[request.path] else { return .refusal(404) }
-            return await answer(request)
+            guard let answer = answers[request.path] else { return .now(.refusal(404)) }
+            return answer(request)
         case "PUT":
             guard let change = changes[request.path] else {
-                return .refusal(answers[request.path] == nil ? 404 : 405)
+                return .now(.refusal(answers[request.path] == nil ? 404 : 405))
             }
-            return await change(request)
-        default: return .refusal(405)
+            return change(request)
+        default: return .now(.refusal(405))
         }
     }
 

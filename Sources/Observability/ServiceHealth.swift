@@ -60,7 +60,7 @@ package final class ServiceHealth: Sendable {
     private func listen(on address: ListenAddress, _ state: inout State) {
         do throws(ListenError) {
             state.listeners[address] = try server.listen(on: address) { [weak self] _ in
-                self?.answer(port: address.port) ?? .refusal(503)
+                .now(self?.answer(port: address.port) ?? .refusal(503))
             }
             state.failed.remove(address)
         } catch {

@@ -61,10 +61,13 @@ struct EffectiveConfiguration {
     }
 
     private static func text(of file: String) throws -> String {
+        guard access(file, R_OK) == 0 else {
+            throw Failure("\(file) cannot be read: \(String(cString: strerror(errno)))")
+        }
         do {
             return String(decoding: try Data(contentsOf: URL(filePath: file)), as: UTF8.self)
         } catch {
-            throw Failure("\(file) cannot be read: \(String(cString: strerror(errno)))")
+            throw Failure("\(file) cannot be read: \(error)")
         }
     }
 }
@@ -125,7 +128,7 @@ extension KubeProxyConfiguration {
     /// Trimmed and in lower case, as the kubelet registers it.
     private func nodeName() throws -> String {
         if !hostnameOverride.isEmpty {
-            let name = hostnameOverride.commaSeparated.first ?? ""
+            let name = hostnameOverride.trimmed
             guard !name.isEmpty else {
                 throw Failure("hostnameOverride (--hostname-override) is blank")
             }
@@ -140,5 +143,11 @@ extension KubeProxyConfiguration {
             as: UTF8.self
         )
         .lowercased()
+    }
+}
+
+extension String {
+    var trimmed: String {
+        String(drop(while: \.isWhitespace).reversed().drop(while: \.isWhitespace).reversed())
     }
 }

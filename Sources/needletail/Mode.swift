@@ -6,12 +6,6 @@ internal import NFTablesKernel
 internal import NetworkTypes
 internal import ServicePlan
 
-extension String {
-    var trimmed: String {
-        String(drop(while: \.isWhitespace).reversed().drop(while: \.isWhitespace).reversed())
-    }
-}
-
 func openNFTables(_ logger: Logger) throws(CommitError) -> NFTablesDataplane {
     // The file is there exactly if the kernel speaks IPv6.
     let families: [IPFamily] =

@@ -34,66 +34,70 @@ struct ProxyEndpoints {
     private var healthRoutes: Routes {
         var routes = Routes(counting: monitor.metrics.httpRequests)
         routes.get("/healthz") { [self] _ in
-            await checkEligibility()
-            return monitor.healthz()
+            .later {
+                await checkEligibility()
+                return monitor.healthz()
+            }
         }
-        routes.get("/livez") { [monitor] _ in monitor.livez() }
-        routes.get("/readyz") { [monitor] _ in monitor.readyz() }
+        routes.get("/livez") { [monitor] _ in .now(monitor.livez()) }
+        routes.get("/readyz") { [monitor] _ in .now(monitor.readyz()) }
         return routes
     }
 
     private var metricsRoutes: Routes {
         var routes = Routes(counting: monitor.metrics.httpRequests)
         let alive = HTTPResponse(200, HTTPResponse.plain, "ok")
-        routes.get("/healthz") { _ in alive }
-        routes.get("/healthz/ping") { _ in alive }
-        routes.get("/readyz") { [monitor] _ in monitor.readyz() }
+        routes.get("/healthz") { _ in .now(alive) }
+        routes.get("/healthz/ping") { _ in .now(alive) }
+        routes.get("/readyz") { [monitor] _ in .now(monitor.readyz()) }
         routes.get("/metrics") { [self] request in
-            await refresh()
-            return Routes.exposition(
-                monitor.metrics.all,
-                accept: request.headers["accept"] ?? ""
-            )
-        }
-        routes.get("/metrics/slis") { [monitor] request in
-            monitor.updateReadiness()
-            return Routes.exposition(
-                [monitor.metrics.healthcheck],
-                accept: request.headers["accept"] ?? ""
-            )
-        }
-        routes.get("/proxyMode") { [configuration] _ in
-            HTTPResponse(200, HTTPResponse.plain, configuration.proxyMode.rawValue)
-        }
-        routes.get("/configz") { [configuration] _ in
-            HTTPResponse(
-                200,
-                HTTPResponse.json,
-                "{\"kubeproxy.config.k8s.io\":\(configuration.json)}"
-            )
-        }
-        routes.get("/flagz") { [configuration] _ in
-            HTTPResponse(200, HTTPResponse.plain, configuration.flagText)
-        }
-        routes.get("/statusz") { [self] _ in
-            HTTPResponse(200, HTTPResponse.plain, StatusText.lines(await status()).joined())
-        }
-        routes.get("/status") { [self] _ in
-            HTTPResponse(200, HTTPResponse.json, await status().json)
-        }
-        if configuration.enableProfiling {
-            routes.put("/debug/flags/v") { request in
-                guard let verbosity = Int(String(decoding: request.body, as: UTF8.self).trimmed)
-                else { return .refusal(400) }
-                DaemonLog.setVerbosity(verbosity)
-                return HTTPResponse(
-                    200,
-                    HTTPResponse.plain,
-                    "successfully set klog.logging.verbosity to \(verbosity)"
+            .later {
+                await refresh()
+                return Routes.exposition(
+                    monitor.metrics.all,
+                    accept: request.headers["accept"] ?? ""
                 )
             }
         }
+        routes.get("/metrics/slis") { [monitor] request in
+            monitor.updateReadiness()
+            return .now(
+                Routes.exposition(
+                    [monitor.metrics.healthcheck],
+                    accept: request.headers["accept"] ?? ""
+                )
+            )
+        }
+        let configz = "{\"kubeproxy.config.k8s.io\":\(configuration.json)}"
+        for (path, type, text) in [
+            ("/proxyMode", HTTPResponse.plain, configuration.proxyMode.rawValue),
+            ("/configz", HTTPResponse.json, configz),
+            ("/flagz", HTTPResponse.plain, configuration.flagText),
+        ] { routes.get(path) { _ in .now(HTTPResponse(200, type, text)) } }
+        routes.get("/statusz") { [self] _ in
+            .later {
+                HTTPResponse(200, HTTPResponse.plain, StatusText.lines(await status()).joined())
+            }
+        }
+        routes.get("/status") { [self] _ in
+            .later { HTTPResponse(200, HTTPResponse.json, await status().json) }
+        }
+        if configuration.enableProfiling {
+            routes.put("/debug/flags/v") { request in .now(Self.setVerbosity(request)) }
+        }
         return routes
+    }
+
+    private static func setVerbosity(_ request: HTTPRequest) -> HTTPResponse {
+        guard let verbosity = Int(String(decoding: request.body, as: UTF8.self).trimmed) else {
+            return .refusal(400)
+        }
+        DaemonLog.setVerbosity(verbosity)
+        return HTTPResponse(
+            200,
+            HTTPResponse.plain,
+            "successfully set klog.logging.verbosity to \(verbosity)"
+        )
     }
 
     private func checkEligibility() async {
@@ -156,7 +160,7 @@ struct Listening: ServiceLifecycle.Service {
         var isTold = false
         while !Task.isCancelled, !Task.isShuttingDownGracefully {
             do throws(ListenError) {
-                try server.listen(on: address) { await routes.answer($0) }
+                try server.listen(on: address) { routes.answer($0) }
                 return
             } catch {
                 if !isTold {

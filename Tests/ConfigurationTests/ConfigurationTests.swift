@@ -89,8 +89,9 @@ import Testing
     @Test func `what is written is read again`() throws {
         var configuration = KubeProxyConfiguration()
         configuration.nodePortAddresses = ["192.0.2.0/24", "2001:db8::/32"]
-        configuration.featureGates = ["A": true, "B": false]
-        configuration.hostnameOverride = "a \"quoted\\name"
+        configuration.featureGates = ["A": true, "B: {": false]
+        configuration.hostnameOverride = "a \"quoted\\name\n\u{1}\u{85}\u{FEFF}é\u{1F9F5}"
+        configuration.showHiddenMetricsForVersion = "Null"
         configuration.conntrack.udpTimeout = try #require(TimeSpan("1h2m3.5s"))
         configuration.clientConnection.qps = 0.5
         configuration.mode = "ipvs"

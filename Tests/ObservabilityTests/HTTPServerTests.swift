@@ -16,13 +16,11 @@ import Testing
             let address = ListenAddress(IPAddress(ipv4: 0x7F00_0001), UInt16(port))
             let listener = try? server.listen(on: address) { request in
                 if request.path == "/large" {
-                    return HTTPResponse(
-                        200,
-                        HTTPResponse.plain,
-                        String(repeating: "x", count: 4 << 20)
-                    )
+                    let text = String(repeating: "x", count: 4 << 20)
+                    return .now(HTTPResponse(200, HTTPResponse.plain, text))
                 }
-                return HTTPResponse(200, HTTPResponse.plain, "\(request.method) \(request.path)")
+                let text = "\(request.method) \(request.path)"
+                return .now(HTTPResponse(200, HTTPResponse.plain, text))
             }
             if listener != nil {
                 self.port = UInt16(port)
@@ -85,12 +83,14 @@ import Testing
     @Test func `an address is given back`() throws {
         defer { server.stop() }
         let other = ListenAddress(IPAddress(ipv4: 0x7F00_0002), port)
-        let listener = try server.listen(on: other) { _ in HTTPResponse(200, "", "") }
-        #expect(throws: ListenError.self) { try server.listen(on: other) { _ in .refusal(404) } }
+        let listener = try server.listen(on: other) { _ in .now(HTTPResponse(200, "", "")) }
+        #expect(throws: ListenError.self) {
+            try server.listen(on: other) { _ in .now(.refusal(404)) }
+        }
         server.stopListening(listener)
         // The server's thread does it when it comes to it.
         let deadline = ContinuousClock.now + .seconds(20)
-        while (try? server.listen(on: other) { _ in .refusal(404) }) == nil {
+        while (try? server.listen(on: other) { _ in .now(.refusal(404)) }) == nil {
             try #require(.now < deadline)
             usleep(1000)
         }
