@@ -74,14 +74,16 @@ struct KubeProxyRules {
         _ socket: inout NetlinkSocket
     ) throws(NetlinkError) {
         var found: [Place: [Item]] = [:]
-        try dump("the tables", NFT_MSG_GETTABLE, family, &socket, restart: { found = [:] }) {
-            if $0[Int(NFTA_TABLE_NAME.rawValue)]?.text == Self.ownTable {
+        try socket.dump("the tables", NFT_MSG_GETTABLE, family, restart: { found = [:] }) {
+            if $0.netfilterAttributes[Int(NFTA_TABLE_NAME.rawValue)]?.text == Self.ownTable {
                 found[Place(family: family, table: Self.ownTable)] = [.table]
             }
         }
-        try dump("the chains", NFT_MSG_GETCHAIN, family, &socket, restart: { found = [:] }) {
-            guard let table = $0[Int(NFTA_CHAIN_TABLE.rawValue)]?.text, Self.tables.contains(table),
-                let name = $0[Int(NFTA_CHAIN_NAME.rawValue)]?.text, Self.isTheirs(name)
+        try socket.dump("the chains", NFT_MSG_GETCHAIN, family, restart: { found = [:] }) {
+            let chain = $0.netfilterAttributes
+            guard let table = chain[Int(NFTA_CHAIN_TABLE.rawValue)]?.text,
+                Self.tables.contains(table),
+                let name = chain[Int(NFTA_CHAIN_NAME.rawValue)]?.text, Self.isTheirs(name)
             else { return }
             found[Place(family: family, table: table), default: []].append(.chain(name))
         }
@@ -93,14 +95,14 @@ struct KubeProxyRules {
         _ socket: inout NetlinkSocket
     ) throws(NetlinkError) {
         var found: [Item] = []
-        try dump(
+        try socket.dump(
             "the rules of \(place.table)",
             NFT_MSG_GETRULE,
             place.family,
-            &socket,
             attributes: { $0.attribute(UInt16(NFTA_RULE_TABLE.rawValue), place.table) },
             restart: { found = [] }
-        ) { rule in
+        ) { message in
+            let rule = message.netfilterAttributes
             guard let chain = rule[Int(NFTA_RULE_CHAIN.rawValue)]?.text, !Self.isTheirs(chain),
                 let handle = rule[Int(NFTA_RULE_HANDLE.rawValue)]?.bigEndianLong,
                 let target = rule[Int(NFTA_RULE_EXPRESSIONS.rawValue)]?.nested.jumpTarget,
@@ -109,30 +111,6 @@ struct KubeProxyRules {
             found.append(.jump(chain: chain, handle: handle, target: target))
         }
         items[place]?.append(contentsOf: found)
-    }
-
-    private func dump(
-        _ what: String,
-        _ type: nf_tables_msg_types,
-        _ family: IPFamily,
-        _ socket: inout NetlinkSocket,
-        attributes: (inout MessageBuffer) -> Void = { _ in },
-        restart: () -> Void,
-        _ body: (AttributeReader) -> Void
-    ) throws(NetlinkError) {
-        let sequence = socket.nextSequence()
-        var request = MessageBuffer(capacity: 256)
-        request.beginMessage(
-            type: Constant.messageType(type),
-            flags: Constant.dump,
-            sequence: sequence
-        )
-        request.appendNetfilterHeader(family: family.netfilterFamily)
-        attributes(&request)
-        request.endMessage()
-        try socket.dump(what, request: request, sequence: sequence, restart: restart) {
-            body($0.netfilterAttributes)
-        }
     }
 
     // MARK: Removing

@@ -105,17 +105,14 @@ struct TableReader {
         restart: () -> Void,
         _ body: (NetlinkMessage) -> Void
     ) throws(NetlinkError) {
-        let sequence = socket.nextSequence()
-        var request = MessageBuffer(capacity: 256)
-        request.beginMessage(
-            type: Constant.messageType(type),
-            flags: Constant.dump,
-            sequence: sequence
+        try socket.dump(
+            what,
+            type,
+            family,
+            attributes: attributes,
+            restart: restart,
+            body
         )
-        request.appendNetfilterHeader(family: family.netfilterFamily)
-        attributes(&request)
-        request.endMessage()
-        try socket.dump(what, request: request, sequence: sequence, restart: restart, body)
     }
 
     private func chains(_ socket: inout NetlinkSocket) throws(NetlinkError) -> Set<ChainShape> {

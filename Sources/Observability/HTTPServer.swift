@@ -41,7 +41,7 @@ package final class HTTPServer: Sendable {
                 loop.wait()
                 // The server's end comes as a command, before it is gone.
                 let commands = self?.takeCommands() ?? [.stop]
-                guard self.map({ loop.perform(commands, for: $0) }) ?? false else { break }
+                guard loop.perform(commands) else { break }
                 loop.serve(for: self)
             }
             loop.stop()
@@ -153,7 +153,7 @@ extension HTTPServer {
         }
 
         /// Returns whether the server goes on.
-        mutating func perform(_ commands: [Command], for server: HTTPServer) -> Bool {
+        mutating func perform(_ commands: [Command]) -> Bool {
             for command in commands {
                 switch command {
                 case .listen(let descriptor, let handler): listeners[descriptor] = handler

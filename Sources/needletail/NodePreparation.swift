@@ -9,10 +9,12 @@ internal import Netlink
 struct NodePreparation {
     let configuration: KubeProxyConfiguration
 
-    func apply(_ logger: Logger) {
+    /// - Parameter isForLater: mode ipvs will come without these privileges; the daemon's
+    ///   `IPVSDataplane` does the same for itself
+    func apply(_ logger: Logger, isForLater: Bool) {
         setOOMScore(logger)
         KernelSettings(conntrack).apply(logger, isNeeded: false)
-        guard configuration.proxyMode == .ipvs else { return }
+        guard isForLater, configuration.proxyMode == .ipvs else { return }
         loadIPVS()
         KernelSettings.ipvs(strictARP: configuration.ipvs.strictARP).apply(logger)
     }

@@ -46,11 +46,12 @@ struct Run: AsyncParsableCommand {
         }
         let logger = DaemonLog.start(configuration.logging)
         for notice in effective.notices { logger.notice("\(notice)") }
-        if initOnly { return NodePreparation(configuration: configuration).apply(logger) }
+        let preparation = NodePreparation(configuration: configuration)
+        if initOnly { return preparation.apply(logger, isForLater: true) }
         if once {
             try await programOnce(configuration, logger)
         } else {
-            NodePreparation(configuration: configuration).apply(logger)
+            preparation.apply(logger, isForLater: false)
             try await ProxyDaemon(configuration, source, file: planning.config, flags, logger).run()
         }
     }

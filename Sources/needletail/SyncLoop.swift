@@ -19,9 +19,14 @@ struct SyncLoop: Service {
         let nodeAddresses = try NetlinkSubscription(.route, groups: groups).changes {
             InterfaceAddresses.isChange($0, except: VirtualDevice.name) ? () : nil
         }
-        let lostAddresses = try NetlinkSubscription(.route, groups: groups).changes {
-            InterfaceAddresses.removed($0)
-        }
+        let ipvs = dataplane.active as? IPVSDataplane
+        // Without a reader they would pile up.
+        let lostAddresses =
+            ipvs == nil
+            ? nil
+            : try NetlinkSubscription(.route, groups: groups).changes {
+                InterfaceAddresses.removed($0)
+            }
         await withDiscardingTaskGroup { group in
             group.addTask { await syncer.run() }
             group.addTask { await syncer.maintain() }
@@ -38,7 +43,7 @@ struct SyncLoop: Service {
                     }
                 }
             }
-            if let ipvs = dataplane.active as? IPVSDataplane {
+            if let ipvs, let lostAddresses {
                 group.addTask {
                     // Nil: something was missed.
                     for await address in lostAddresses where await ipvs.misses(address) {

@@ -17,10 +17,7 @@ enum KubeProxyLeftovers {
     ) async throws(CommitError) -> [String] {
         var found = try await nftables.removeKubeProxy(dryRun: dryRun)
         // Sets can go when no rule refers to them any more.
-        let sets = IPSets.names().filter { name in
-            (name.hasPrefix("KUBE-6-") ? String(name.dropFirst(7)) : String(name.dropFirst(5)))
-                .isKubeProxySet && name.hasPrefix("KUBE-")
-        }
+        let sets = IPSets.names().filter(\.isKubeProxySet)
         found += sets.sorted().map { "ipset \($0)" }
         guard !dryRun else { return found }
         do throws(NetlinkError) {
@@ -42,15 +39,17 @@ enum KubeProxyLeftovers {
 }
 
 extension String {
-    /// Of `KUBE-` and `KUBE-6-`: `pkg/proxy/ipvs/ipset.go`.
+    /// `pkg/proxy/ipvs/ipset.go`
+    /// .
     fileprivate var isKubeProxySet: Bool {
-        [
+        guard let prefix = ["KUBE-6-", "KUBE-"].first(where: hasPrefix) else { return false }
+        return [
             "LOOP-BACK", "CLUSTER-IP", "LOAD-BALANCER", "LOAD-BALANCER-LOCAL", "LOAD-BALANCER-FW",
             "LOAD-BALANCER-SOURCE-IP", "LOAD-BALANCER-SOURCE-CIDR", "EXTERNAL-IP",
             "EXTERNAL-IP-LOCAL", "NODE-PORT-TCP", "NODE-PORT-LOCAL-TCP", "NODE-PORT-UDP",
             "NODE-PORT-LOCAL-UDP", "NODE-PORT-SCTP-HASH", "NODE-PORT-LOCAL-SCTP-HASH",
             "HEALTH-CHECK-NODE-PORT", "IPVS-IPS",
-        ].contains(self)
+        ].contains(String(dropFirst(prefix.count)))
     }
 }
 
