@@ -63,7 +63,7 @@ manifests: release packages-test ## validate manifests/, the alert rules and the
 	scripts/check-manifests
 
 .PHONY: image-rootfs
-image-rootfs: release ## run the program in a Debian that has only the image's packages
+image-rootfs: release packages-test ## run the program in a Debian that has only the image's packages
 	scripts/image-rootfs
 
 .PHONY: docs

@@ -18,6 +18,7 @@ private let targets: [String: @Sendable (UnsafeRawBufferPointer) -> Void] = [
     "json": { decode(Array($0), .json) },
     "kubeconfig": { kubeconfig(Data($0)) },
     "http": { http(Array($0)) },
+    "xtables": xtables,
     "configuration": { configuration(String(decoding: $0, as: UTF8.self)) },
 ]
 
@@ -60,6 +61,25 @@ private func netlink(_ input: UnsafeRawBufferPointer) {
             for nested in attribute.nested { _ = nested.text }
         }
     }
+}
+
+/// The first byte tells the family, and where the hooks' chains begin and end.
+private func xtables(_ input: UnsafeRawBufferPointer) {
+    guard let first = input.first else { return }
+    let hooks = [UInt32](repeating: UInt32(first >> 1) << 3, count: 5)
+    let family: IPFamily = first & 1 == 0 ? .ipv4 : .ipv6
+    let table = XTable(
+        validHooks: 31,
+        hookEntries: hooks,
+        underflows: hooks,
+        entries: Array(input.dropFirst())
+    )
+    guard let removal = try? table.removing(family, chains: { $0.hasPrefix("KUBE-") }) else {
+        return
+    }
+    let again = try? removal.table.removing(family) { _ in false }
+    precondition(again?.table == removal.table, "what is left is no table")
+    precondition(again?.kept.count == removal.kept.count, "entries were lost")
 }
 
 private func addresses(_ text: String) {

@@ -8,8 +8,7 @@ package struct Setting: Sendable {
         case nothing(String)
     }
 
-    /// `conntrack.maxPerCore`
-    /// .
+    /// Like `conntrack.maxPerCore`.
     package let path: String
     /// Without the hyphens.
     package let flag: String?

@@ -294,8 +294,7 @@ extension AttributeReader.Attribute {
         payload.count >= 2 ? payload.loadUnaligned(as: UInt16.self) : nil
     }
 
-    /// `union nf_inet_addr`
-    /// .
+    /// The address in a `union nf_inet_addr`.
     fileprivate func union(_ family: IPFamily) -> IPAddress? {
         IPAddress(networkOrder: payload.prefix(family == .ipv4 ? 4 : 16))
     }

@@ -16,8 +16,7 @@ package struct ManifestError: Error, Sendable, Hashable {
 }
 
 extension ManifestError: CustomStringConvertible {
-    /// `web.yaml:12: items[0].spec.ports[0].port: is not a whole number`
-    /// .
+    /// Like `web.yaml:12: items[0].spec.ports[0].port: is not a whole number`.
     package var description: String {
         let place = line.map { "\(file):\($0)" } ?? file
         return problem.field.isEmpty ? "\(place): \(problem.reason)" : "\(place): \(problem)"

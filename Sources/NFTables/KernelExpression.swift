@@ -5,15 +5,13 @@ package enum KernelExpression: Sendable, Hashable {
     package enum PayloadBase: UInt32, Sendable { case network = 1, transport = 2 }
     package enum Comparison: UInt32, Sendable { case equal = 0, notEqual = 1 }
     package enum MetaKey: UInt32, Sendable { case mark = 3, iifname = 6, l4proto = 16 }
-    /// `enum nft_ct_keys`
-    /// .
+    /// Some of `enum nft_ct_keys`.
     package enum ConnectionKey: UInt32, Sendable {
         case state = 0, status = 2, protocolDestination = 12
         case sourceIPv4 = 19, destinationIPv4 = 20, sourceIPv6 = 21, destinationIPv6 = 22
     }
     package enum Verdict: Int32, Sendable { case drop = 0, jump = -3, goto = -4, `return` = -5 }
-    /// `enum nft_reject_types`
-    /// .
+    /// Some of `enum nft_reject_types`.
     package enum RejectType: UInt32, Sendable { case icmpUnreachable = 0, tcpReset = 1 }
 
     case payload(PayloadBase, offset: UInt32, length: UInt32, register: UInt32)

@@ -5,8 +5,7 @@ internal import NetworkTypes
 /// Constants of `linux/netfilter/nf_tables.h` that C has as macros or untyped enumerations.
 enum Constant {
     static let subsystem = UInt16(NFNL_SUBSYS_NFTABLES)
-    /// `NFNLGRP_NFTABLES`
-    /// .
+    /// The multicast group `NFNLGRP_NFTABLES`.
     static let notificationGroup: Int32 = 7
 
     static func messageType(_ type: nf_tables_msg_types) -> UInt16 {
@@ -20,8 +19,7 @@ enum Constant {
 }
 
 extension IPFamily {
-    /// `NFPROTO_IPV4` or `NFPROTO_IPV6`
-    /// .
+    /// The kernel's `NFPROTO_IPV4` or `NFPROTO_IPV6`.
     var netfilterFamily: UInt8 { self == .ipv4 ? 2 : 10 }
 
     init?(netfilterFamily: UInt8) {

@@ -4,6 +4,25 @@ internal import NFTables
 internal import NetworkTypes
 internal import Netlink
 
+/// What kube-proxy's modes iptables and ipvs call theirs in iptables
+/// (`pkg/proxy/iptables/proxier.go`, `pkg/proxy/ipvs/proxier.go`), present and past.
+package enum KubeProxyChains {
+    package static let tables: Set = ["nat", "filter", "mangle"]
+    private static let names: Set = [
+        "KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES", "KUBE-NODEPORTS", "KUBE-POSTROUTING",
+        "KUBE-MARK-MASQ", "KUBE-FORWARD", "KUBE-PROXY-FIREWALL", "KUBE-PROXY-CANARY",
+        "KUBE-NODE-PORT", "KUBE-LOAD-BALANCER", "KUBE-SOURCE-RANGES-FIREWALL", "KUBE-IPVS-FILTER",
+        "KUBE-IPVS-OUT-FILTER",
+    ]
+    private static let prefixes = [
+        "KUBE-SVC-", "KUBE-SEP-", "KUBE-EXT-", "KUBE-FW-", "KUBE-XLB-", "KUBE-SVL-",
+    ]
+
+    package static func contains(_ chain: String) -> Bool {
+        names.contains(chain) || prefixes.contains { chain.hasPrefix($0) }
+    }
+}
+
 /// What kube-proxy has left in nf_tables: the tables of its mode nftables, and its chains in the
 /// tables of iptables-nft, with the rules that lead there.
 ///
@@ -43,23 +62,6 @@ struct KubeProxyRules {
     // MARK: Finding
 
     private static let ownTable = "kube-proxy"
-    /// The chains of modes iptables and ipvs (`pkg/proxy/iptables/proxier.go`,
-    /// `pkg/proxy/ipvs/proxier.go`), present and past.
-    private static let chains: Set = [
-        "KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES", "KUBE-NODEPORTS", "KUBE-POSTROUTING",
-        "KUBE-MARK-MASQ", "KUBE-FORWARD", "KUBE-PROXY-FIREWALL", "KUBE-PROXY-CANARY",
-        "KUBE-NODE-PORT", "KUBE-LOAD-BALANCER", "KUBE-SOURCE-RANGES-FIREWALL", "KUBE-IPVS-FILTER",
-        "KUBE-IPVS-OUT-FILTER",
-    ]
-    private static let prefixes = [
-        "KUBE-SVC-", "KUBE-SEP-", "KUBE-EXT-", "KUBE-FW-", "KUBE-XLB-", "KUBE-SVL-",
-    ]
-    private static let tables: Set = ["nat", "filter", "mangle"]
-
-    private static func isTheirs(_ chain: String) -> Bool {
-        chains.contains(chain) || prefixes.contains { chain.hasPrefix($0) }
-    }
-
     init(_ socket: inout NetlinkSocket) throws(NetlinkError) {
         for family in IPFamily.allCases {
             try findChains(family, &socket)
@@ -82,8 +84,9 @@ struct KubeProxyRules {
         try socket.dump("the chains", NFT_MSG_GETCHAIN, family, restart: { found = [:] }) {
             let chain = $0.netfilterAttributes
             guard let table = chain[Int(NFTA_CHAIN_TABLE.rawValue)]?.text,
-                Self.tables.contains(table),
-                let name = chain[Int(NFTA_CHAIN_NAME.rawValue)]?.text, Self.isTheirs(name)
+                KubeProxyChains.tables.contains(table),
+                let name = chain[Int(NFTA_CHAIN_NAME.rawValue)]?.text,
+                KubeProxyChains.contains(name)
             else { return }
             found[Place(family: family, table: table), default: []].append(.chain(name))
         }
@@ -103,10 +106,11 @@ struct KubeProxyRules {
             restart: { found = [] }
         ) { message in
             let rule = message.netfilterAttributes
-            guard let chain = rule[Int(NFTA_RULE_CHAIN.rawValue)]?.text, !Self.isTheirs(chain),
+            guard let chain = rule[Int(NFTA_RULE_CHAIN.rawValue)]?.text,
+                !KubeProxyChains.contains(chain),
                 let handle = rule[Int(NFTA_RULE_HANDLE.rawValue)]?.bigEndianLong,
                 let target = rule[Int(NFTA_RULE_EXPRESSIONS.rawValue)]?.nested.jumpTarget,
-                Self.isTheirs(target)
+                KubeProxyChains.contains(target)
             else { return }
             found.append(.jump(chain: chain, handle: handle, target: target))
         }

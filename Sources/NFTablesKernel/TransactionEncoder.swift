@@ -173,8 +173,7 @@ struct TransactionEncoder {
 }
 
 extension SetDefinition {
-    /// `NFTA_SET_FLAGS`
-    /// .
+    /// The value of `NFTA_SET_FLAGS`.
     var flags: UInt32 {
         var flags: UInt32 = 0
         if isInterval { flags |= UInt32(NFT_SET_INTERVAL.rawValue) }

@@ -144,8 +144,7 @@ package struct DummyDevice: ~Copyable {
 }
 
 extension MessageBuffer {
-    /// `struct ifinfomsg`
-    /// .
+    /// The header, `struct ifinfomsg`.
     fileprivate mutating func appendLinkHeader(index: Int32) {
         append(UInt32(0))
         append(index)

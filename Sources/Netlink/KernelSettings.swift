@@ -49,14 +49,17 @@ package struct KernelSettings: Sendable {
     }
 
     /// The first word of a file; nil if it cannot be read.
-    package static func read(_ path: String) -> String? {
+    package static func read(_ path: String) -> String? { words(path).map { $0.first ?? "" } }
+
+    /// The words of a small file; nil if it cannot be read.
+    package static func words(_ path: String) -> [String]? {
         let file = open(path, O_RDONLY | O_CLOEXEC)
         guard file >= 0 else { return nil }
         defer { close(file) }
-        var bytes = [UInt8](repeating: 0, count: 32)
+        var bytes = [UInt8](repeating: 0, count: 256)
         let count = Glibc.read(file, &bytes, bytes.count)
         let text = String(decoding: bytes.prefix(max(0, count)), as: UTF8.self)
-        return String(text.prefix { !$0.isWhitespace })
+        return text.split(whereSeparator: \.isWhitespace).map(String.init)
     }
 
     private static func write(_ path: String, _ value: String) -> Bool {

@@ -19,8 +19,7 @@ package struct NetlinkMessage {
 
     /// The attributes of a netfilter message, behind `struct nfgenmsg`.
     package var netfilterAttributes: AttributeReader { attributes(after: 4) }
-    /// `nfgen_family`
-    /// .
+    /// The header's `nfgen_family`.
     package var netfilterFamily: UInt8 { payload.first ?? 0 }
 
     package var isDone: Bool { type == Int(NLMSG_DONE) }

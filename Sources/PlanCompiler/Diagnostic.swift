@@ -3,8 +3,7 @@ package import KubernetesModel
 /// Something about an object that was left out or read otherwise than written; the rest of the
 /// object is in force.
 package struct Diagnostic: Sendable, Hashable {
-    /// `Service default/web`
-    /// .
+    /// Like `Service default/web`.
     package let object: String
     package let problem: FieldProblem
 

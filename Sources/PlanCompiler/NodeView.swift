@@ -9,8 +9,7 @@ package struct NodeView: Sendable, Hashable {
     package var nodePortAddresses: [IPAddress]
     /// The node's primary addresses, one of each family at most.
     package var primaryAddresses: [IPAddress]
-    /// `--masquerade-all`
-    /// .
+    /// The flag `--masquerade-all`.
     package var masqueradesAll: Bool
     /// Feature gate AllowServiceExternalIPs (KEP-5707): off, `spec.externalIPs` are left out.
     package var allowsExternalIPs: Bool

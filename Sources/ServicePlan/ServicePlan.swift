@@ -4,8 +4,7 @@ package import NetworkTypes
 ///
 /// The unit of work of the whole program. Values are canonical: equal meaning is equal value.
 package struct ServicePlan: Sendable, Hashable {
-    /// `namespace/name`
-    /// .
+    /// The Service's `namespace/name`.
     package let service: String
     /// Sorted by key; no two share one.
     package var frontends: [Frontend]

@@ -38,7 +38,6 @@ struct Cleanup: AsyncParsableCommand {
             removed += try await nftables.removeEverything(dryRun: dryRun)
             if kubeProxy {
                 removed += try await KubeProxyLeftovers.remove(nftables, dryRun: dryRun)
-                if let advice = KubeProxyLeftovers.legacyAdvice { report(advice) }
             }
             for line in removed { print(dryRun ? "would remove \(line)" : "removed \(line)") }
         } catch {

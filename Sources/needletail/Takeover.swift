@@ -5,6 +5,7 @@ internal import Logging
 internal import NFTables
 internal import NFTablesKernel
 internal import Netlink
+internal import NetworkTypes
 internal import ServiceLifecycle
 internal import ServicePlan
 
@@ -16,31 +17,29 @@ enum KubeProxyLeftovers {
         dryRun: Bool
     ) async throws(CommitError) -> [String] {
         var found = try await nftables.removeKubeProxy(dryRun: dryRun)
-        // Sets can go when no rule refers to them any more.
-        let sets = IPSets.names().filter(\.isKubeProxySet)
-        found += sets.sorted().map { "ipset \($0)" }
-        guard !dryRun else { return found }
         do throws(NetlinkError) {
-            try IPSets.remove(sets)
+            for family in IPFamily.allCases {
+                for table in XTables.names(family) where KubeProxyChains.tables.contains(table) {
+                    found += try XTables(family).remove(
+                        chains: KubeProxyChains.contains,
+                        from: table,
+                        dryRun: dryRun
+                    )
+                }
+            }
+            // Sets can go when no rule refers to them any more.
+            let sets = IPSets.names().filter(\.isKubeProxySet)
+            found += sets.sorted().map { "ipset \($0)" }
+            if !dryRun { try IPSets.remove(sets) }
         } catch {
             throw CommitError("\(error)", recovery: .retry)
         }
         return found
     }
-
-    /// The tables of the older iptables are no part of nf_tables; nil: they hold nothing.
-    static var legacyAdvice: String? {
-        let tables = ["/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"]
-        guard tables.contains(where: { KernelSettings.read($0).map { !$0.isEmpty } ?? false })
-        else { return nil }
-        return "iptables-legacy has tables on this node; if kube-proxy's chains are in them, remove"
-            + " them with its own image: kube-proxy --cleanup"
-    }
 }
 
 extension String {
-    /// `pkg/proxy/ipvs/ipset.go`
-    /// .
+    /// As `pkg/proxy/ipvs/ipset.go` names its sets.
     fileprivate var isKubeProxySet: Bool {
         guard let prefix = ["KUBE-6-", "KUBE-"].first(where: hasPrefix) else { return false }
         return [
@@ -67,7 +66,6 @@ struct Takeover: ServiceLifecycle.Service {
             do throws(CommitError) {
                 // Looking costs little, and most nodes have nothing.
                 let found = try await KubeProxyLeftovers.remove(dataplane.nftables, dryRun: true)
-                if let advice = KubeProxyLeftovers.legacyAdvice { logger.notice("\(advice)") }
                 guard !found.isEmpty else { break }
                 guard try await isProgrammed() else { continue }
                 _ = try await KubeProxyLeftovers.remove(dataplane.nftables, dryRun: false)

@@ -6,34 +6,44 @@ import Testing
 /// 10,000 connections are opened and 1,000 stay open while one program follows the other on a node:
 /// none fails, none breaks.
 @Suite(.serialized, .timeLimit(.minutes(10))) struct HandoverTests {
-    /// What kube-proxy leaves for the Service shop/web, in its modes nftables and iptables.
+    /// What kube-proxy leaves for the Service shop/web in its modes nftables and iptables, and the
+    /// programs that take it: iptables may be the one of nf_tables or the one before.
     private static let leftovers = [
-        """
-        table ip kube-proxy {
-            chain services {
-                type nat hook prerouting priority -100;
-                ip daddr 10.96.0.10 tcp dport 80 dnat to 10.244.1.2:8080
+        (
+            ["nft", "-f", "-"],
+            """
+            table ip kube-proxy {
+                chain services {
+                    type nat hook prerouting priority -100;
+                    ip daddr 10.96.0.10 tcp dport 80 dnat to 10.244.1.2:8080
+                }
             }
-        }
 
-        """,
-        """
-        table ip nat {
-            chain KUBE-SEP-A { meta l4proto tcp dnat to 10.244.1.2:8080; }
-            chain KUBE-SVC-A { jump KUBE-SEP-A; }
-            chain KUBE-SERVICES { ip daddr 10.96.0.10 tcp dport 80 jump KUBE-SVC-A; }
-            chain PREROUTING { type nat hook prerouting priority -100; jump KUBE-SERVICES; }
-        }
-
-        """,
+            """
+        ),
+        (["iptables-nft-restore"], chains), (["iptables-legacy-restore"], chains),
     ]
+
+    private static let chains = """
+        *nat
+        :KUBE-SERVICES - [0:0]
+        :KUBE-SVC-A - [0:0]
+        :KUBE-SEP-A - [0:0]
+        -A PREROUTING -j KUBE-SERVICES
+        -A KUBE-SERVICES -d 10.96.0.10/32 -p tcp -m tcp --dport 80 -j KUBE-SVC-A
+        -A KUBE-SVC-A -j KUBE-SEP-A
+        -A KUBE-SEP-A -p tcp -j DNAT --to-destination 10.244.1.2:8080
+        COMMIT
+
+        """
 
     @Test(arguments: leftovers.indices)
     func `taking over, kill -9, restart and upgrade`(mode: Int) throws {
         let node = try Node()
         try node.write([2, 3])
         let servers = try [0, 1].map { try EchoServer(node.pod($0), port: 8080) }
-        try node.namespace.run(["nft", "-f", "-"], input: Self.leftovers[mode])
+        let (program, text) = Self.leftovers[mode]
+        try node.namespace.run(program, input: text)
         let traffic = try Traffic(from: node.client, to: "10.96.0.10", 80, lasting: 1000)
         defer { traffic.end() }
         try traffic.wait(forMore: 500)
@@ -53,7 +63,8 @@ import Testing
         traffic.end()
         #expect(traffic.opened >= 10_000 && traffic.failures.isEmpty, "\(traffic.failures)")
         #expect(traffic.broken == 0, "\(traffic.broken) broken")
-        let rest = try node.namespace.run(["nft", "list", "ruleset"])
+        let rest = try ["nft list ruleset", "iptables-legacy-save"]
+            .map { try node.namespace.run($0.split(separator: " ").map(String.init)) }.joined()
         #expect(!rest.contains("kube-proxy") && !rest.contains("KUBE-"))
         withExtendedLifetime(servers) {}
     }

@@ -4,8 +4,7 @@ package struct Seeded: RandomNumberGenerator {
 
     package init(_ seed: UInt64) { state = seed }
 
-    /// SplitMix64
-    /// .
+    /// The next number of SplitMix64.
     package mutating func next() -> UInt64 {
         state &+= 0x9E37_79B9_7F4A_7C15
         var value = state

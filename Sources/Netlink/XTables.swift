@@ -1,0 +1,179 @@
+// Its header is the one that declares sockets to this module.
+internal import CMnl
+internal import Glibc
+package import NetworkTypes
+
+/// The tables of iptables-legacy, which are no part of nf_tables and know no netlink.
+package struct XTables: ~Copyable {
+    private let socket: Int32
+    private let family: IPFamily
+
+    /// Those that this network namespace has; looking makes none.
+    package static func names(_ family: IPFamily) -> [String] {
+        let path = "/proc/thread-self/net/\(family == .ipv4 ? "ip" : "ip6")_tables_names"
+        return KernelSettings.words(path) ?? []
+    }
+
+    package init(_ family: IPFamily) throws(NetlinkError) {
+        self.family = family
+        socket = Glibc.socket(
+            family == .ipv4 ? AF_INET : AF_INET6,
+            Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue),
+            0
+        )
+        guard socket >= 0 else {
+            throw NetlinkError("opening a socket for iptables-legacy", code: errno)
+        }
+    }
+
+    deinit { close(socket) }
+
+    /// Removes chains, and the rules that lead to them, in one step; all others keep their counters.
+    ///
+    /// - Returns: a line for each chain and each rule
+    package func remove(
+        chains isRemoved: (String) -> Bool,
+        from table: String,
+        dryRun: Bool
+    ) throws(NetlinkError) -> [String] {
+        let label = "table \(family == .ipv4 ? "ip" : "ip6") \(table) of iptables-legacy"
+        guard try !removal(isRemoved, table, label).removed.isEmpty else { return [] }
+        // What this lock does not cover is seen by the number of entries.
+        let lock = try XTablesLock()
+        let removal = try removal(isRemoved, table, label)
+        if !dryRun { try replace(table, label, with: removal) }
+        withExtendedLifetime(lock) {}
+        return removal.removed.map { "\(label) \($0)" }
+    }
+
+    private func removal(
+        _ isRemoved: (String) -> Bool,
+        _ table: String,
+        _ label: String
+    ) throws(NetlinkError) -> XTable.Removal {
+        let read = try read(table, label)
+        do throws(XTable.Malformed) {
+            return try read.removing(family, chains: isRemoved)
+        } catch {
+            throw NetlinkError("\(label) is not laid out as expected at \(error.offset)", code: 0)
+        }
+    }
+
+    // MARK: The kernel's structures
+
+    private var level: Int32 { family == .ipv4 ? Int32(IPPROTO_IP) : Int32(IPPROTO_IPV6) }
+    private static let nameLength = 32
+    private static let counterLength = 16
+
+    /// `struct ipt_getinfo` and `struct ipt_get_entries`.
+    private func read(_ table: String, _ label: String) throws(NetlinkError) -> XTable {
+        var info = [UInt8](table.utf8)
+        info.pad(to: Self.nameLength + 13 * 4)
+        try get(64, &info, "reading the size of \(label)")
+        let words = info.withUnsafeBytes { bytes in
+            stride(from: Self.nameLength, to: bytes.count, by: 4).map {
+                bytes.loadUnaligned(fromByteOffset: $0, as: UInt32.self)
+            }
+        }
+        var entries = [UInt8](table.utf8)
+        entries.pad(to: Self.nameLength)
+        entries.append(words[12])
+        entries.pad(to: 40 + Int(words[12]))
+        try get(65, &entries, "reading \(label)")
+        return XTable(
+            validHooks: words[0],
+            hookEntries: Array(words[1...5]),
+            underflows: Array(words[6...10]),
+            entries: Array(entries[40...])
+        )
+    }
+
+    private func get(
+        _ option: Int32,
+        _ buffer: inout [UInt8],
+        _ operation: String
+    ) throws(NetlinkError) {
+        var length = socklen_t(buffer.count)
+        guard getsockopt(socket, level, option, &buffer, &length) == 0 else {
+            throw NetlinkError(operation, code: errno)
+        }
+    }
+
+    /// `struct ipt_replace`, and `struct xt_counters_info` with what the kernel hands back.
+    private func replace(
+        _ table: String,
+        _ label: String,
+        with removal: XTable.Removal
+    ) throws(NetlinkError) {
+        var counters = [UInt8](repeating: 0, count: removal.entriesBefore * Self.counterLength)
+        var request = [UInt8](table.utf8)
+        request.pad(to: Self.nameLength)
+        request.append(removal.table.validHooks)
+        request.append(UInt32(removal.kept.count))
+        request.append(UInt32(removal.table.entries.count))
+        for word in removal.table.hookEntries + removal.table.underflows { request.append(word) }
+        request.append(UInt32(removal.entriesBefore))
+        let code = counters.withUnsafeMutableBytes { counters in
+            request.append(UInt64(UInt(bitPattern: counters.baseAddress)))
+            request += removal.table.entries
+            return set(64, request)
+        }
+        guard code == 0 else {
+            throw NetlinkError("removing what kube-proxy has left in \(label)", code: code)
+        }
+        var kept = [UInt8](table.utf8)
+        kept.pad(to: Self.nameLength)
+        kept.append(UInt32(removal.kept.count))
+        kept.pad(to: 40)
+        for index in removal.kept {
+            kept += counters[index * Self.counterLength..<(index + 1) * Self.counterLength]
+        }
+        let added = set(65, kept)
+        guard added == 0 else {
+            throw NetlinkError("keeping the counters of \(label)", code: added)
+        }
+    }
+
+    private func set(_ option: Int32, _ value: [UInt8]) -> Int32 {
+        setsockopt(socket, level, option, value, socklen_t(value.count)) == 0 ? 0 : errno
+    }
+}
+
+/// What programs of iptables hold while they change a table.
+private struct XTablesLock: ~Copyable {
+    private let file: Int32
+
+    /// Waits up to 5 seconds for it.
+    init() throws(NetlinkError) {
+        let path = getenv("XTABLES_LOCKFILE").map { String(cString: $0) } ?? "/run/xtables.lock"
+        file = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0o600)
+        guard file >= 0 else {
+            throw NetlinkError(
+                "opening \(path), the lock of iptables, which a container gets from its node",
+                code: errno
+            )
+        }
+        var attempts = 0
+        while flock(file, LOCK_EX | LOCK_NB) != 0 {
+            let code = errno
+            attempts += 1
+            guard code == EWOULDBLOCK || code == EINTR, attempts < 250 else {
+                close(file)
+                throw NetlinkError("taking \(path), which another iptables holds", code: code)
+            }
+            usleep(20_000)
+        }
+    }
+
+    deinit { close(file) }
+}
+
+extension [UInt8] {
+    fileprivate mutating func pad(to count: Int) {
+        append(contentsOf: repeatElement(0, count: Swift.max(0, count - self.count)))
+    }
+
+    fileprivate mutating func append(_ value: some FixedWidthInteger) {
+        Swift.withUnsafeBytes(of: value) { append(contentsOf: $0) }
+    }
+}
