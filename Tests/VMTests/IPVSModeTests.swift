@@ -290,12 +290,22 @@ import Testing
         for set in ["KUBE-CLUSTER-IP", "KUBE-6-CLUSTER-IP", "KUBE-OTHERS"] {
             try node.namespace.run(["ipset", "create", set, "hash:ip,port"])
         }
+        // A set stays as long as a rule refers to it.
+        for rule in [
+            "-N KUBE-SERVICES", "-A PREROUTING -j KUBE-SERVICES",
+            "-A KUBE-SERVICES -m set --match-set KUBE-CLUSTER-IP dst,dst -j RETURN",
+        ] {
+            try node.namespace.run(
+                ["iptables-legacy", "-t", "nat"] + rule.split(separator: " ").map(String.init)
+            )
+        }
         let daemon = try node.daemon("nftables")
         try daemon.wait(for: "nothing of mode ipvs is left")
         #expect(try node.ipvsadm() == ["-A -t 198.51.100.1:443 -s wlc"])
         try daemon.wait {
             try node.namespace.run(["ipset", "list", "-n"]).sortedLines == ["KUBE-OTHERS"]
         }
+        #expect(try !node.namespace.run(["iptables-legacy-save"]).contains("KUBE-"))
         for (host, port): (String, UInt16) in [("10.96.0.10", 80), (Node.address, 30080)] {
             let client = try #require(try Stream.connecting(node.client, host, port))
             #expect(client.reaches(pod.accepted()))
