@@ -19,7 +19,13 @@ package struct ServerTable: Sendable {
     /// Until when the destinations may live that no plan has any more; their weight is 0.
     private var draining: [FrontendKey: [Destination.ID: Double]] = [:]
     /// Servers that no plan has any more, and that have nothing but draining destinations.
-    private var leaving: [FrontendKey: VirtualServer] = [:]
+    private var leaving: [FrontendKey: Leaving] = [:]
+
+    private struct Leaving {
+        let server: VirtualServer
+        /// The device has its address; else its connections are found by their destinations.
+        let isBound: Bool
+    }
 
     package init(_ defaults: BalancingDefaults, drainTimeout: Double) {
         (self.defaults, self.drainTimeout) = (defaults, drainTimeout)
@@ -43,14 +49,26 @@ package struct ServerTable: Sendable {
     /// Whether nothing of ours is left.
     package var isEmpty: Bool { servers.isEmpty && leaving.isEmpty && addressUsers.isEmpty }
 
-    /// Whether an address must be bound: one of the plans' cluster IPs, or that of a leaving
-    /// server, which nothing else brings here any more.
+    /// Whether an address must be bound: one of the plans' cluster IPs, or of those that were.
     package func needs(_ address: IPAddress) -> Bool {
-        addressUsers[address] != nil || leaving.keys.contains { $0.address == address }
+        addressUsers[address] != nil
+            || leaving.contains { $0.key.address == address && $0.value.isBound }
     }
 
     package var addresses: Set<IPAddress> {
-        Set(addressUsers.keys).union(leaving.keys.map(\.address))
+        Set(addressUsers.keys).union(leaving.filter(\.value.isBound).map(\.key.address))
+    }
+
+    /// Those of leaving servers whose packets nothing else brings here any more: binding their
+    /// addresses would take all of their ports from whoever may have them.
+    package var drainingDestinations: Set<DrainingDestination> {
+        var found: Set<DrainingDestination> = []
+        for (key, leaving) in leaving where !leaving.isBound {
+            for id in draining[key, default: [:]].keys {
+                found.insert(DrainingDestination(key, id.address))
+            }
+        }
+        return found
     }
 
     /// The addresses whose need may have changed since the last call.
@@ -68,8 +86,10 @@ package struct ServerTable: Sendable {
         var operations: [ServerOperation] = []
         var wanted: [FrontendKey: VirtualServer] = [:]
         var gone: Set<FrontendKey> = []
+        var bound: Set<IPAddress> = []
         for (service, plan) in changes {
             let old = plans[service]
+            bound.formUnion(old?.virtualAddresses ?? [])
             count(old, -1)
             count(plan, 1)
             plans[service] = plan
@@ -78,7 +98,9 @@ package struct ServerTable: Sendable {
             for server in servers { wanted[server.key] = server }
         }
         // A frontend may have moved from one Service to another.
-        for key in gone where wanted[key] == nil { remove(key, now, &operations) }
+        for key in gone where wanted[key] == nil {
+            remove(key, isBound: bound.contains(key.address), now, &operations)
+        }
         for server in wanted.values.sorted(by: { $0.key < $1.key }) {
             put(server, now, &operations)
         }
@@ -98,7 +120,7 @@ package struct ServerTable: Sendable {
         _ now: Double,
         _ operations: inout [ServerOperation]
     ) {
-        let left = leaving.removeValue(forKey: server.key)
+        let left = leaving.removeValue(forKey: server.key)?.server
         if left != nil { touchedAddresses.insert(server.key.address) }
         guard let old = servers.updateValue(server, forKey: server.key) ?? left else {
             operations += server.creation
@@ -156,6 +178,7 @@ package struct ServerTable: Sendable {
 
     private mutating func remove(
         _ key: FrontendKey,
+        isBound: Bool,
         _ now: Double,
         _ operations: inout [ServerOperation]
     ) {
@@ -167,7 +190,7 @@ package struct ServerTable: Sendable {
             // Its destinations go with it.
             operations.append(.remove(key))
         } else {
-            leaving[key] = old.attributes
+            leaving[key] = Leaving(server: old.attributes, isBound: isBound)
             touchedAddresses.insert(key.address)
         }
     }
@@ -222,12 +245,14 @@ package struct ServerTable: Sendable {
     ///
     /// - Parameters:
     ///   - kernel: the servers that are ours, or that have a key of ours
+    ///   - bound: the addresses of the device
     ///   - isExcluded: addresses whose servers are never removed
     package static func adopting(
         _ kernel: [VirtualServer],
         plans: [ServicePlan],
         _ defaults: BalancingDefaults,
         drainTimeout: Double,
+        bound: Set<IPAddress> = [],
         isExcluded: (IPAddress) -> Bool = { _ in false },
         now: Double
     ) -> (table: ServerTable, operations: [ServerOperation]) {
@@ -240,7 +265,12 @@ package struct ServerTable: Sendable {
             if isExcluded(key.address) {
                 table.servers[key] = nil
             } else {
-                table.remove(key, now, &operations)
+                table.remove(
+                    key,
+                    isBound: bound.contains(key.address),
+                    now,
+                    &operations
+                )
             }
         }
         return (table, operations)

@@ -1,31 +1,11 @@
 internal import Glibc
-package import IPVS
+internal import IPVS
 package import Logging
 internal import NFTables
 package import NFTablesKernel
 internal import Netlink
 package import NetworkTypes
 package import ServicePlan
-
-/// What an operator says of IPVS.
-package struct IPVSSettings: Sendable {
-    package var defaults = BalancingDefaults()
-    /// Virtual servers with these addresses are never removed.
-    package var excludedCIDRs: [IPPrefix] = []
-    package var strictARP = false
-    /// Seconds; 0 leaves the kernel's.
-    package var tcpTimeout: UInt32 = 0
-    package var tcpFINTimeout: UInt32 = 0
-    package var udpTimeout: UInt32 = 0
-    /// Seconds for which removed destinations keep their connections; 0: they do not.
-    package var drainTimeout = 900.0
-    /// Everything is read back and compared so often: IPVS notifies nobody.
-    package var syncPeriod = Duration.seconds(30)
-    /// What kube-proxy's mode ipvs has left is taken over, in either mode.
-    package var takesOver = false
-
-    package init() {}
-}
 
 /// Programs IPVS, and the policy table of nftables beside it.
 ///
@@ -44,6 +24,10 @@ package actor IPVSDataplane: Dataplane {
     private var table: ServerTable?
     private var bound: Set<IPAddress> = []
     private var lastFullSync: Double?
+    /// What the rules were made from.
+    private var rules: NodeFacts?
+    /// The kernel does not have yet what `table` says.
+    private var isCommitting = false
     private var isPrepared = false
 
     package nonisolated var unownedExecutor: UnownedSerialExecutor {
@@ -107,21 +91,37 @@ package actor IPVSDataplane: Dataplane {
             } else if try await policy.isProgrammed() {
                 // Another mode may serve the node: it goes on until the virtual servers are there.
                 report = try failing { () throws(NetlinkError) in try serveEverything(plans) }
-                report.add(try await policy.commit(changes, node: node))
+                report.add(try await policy.commit(changes, node: withDraining(node)))
             } else {
                 // Nothing must be reachable before it is protected.
-                report = try await policy.commit(changes, node: node)
+                report = try await policy.commit(changes, node: withDraining(node))
                 report.add(try failing { () throws(NetlinkError) in try serveEverything(plans) })
             }
         case .some(let plans):
             guard table != nil else {
                 throw CommitError("IPVS: the kernel was not read yet", recovery: .rereadKernel)
             }
-            report = try await policy.commit(changes, node: node)
-            guard !isRetiring else { break }
-            report.add(try failing { () throws(NetlinkError) in try serve(plans) })
+            guard !isRetiring else { return try await policy.commit(changes, node: node) }
+            // The rules must know beforehand what will drain.
+            isCommitting = true
+            defer { isCommitting = false }
+            let operations = table?.apply(plans, now: Self.now) ?? []
+            do throws(CommitError) {
+                report = try await policy.commit(changes, node: withDraining(node))
+            } catch {
+                table = nil
+                throw error
+            }
+            report.add(try failing { () throws(NetlinkError) in try serve(operations) })
         }
         return report
+    }
+
+    private func withDraining(_ node: NodeFacts) -> NodeFacts {
+        var node = node
+        node.draining = table?.drainingDestinations ?? []
+        rules = node
+        return node
     }
 
     /// Connections that the rules translate, of pods and the node at frontends of policy Local, are not
@@ -135,6 +135,13 @@ package actor IPVSDataplane: Dataplane {
         return counts
     }
 
+    /// What the destinations of a virtual server are doing; those that drain are among them.
+    package func destinations(
+        of key: FrontendKey
+    ) throws(CommitError) -> [DestinationState] {
+        try failing { () throws(NetlinkError) in try ipvs.destinations(of: key) }
+    }
+
     /// Whether an address that somebody has removed was one that must be there.
     ///
     /// - Parameter address: nil: any may have been
@@ -145,9 +152,7 @@ package actor IPVSDataplane: Dataplane {
     }
 
     /// What a commit of everything would do; touches nothing.
-    package func difference(
-        _ plans: [ServicePlan]
-    ) throws(CommitError) -> ServerDifference {
+    package func difference(_ plans: [ServicePlan]) throws(CommitError) -> ServerDifference {
         try failing { () throws(NetlinkError) in
             let (table, operations) = try adopt(plans)
             let present = try device.addresses()
@@ -159,7 +164,8 @@ package actor IPVSDataplane: Dataplane {
             return ServerDifference(
                 operations: operations,
                 bound: missing,
-                unbound: unneeded
+                unbound: unneeded,
+                draining: table.drainingDestinations
             )
         }
     }
@@ -253,6 +259,7 @@ package actor IPVSDataplane: Dataplane {
             plans: isRetiring ? [] : plans,
             settings.defaults,
             drainTimeout: settings.drainTimeout,
+            bound: onDevice,
             isExcluded: { address in
                 self.settings.excludedCIDRs.contains { $0.contains(address) }
             },
@@ -272,10 +279,7 @@ package actor IPVSDataplane: Dataplane {
         return report
     }
 
-    private func serve(
-        _ plans: [(service: String, plan: ServicePlan?)]
-    ) throws(NetlinkError) -> CommitReport {
-        let operations = table?.apply(plans, now: Self.now) ?? []
+    private func serve(_ operations: [ServerOperation]) throws(NetlinkError) -> CommitReport {
         let report = try perform(operations, of: table?.takeTouchedAddresses() ?? [])
         // What is gone, and has no connections, makes way at once.
         try drain(Set(operations.map(\.key)).filter { table?.isLeaving($0) == true })
@@ -336,7 +340,7 @@ package actor IPVSDataplane: Dataplane {
     private static let drainInterval = Duration.seconds(1)
 
     package func maintain() async throws(CommitError) -> Maintenance {
-        guard table != nil else { return .again(after: Self.drainInterval) }
+        guard table != nil, !isCommitting else { return .again(after: Self.drainInterval) }
         try failing { () throws(NetlinkError) in try drain(table?.drainingServers ?? []) }
         guard let table, let lastFullSync else { return .again(after: Self.drainInterval) }
         if isRetiring, table.isEmpty {
@@ -346,6 +350,9 @@ package actor IPVSDataplane: Dataplane {
             }
             logger.notice("nothing of mode ipvs is left")
             return .finished
+        }
+        if let rules, rules.draining != table.drainingDestinations {
+            _ = try await policy.commit(.some([]), node: withDraining(rules))
         }
         let isDue = Self.now - lastFullSync >= Double(settings.syncPeriod.components.seconds)
         if isDue, !isRetiring { return .resync }
@@ -369,13 +376,6 @@ package actor IPVSDataplane: Dataplane {
         guard !operations.isEmpty else { return }
         _ = try perform(operations, of: table?.takeTouchedAddresses() ?? [])
     }
-}
-
-/// What a commit of everything would do in IPVS and on its device.
-package struct ServerDifference: Sendable {
-    package let operations: [ServerOperation]
-    package let bound: Set<IPAddress>
-    package let unbound: Set<IPAddress>
 }
 
 extension CommitError {

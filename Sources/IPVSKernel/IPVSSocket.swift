@@ -1,6 +1,6 @@
 internal import CMnl
 internal import Glibc
-internal import IPVS
+package import IPVS
 internal import Netlink
 internal import NetworkTypes
 
@@ -50,13 +50,6 @@ struct IPVSSocket: ~Copyable {
             found[server.key] = ServerStatistics(service.nested[IPVS_SVC_ATTR_STATS64])
         }
         return found
-    }
-
-    /// What a destination is doing.
-    struct DestinationState {
-        var destination: Destination
-        var connections: ServerTable.Connections
-        var statistics: ServerStatistics
     }
 
     /// The destinations of a virtual server; none if it is gone.
@@ -253,7 +246,14 @@ extension VirtualServer {
     }
 }
 
-extension IPVSSocket.DestinationState {
+/// What a destination is doing.
+package struct DestinationState: Sendable {
+    package let destination: Destination
+    package let connections: ServerTable.Connections
+    package let statistics: ServerStatistics
+}
+
+extension DestinationState {
     fileprivate init?(_ attribute: AttributeReader.Attribute, _ family: IPFamily) {
         let fields = attribute.nested
         // Tunnels may lead from one family to the other, masquerading does not.

@@ -10,13 +10,15 @@ package enum KernelExpression: Sendable, Hashable {
         case state = 0, status = 2, protocolDestination = 12
         case sourceIPv4 = 19, destinationIPv4 = 20, sourceIPv6 = 21, destinationIPv6 = 22
     }
+    /// The values of `enum ip_conntrack_dir`.
+    package enum Direction: UInt8, Sendable { case original = 0, reply = 1 }
     package enum Verdict: Int32, Sendable { case drop = 0, jump = -3, goto = -4, `return` = -5 }
     /// Some of `enum nft_reject_types`.
     package enum RejectType: UInt32, Sendable { case icmpUnreachable = 0, tcpReset = 1 }
 
     case payload(PayloadBase, offset: UInt32, length: UInt32, register: UInt32)
     case meta(MetaKey, register: UInt32)
-    case connection(ConnectionKey, ofOriginal: Bool, register: UInt32)
+    case connection(ConnectionKey, of: Direction?, register: UInt32)
     case random(modulus: UInt32, offset: UInt32, register: UInt32)
     /// `fib saddr type`
     case sourceAddressType(register: UInt32)

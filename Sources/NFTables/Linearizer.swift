@@ -91,7 +91,7 @@ private struct Linearizer {
         _ bits: UInt32
     ) -> [KernelExpression] {
         [
-            .connection(key, ofOriginal: false, register: register(0)),
+            .connection(key, of: nil, register: register(0)),
             .mask(register: register(0), bits),
             .compare(.notEqual, register: register(0), [0, 0, 0, 0]),
         ]
@@ -120,17 +120,23 @@ private struct Linearizer {
         case .originalSourceAddress:
             return .connection(
                 isIPv4 ? .sourceIPv4 : .sourceIPv6,
-                ofOriginal: true,
+                of: .original,
                 register: register
             )
         case .originalDestinationAddress:
             return .connection(
                 isIPv4 ? .destinationIPv4 : .destinationIPv6,
-                ofOriginal: true,
+                of: .original,
                 register: register
             )
         case .originalDestinationPort:
-            return .connection(.protocolDestination, ofOriginal: true, register: register)
+            return .connection(.protocolDestination, of: .original, register: register)
+        case .replySourceAddress:
+            return .connection(
+                isIPv4 ? .sourceIPv4 : .sourceIPv6,
+                of: .reply,
+                register: register
+            )
         case .random(let modulus, let offset):
             return .random(modulus: modulus, offset: offset, register: register)
         }

@@ -7,6 +7,8 @@ package enum PacketField: Sendable, Hashable {
     case sourcePort, destinationPort
     /// Of the connection's first packet, before any translation.
     case originalSourceAddress, originalDestinationAddress, originalDestinationPort
+    /// Who answers: the endpoint, if the connection is translated.
+    case replySourceAddress
     /// A number from `offset ..< offset + modulus`.
     case random(modulus: UInt32, offset: UInt32)
 
@@ -22,7 +24,7 @@ package enum PacketField: Sendable, Hashable {
     package func length(_ family: IPFamily) -> Int {
         switch self {
         case .sourceAddress, .destinationAddress, .originalSourceAddress,
-            .originalDestinationAddress:
+            .originalDestinationAddress, .replySourceAddress:
             family.byteCount
         case .transportProtocol: 1
         case .sourcePort, .destinationPort, .originalDestinationPort: 2
@@ -42,6 +44,7 @@ package enum PacketField: Sendable, Hashable {
         case .originalSourceAddress: "ct original \(header) saddr"
         case .originalDestinationAddress: "ct original \(header) daddr"
         case .originalDestinationPort: "ct original proto-dst"
+        case .replySourceAddress: "ct reply \(header) saddr"
         case .random(let modulus, 0): "numgen random mod \(modulus)"
         case .random(let modulus, let offset): "numgen random mod \(modulus) offset \(offset)"
         }

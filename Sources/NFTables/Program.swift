@@ -213,8 +213,13 @@ package struct Program: Sendable, Hashable {
     /// that others may have. What the rules themselves have translated is a frontend's no longer.
     /// The mark is gone before IPVS sends the packet on: it would come back.
     private func steering(_ isOn: Bool) -> [Rule] {
-        balancer == .ipvs
-            ? [Rule(.lookup(PacketField.frontend, in: .externalFrontends), .steer(isOn))] : []
+        guard balancer == .ipvs else { return [] }
+        let endpointed = PacketField.frontend + [.replySourceAddress]
+        return [
+            Rule(.lookup(PacketField.frontend, in: .externalFrontends), .steer(isOn)),
+            // The frontend may be somebody else's by now: only what IPVS has translated is taken.
+            Rule(.lookup(endpointed, in: .draining), .steer(isOn)),
+        ]
     }
 
     /// Where cluster IPs are addresses of the node, rules that translate what is sent to the node

@@ -69,7 +69,7 @@ package struct RulesetPrinter {
         let unreadable = "?"
         switch field {
         case .sourceAddress, .destinationAddress, .originalSourceAddress,
-            .originalDestinationAddress:
+            .originalDestinationAddress, .replySourceAddress:
             let (first, last) = (low.address(family), high?.address(family))
             guard let first else { return unreadable }
             guard let last, last != first else { return "\(first)" }

@@ -35,6 +35,7 @@ package struct SetDefinition: Sendable, Hashable {
         case .allowedSources:
             key = PacketField.frontend + [.sourceAddress]
             isInterval = true
+        case .draining: key = PacketField.frontend + [.sourceAddress]
         case .hairpin: key = [.sourceAddress, .destinationAddress]
         case .serviceEndpoints: key = [.sourceAddress, .transportProtocol, .sourcePort]
         case .frontends, .externalFrontends, .localPolicy, .sticky, .stickyTimeout,

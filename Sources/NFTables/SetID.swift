@@ -21,6 +21,8 @@ package enum SetID: Sendable, Hashable {
     case clusterIPs
     /// Frontends on addresses that are not the node's, whose packets IPVS must see all the same.
     case externalFrontends
+    /// Those that are gone, with the endpoints that still have connections to them.
+    case draining
     /// Frontends that refuse, and frontends that stay silent, if no endpoint was chosen.
     case noEndpoints
     case noLocalEndpoints
@@ -36,12 +38,19 @@ package enum SetID: Sendable, Hashable {
 
     /// Every set that is there whatever the Services are.
     package static func constant(_ balancer: Balancer) -> [SetID] {
-        constant.filter { $0 != (balancer == .ipvs ? .localEndpoints : .externalFrontends) }
+        constant.filter { id in
+            switch id {
+            case .localEndpoints: balancer == .nftables
+            case .externalFrontends, .draining: balancer == .ipvs
+            default: true
+            }
+        }
     }
 
     private static let constant: [SetID] = [
         .frontends, .endpoints, .localEndpoints, .localPolicy, .sticky, .affinity,
-        .masqueradeFrontends, .clusterIPs, .externalFrontends, .noEndpoints, .noLocalEndpoints,
+        .masqueradeFrontends, .clusterIPs, .externalFrontends, .draining, .noEndpoints,
+        .noLocalEndpoints,
         .restricted, .allowedSources, .hairpin, .serviceEndpoints, .podCIDRs, .serviceCIDRs,
     ]
 
@@ -57,6 +66,7 @@ package enum SetID: Sendable, Hashable {
         case .masqueradeFrontends: "masquerade-frontends"
         case .clusterIPs: "cluster-ips"
         case .externalFrontends: "external-frontends"
+        case .draining: "draining"
         case .noEndpoints: "no-endpoints"
         case .noLocalEndpoints: "no-local-endpoints"
         case .restricted: "restricted"

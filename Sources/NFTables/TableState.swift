@@ -129,11 +129,11 @@ package struct TableState: Sendable {
     // MARK: Facts of the node
 
     mutating func replaceFacts(_ new: NodeFacts, _ changes: inout Changeset) {
-        for (set, blocks) in [
-            (SetID.serviceCIDRs, \NodeFacts.serviceCIDRs), (.podCIDRs, \.podCIDRs),
+        for (set, before, after) in [
+            (SetID.serviceCIDRs, elements(of: facts.serviceCIDRs), elements(of: new.serviceCIDRs)),
+            (.podCIDRs, elements(of: facts.podCIDRs), elements(of: new.podCIDRs)),
+            (.draining, elements(of: facts.draining), elements(of: new.draining)),
         ] {
-            let before = elements(of: facts[keyPath: blocks])
-            let after = elements(of: new[keyPath: blocks])
             for element in before.subtracting(after) { changes.remove(set, element) }
             for element in after.subtracting(before) { changes.add(set, element) }
         }
@@ -143,6 +143,17 @@ package struct TableState: Sendable {
         for chain in [Chain.Name.services, .masquerading] {
             changes.chains[chain] = .replace(program.chain(chain)?.rules ?? [])
         }
+    }
+
+    private func elements(of draining: Set<DrainingDestination>) -> Set<Element> {
+        guard balancer == .ipvs else { return [] }
+        return Set(
+            draining.filter { $0.endpoint.family == family }.map {
+                var key = ElementBytes($0.frontend)
+                key.append($0.endpoint)
+                return Element(key: key)
+            }
+        )
     }
 
     private func elements(of blocks: [IPPrefix]) -> Set<Element> {

@@ -89,12 +89,12 @@ extension LibraryRule {
             let meta = make("meta")
             meta.set(NFTNL_EXPR_META_KEY, key.rawValue)
             meta.set(NFTNL_EXPR_META_DREG, register)
-        case .connection(let key, let ofOriginal, let register):
+        case .connection(let key, let direction, let register):
             let ct = make("ct")
             ct.set(NFTNL_EXPR_CT_KEY, key.rawValue)
             ct.set(NFTNL_EXPR_CT_DREG, register)
             // IP_CT_DIR_ORIGINAL
-            if ofOriginal { ct.set(NFTNL_EXPR_CT_DIR, byte: 0) }
+            if let direction { ct.set(NFTNL_EXPR_CT_DIR, byte: direction.rawValue) }
         case .random(let modulus, let offset, let register):
             let numgen = make("numgen")
             numgen.set(NFTNL_EXPR_NG_DREG, register)

@@ -42,7 +42,8 @@ struct SetUserData {
         case .transportProtocol: Self.expression(9, Self.word(0, 16))
         case .random(let modulus, let offset):
             Self.expression(23, Self.word(0, 1) + Self.word(1, modulus) + Self.word(2, offset))
-        case .originalSourceAddress, .originalDestinationAddress, .originalDestinationPort:
+        case .originalSourceAddress, .originalDestinationAddress, .originalDestinationPort,
+            .replySourceAddress:
             preconditionFailure("no set is keyed by \(field)")
         }
     }
@@ -70,7 +71,7 @@ extension PacketField {
     fileprivate func dataType(_ family: IPFamily) -> UInt32 {
         switch self {
         case .sourceAddress, .destinationAddress, .originalSourceAddress,
-            .originalDestinationAddress:
+            .originalDestinationAddress, .replySourceAddress:
             family == .ipv4 ? 7 : 8
         case .transportProtocol: 12
         case .sourcePort, .destinationPort, .originalDestinationPort: 13

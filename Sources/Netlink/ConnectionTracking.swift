@@ -4,6 +4,9 @@ package import NetworkTypes
 
 /// A connection tracking entry, as far as service proxies are concerned.
 package struct TrackedConnection: Sendable, Hashable {
+    /// Source of the original direction.
+    package let clientAddress: IPAddress
+    package let clientPort: UInt16
     /// What the client sent to: destination of the original direction.
     package let frontend: FrontendKey
     /// Who answers: source of the reply direction.
@@ -11,6 +14,9 @@ package struct TrackedConnection: Sendable, Hashable {
     /// The frontend itself if nothing was translated.
     package let endpointAddress: IPAddress
     package let endpointPort: UInt16
+    /// Whom the endpoint answers: the client, unless it was masqueraded.
+    package let seenAsAddress: IPAddress
+    package let seenAsPort: UInt16
     /// The entry's own original tuple and zone, by which the kernel finds it.
     fileprivate let identity: [UInt8]
 
@@ -138,19 +144,14 @@ package struct ConnectionTracking: ~Copyable {
 extension TrackedConnection {
     fileprivate init?(_ attributes: AttributeReader) {
         guard let original = attributes[Int(CTA_TUPLE_ORIG.rawValue)],
-            let reply = attributes[Int(CTA_TUPLE_REPLY.rawValue)],
-            let destination = Side(
-                original.nested,
-                CTA_IP_V4_DST,
-                CTA_IP_V6_DST,
-                CTA_PROTO_DST_PORT
-            ),
-            let source = Side(reply.nested, CTA_IP_V4_SRC, CTA_IP_V6_SRC, CTA_PROTO_SRC_PORT),
-            let transport = TransportProtocol(rawValue: destination.transport)
+            let sent = Tuple(original.nested),
+            let reply = attributes[Int(CTA_TUPLE_REPLY.rawValue)].flatMap({ Tuple($0.nested) }),
+            let transport = TransportProtocol(rawValue: sent.transport)
         else { return nil }
-        frontend = FrontendKey(destination.address, transport, destination.port)
-        endpointAddress = source.address
-        endpointPort = source.port
+        (clientAddress, clientPort) = sent.source
+        frontend = FrontendKey(sent.destination.address, transport, sent.destination.port)
+        (endpointAddress, endpointPort) = reply.source
+        (seenAsAddress, seenAsPort) = reply.destination
         var identity = MessageBuffer(capacity: 256)
         identity.attribute(
             UInt16(CTA_TUPLE_ORIG.rawValue) | UInt16(NLA_F_NESTED),
@@ -166,27 +167,33 @@ extension TrackedConnection {
         self.identity = Array(identity.bytes)
     }
 
-    /// One end of a tuple.
-    private struct Side {
-        let address: IPAddress
-        let transport: UInt8
-        let port: UInt16
+    /// One direction of an entry.
+    private struct Tuple {
+        typealias End = (address: IPAddress, port: UInt16)
 
-        init?(
-            _ tuple: AttributeReader,
-            _ ipv4: ctattr_ip,
-            _ ipv6: ctattr_ip,
-            _ port: ctattr_l4proto
-        ) {
+        let transport: UInt8
+        let source: End
+        let destination: End
+
+        init?(_ tuple: AttributeReader) {
             guard let ip = tuple[Int(CTA_TUPLE_IP.rawValue)]?.nested,
                 let proto = tuple[Int(CTA_TUPLE_PROTO.rawValue)]?.nested,
-                let address = (ip[Int(ipv4.rawValue)] ?? ip[Int(ipv6.rawValue)])?.address,
-                let transport = proto[Int(CTA_PROTO_NUM.rawValue)]?.byte,
-                let number = proto[Int(port.rawValue)]?.bigEndianShort
+                let transport = proto[Int(CTA_PROTO_NUM.rawValue)]?.byte
             else { return nil }
-            self.address = address
-            self.transport = transport
-            self.port = number
+            func end(
+                _ ipv4: ctattr_ip,
+                _ ipv6: ctattr_ip,
+                _ port: ctattr_l4proto
+            ) -> End? {
+                guard let address = (ip[Int(ipv4.rawValue)] ?? ip[Int(ipv6.rawValue)])?.address,
+                    let number = proto[Int(port.rawValue)]?.bigEndianShort
+                else { return nil }
+                return (address, number)
+            }
+            guard let source = end(CTA_IP_V4_SRC, CTA_IP_V6_SRC, CTA_PROTO_SRC_PORT),
+                let destination = end(CTA_IP_V4_DST, CTA_IP_V6_DST, CTA_PROTO_DST_PORT)
+            else { return nil }
+            (self.transport, self.source, self.destination) = (transport, source, destination)
         }
     }
 }

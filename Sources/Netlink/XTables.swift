@@ -30,6 +30,8 @@ package struct XTables: ~Copyable {
 
     /// Removes chains, and the rules that lead to them, in one step; all others keep their counters.
     ///
+    /// The caller has the lock. Programs that do without it are noticed by the number of entries.
+    ///
     /// - Returns: a line for each chain and each rule
     package func remove(
         chains isRemoved: (String) -> Bool,
@@ -37,12 +39,8 @@ package struct XTables: ~Copyable {
         dryRun: Bool
     ) throws(NetlinkError) -> [String] {
         let label = "table \(family == .ipv4 ? "ip" : "ip6") \(table) of iptables-legacy"
-        guard try !removal(isRemoved, table, label).removed.isEmpty else { return [] }
-        // What this lock does not cover is seen by the number of entries.
-        let lock = try XTablesLock()
         let removal = try removal(isRemoved, table, label)
-        if !dryRun { try replace(table, label, with: removal) }
-        withExtendedLifetime(lock) {}
+        if !dryRun, !removal.removed.isEmpty { try replace(table, label, with: removal) }
         return removal.removed.map { "\(label) \($0)" }
     }
 
@@ -140,29 +138,31 @@ package struct XTables: ~Copyable {
 }
 
 /// What programs of iptables hold while they change a table.
-private struct XTablesLock: ~Copyable {
+package struct XTablesLock: ~Copyable {
     private let file: Int32
 
+    private init(_ file: Int32) { self.file = file }
+
     /// Waits up to 5 seconds for it.
-    init() throws(NetlinkError) {
+    package static func taken() async throws(NetlinkError) -> XTablesLock {
         let path = getenv("XTABLES_LOCKFILE").map { String(cString: $0) } ?? "/run/xtables.lock"
-        file = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0o600)
+        let file = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0o600)
         guard file >= 0 else {
             throw NetlinkError(
                 "opening \(path), the lock of iptables, which a container gets from its node",
                 code: errno
             )
         }
-        var attempts = 0
+        let lock = XTablesLock(file)
+        let deadline = ContinuousClock.now + .seconds(5)
         while flock(file, LOCK_EX | LOCK_NB) != 0 {
             let code = errno
-            attempts += 1
-            guard code == EWOULDBLOCK || code == EINTR, attempts < 250 else {
-                close(file)
+            guard [EWOULDBLOCK, EINTR].contains(code), .now < deadline, !Task.isCancelled else {
                 throw NetlinkError("taking \(path), which another iptables holds", code: code)
             }
-            usleep(20_000)
+            try? await Task.sleep(for: .milliseconds(20))
         }
+        return lock
     }
 
     deinit { close(file) }

@@ -189,6 +189,20 @@ package struct ProxyMetrics: Sendable {
         "needletail_stale_entries_removed_total",
         "Stale entries of connections and of client affinity that were deleted."
     )
+    package let trackedConnections = Gauge(
+        "needletail_conntrack_entries",
+        "Connections that the kernel tracks on this node."
+    )
+    package let trackedLimit = Gauge(
+        "needletail_conntrack_limit",
+        "How many it may track (nf_conntrack_max)."
+    )
+    package let trackingFailures = Counter(
+        "needletail_conntrack_failures_total",
+        "What conntrack -S counts: packets dropped (drop), also since another connection had the same"
+            + " ports (insert_failed), and connections forgotten to make place (early_drop).",
+        labels: ["counter"]
+    )
     package let failures = Counter("needletail_sync_failures_total", "Syncs that failed.")
     package let ready = Gauge("needletail_ready", "Whether /readyz is green.")
     package let httpRequests = Counter(
@@ -219,6 +233,15 @@ package struct ProxyMetrics: Sendable {
         serviceConnections.replace(values)
     }
 
+    /// - Parameter failures: what `conntrack -S` counts, by its names
+    package func setTracking(entries: UInt32, limit: UInt32, failures: [String: UInt64]) {
+        trackedConnections.set(Double(entries))
+        trackedLimit.set(Double(limit))
+        trackingFailures.replace(
+            failures.sorted { $0.key < $1.key }.map { ([$0.key], Double($0.value)) }
+        )
+    }
+
     package init(version: String, mode: String) { info.set(1, version, mode) }
 
     package var all: [any MetricFamily] {
@@ -230,8 +253,7 @@ package struct ProxyMetrics: Sendable {
             requestDuration, info, stageDuration,
             transactionBytes, elementsChanged, serversChanged, elements, services, endpoints,
             viewAge, serviceConnections, driftDetected, driftRepaired, repairDuration, stale,
-            failures, ready,
-            httpRequests,
+            trackedConnections, trackedLimit, trackingFailures, failures, ready, httpRequests,
         ] + process.all
     }
 }

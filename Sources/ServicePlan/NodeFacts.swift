@@ -9,6 +9,8 @@ package struct NodeFacts: Sendable, Hashable {
     package var balancer: Balancer
     /// Whether the kernel counts the connections of each frontend (`--service-metrics`).
     package var countsConnections: Bool
+    /// Only IPVS has any; its own dataplane adds them.
+    package var draining: Set<DrainingDestination> = []
     private var localDetection: LocalDetection
 
     package init(
@@ -31,6 +33,17 @@ package struct NodeFacts: Sendable, Hashable {
             return .none
         }
         return localDetection
+    }
+}
+
+/// A destination that IPVS keeps for the last connections to a frontend that no Service has any more,
+/// of an address that is not the node's.
+package struct DrainingDestination: Sendable, Hashable {
+    package let frontend: FrontendKey
+    package let endpoint: IPAddress
+
+    package init(_ frontend: FrontendKey, _ endpoint: IPAddress) {
+        (self.frontend, self.endpoint) = (frontend, endpoint)
     }
 }
 

@@ -53,6 +53,9 @@ final class Cluster: Sendable {
 
     func stopAPI() { api.stop() }
 
+    /// How often EndpointSlices were asked for: lists and watches.
+    var slicesRequests: Int { api.requests.count { $0.contains("/endpointslices?") } }
+
     /// Where this machine reaches it.
     var apiURL: String { "http://127.0.0.1:\(outsidePort.withLock { $0 })" }
 

@@ -151,8 +151,16 @@ struct Demo {
         let (total, failed, _) = try connect(to: clusterIP, for: .seconds(1), back)
         print("  \(total) connections without it, \(failed) failed")
         guard failed == 0 else { throw LabError("the rules did not outlive the API server") }
-        print("It comes back, and endpoint \(back.name) with it:")
+        print("It comes back:")
+        let readers = cluster.slicesRequests
+        let start = ContinuousClock.now
         try cluster.startAPI()
+        try wait("the nodes do not read the API again") {
+            cluster.slicesRequests >= readers + topology.nodes.count
+        }
+        let pause = (ContinuousClock.now - start).formattedMilliseconds
+        print("  every node reads it again after \(pause); they ask with growing pauses")
+        print("Endpoint \(back.name) is added again:")
         try await patchSlice([
             [
                 "op": "add", "path": "/endpoints/-",
@@ -161,9 +169,9 @@ struct Demo {
                 ],
             ]
         ])
-        let start = ContinuousClock.now
+        let added = ContinuousClock.now
         try wait(for: clusterIP, from: topology.pods[0].namespace) { $0.pod == back.name }
-        print("  \(back.name) answers after \((ContinuousClock.now - start).formattedMilliseconds)")
+        print("  \(back.name) answers after \((ContinuousClock.now - added).formattedMilliseconds)")
     }
 
     /// Connects again and again; `lastSeen` is when the pod answered last.
@@ -200,13 +208,16 @@ struct Demo {
         from namespace: Namespace,
         _ isGood: (Probe.Outcome) -> Bool
     ) throws {
-        let clock = ContinuousClock()
-        let start = clock.now
-        while !isGood(try Probe(target: target).send(from: namespace)) {
-            guard clock.now - start < .seconds(15) else {
-                throw LabError("\(target) does not answer in \(namespace.name)")
-            }
-            usleep(20_000)
+        try wait("\(target) does not answer in \(namespace.name)") {
+            isGood(try Probe(target: target).send(from: namespace))
+        }
+    }
+
+    private func wait(_ complaint: String, until isDone: () throws -> Bool) throws {
+        let deadline = ContinuousClock.now + .seconds(30)
+        while try !isDone() {
+            guard .now < deadline else { throw LabError(complaint) }
+            usleep(1000)
         }
     }
 }

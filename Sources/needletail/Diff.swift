@@ -27,20 +27,7 @@ struct Diff: AsyncParsableCommand {
         let configuration = try planning.configuration(source)
         let snapshot = try await Snapshot(source, configuration)
         let dataplane = try OpenDataplane(configuration, Logger(label: "needletail"))
-        var lines: [String] = []
-        do throws(CommitError) {
-            for (program, changes) in try await dataplane.nftables.difference(
-                snapshot.plans,
-                node: snapshot.facts
-            ) { lines += differenceLines(program, changes) }
-            if let ipvs = dataplane.active as? IPVSDataplane {
-                lines += differenceLines(
-                    try await ipvs.difference(snapshot.plans)
-                )
-            }
-        } catch {
-            throw Failure("\(error)")
-        }
+        let lines = try await differenceLines(dataplane, snapshot)
         switch output {
         case .text: for line in lines { print(line) }
         case .json: print(try DifferenceDocument(lines).json)
@@ -77,7 +64,18 @@ private struct DifferenceDocument: Encodable {
     }
 }
 
-func differenceLines(_ changes: ServerDifference) -> [String] {
+/// One line for each object: `+` will be added, `-` will be removed, `~` will be replaced.
+func differenceLines(_ dataplane: OpenDataplane, _ snapshot: Snapshot) async throws -> [String] {
+    do throws(CommitError) {
+        let (tables, servers) = try await dataplane.difference(snapshot.plans, snapshot.facts)
+        return tables.flatMap { differenceLines($0.program, $0.changes) }
+            + (servers.map(differenceLines) ?? [])
+    } catch {
+        throw Failure("\(error)")
+    }
+}
+
+private func differenceLines(_ changes: ServerDifference) -> [String] {
     changes.operations.map { operation in
         switch operation {
         case .add(let server): "+ ipvs \(IPVSText.line(server))"
@@ -93,8 +91,7 @@ func differenceLines(_ changes: ServerDifference) -> [String] {
         + changes.bound.sorted().map { "+ \(VirtualDevice.name) \($0)" }
 }
 
-/// One line for each object: `+` will be added, `-` will be removed, `~` will be replaced.
-func differenceLines(_ program: Program, _ changes: Changeset) -> [String] {
+private func differenceLines(_ program: Program, _ changes: Changeset) -> [String] {
     let printer = RulesetPrinter(program.family)
     let table = "\(program.family.nftName) \(RulesetPrinter.tableName)"
     var lines: [String] = []

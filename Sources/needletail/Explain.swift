@@ -11,9 +11,10 @@ struct Explain: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Say what happens to connections of a Service or a frontend, and why.",
         discussion: """
-            The target is a Service (shop/web), a frontend (10.96.0.10:53/udp), or the two ends of \
-            a connection (--from 10.244.1.5). What the API and the configuration say is compared with \
-            what this node's kernel holds.
+            The target is a Service (shop/web) or a frontend (10.96.0.10:53/udp). With a client \
+            (--from 10.244.1.5), or one connection of it (--from 10.244.1.5:40312), the answer has \
+            the endpoints that connection tracking has for it. What the API and the configuration \
+            say is compared with what this node's kernel holds.
 
             Exit status: 0; 1 if the kernel holds something else, or failure.
             """
@@ -24,7 +25,7 @@ struct Explain: AsyncParsableCommand {
     @Argument(help: "NAMESPACE/NAME, ADDRESS, ADDRESS:PORT or ADDRESS:PORT/PROTOCOL.")
     var target: String
 
-    @Option(help: "The client's address; a port behind it is of no effect.")
+    @Option(help: "The client: ADDRESS, or ADDRESS:PORT.")
     var from: String?
 
     @Option(name: .shortAndLong, help: "text, or json.")
@@ -35,12 +36,7 @@ struct Explain: AsyncParsableCommand {
 
     func run() async throws {
         let wanted = try Wanted(target)
-        let client = try from.map { text in
-            guard let address = IPAddress(text) ?? Wanted.endpoint(text)?.address else {
-                throw Failure("--from: \"\(text)\" is no IP address")
-            }
-            return address
-        }
+        let client = try from.map(ConnectionSource.init)
         let configuration = try planning.configuration(source)
         let explainer = Explainer(
             snapshot: try await Snapshot(source, configuration),
@@ -56,6 +52,22 @@ struct Explain: AsyncParsableCommand {
         case .text: print(document.text, terminator: "")
         }
         if document.kernel.agrees == false { throw ExitCode.failure }
+    }
+}
+
+/// Whose connections are meant.
+struct ConnectionSource {
+    let address: IPAddress
+    let port: UInt16?
+
+    init(_ text: String) throws {
+        if let address = IPAddress(text) {
+            (self.address, port) = (address, nil)
+        } else if let end = Wanted.endpoint(text), end.transport == nil {
+            (address, port) = (end.address, end.port)
+        } else {
+            throw Failure("--from: \"\(text)\" is neither ADDRESS nor ADDRESS:PORT")
+        }
     }
 }
 

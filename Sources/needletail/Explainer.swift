@@ -1,7 +1,9 @@
 internal import ClusterStore
+internal import IPVS
 internal import IPVSKernel
 internal import KubernetesModel
 internal import NFTablesKernel
+internal import Netlink
 internal import NetworkTypes
 internal import PlanCompiler
 internal import ServicePlan
@@ -12,7 +14,8 @@ struct Explainer {
     let configuration: NodeConfiguration
     let dataplane: Result<OpenDataplane, any Error>
 
-    func explain(_ wanted: Wanted, from client: IPAddress?) async throws -> Explanation {
+    func explain(_ wanted: Wanted, from source: ConnectionSource?) async throws -> Explanation {
+        let client = source?.address
         let plans = try plans(wanted)
         let node = Explanation.Node(
             name: snapshot.view.name,
@@ -43,6 +46,7 @@ struct Explainer {
             unserved: frontends.isEmpty ? whyUnserved(wanted) : nil,
             client: client.map { Explanation.Client(address: "\($0)", kind: self.kind($0)) },
             frontends: frontends,
+            connections: source.flatMap { try? connections($0, frontends) },
             node: node,
             kernel: await kernel(frontends.map(\.key))
         )
@@ -86,15 +90,22 @@ struct Explainer {
         return "passed untouched: no Service has it"
     }
 
-    /// Interfaces decide where pods are told by them; an address alone cannot say.
+    /// Where interfaces tell pods, packets are taken to come by the one that leads to the client.
     private func kind(_ client: IPAddress) -> FlowExplanation.Client {
         let own = (try? readInterfaceAddresses()) ?? []
         if own.contains(client) || snapshot.view.primaryAddresses.contains(client) { return .node }
         switch snapshot.facts.localDetection(client.family) {
         case .podCIDRs:
             return snapshot.facts.podCIDRs.contains { $0.contains(client) } ? .pod : .outside
-        case .none, .interface, .interfacePrefix: return .outside
+        case .interface(let name): return interface(toward: client) == name ? .pod : .outside
+        case .interfacePrefix(let prefix):
+            return interface(toward: client)?.hasPrefix(prefix) == true ? .pod : .outside
+        case .none: return .outside
         }
+    }
+
+    private func interface(toward client: IPAddress) -> String? {
+        (try? RouteLookup.interface(toward: client)) ?? nil
     }
 
     private func explain(
@@ -144,6 +155,7 @@ struct Explainer {
                     }
                 ),
             endpoints: port.map { compiler.verdicts($0, family, in: slices) } ?? [],
+            destinations: await destinations(of: frontend.key),
             topology: port.map { compiler.topologyReason($0, family, in: slices) } ?? "",
             affinitySeconds: frontend.affinityTimeout,
             affinityEntry: remembered,
@@ -151,15 +163,64 @@ struct Explainer {
         )
     }
 
+    /// Nil in mode nftables, and where the kernel does not tell.
+    private func destinations(of key: FrontendKey) async -> [Explanation.Destination]? {
+        guard let open = try? dataplane.get(), let ipvs = open.active as? IPVSDataplane,
+            let found = try? await ipvs.destinations(of: key)
+        else { return nil }
+        return found.sorted { $0.destination.id < $1.destination.id }
+            .map { state in
+                Explanation.Destination(
+                    endpoint: state.destination.id.description,
+                    weight: state.destination.weight,
+                    activeConnections: state.connections.active,
+                    inactiveConnections: state.connections.inactive,
+                    connections: state.statistics.connections,
+                    bytesIn: state.statistics.bytesIn,
+                    bytesOut: state.statistics.bytesOut
+                )
+            }
+    }
+
+    /// Looks a client's connections to some frontends up in connection tracking.
+    private func connections(
+        _ client: ConnectionSource,
+        _ frontends: [Explanation.Frontend]
+    ) throws -> [Explanation.Connection] {
+        let serving = Dictionary(
+            frontends.map { ($0.key, Set($0.flows.values.flatMap(\.endpoints))) },
+            uniquingKeysWith: { one, _ in one }
+        )
+        let family = client.address.family
+        var tracking = try ConnectionTracking()
+        return try Set(serving.keys.map(\.transport)).flatMap { transport in
+            try tracking.connections(family, transport) {
+                $0.clientAddress == client.address
+                    && client.port ?? $0.clientPort == $0.clientPort
+                    && serving[$0.frontend] != nil
+            }
+        }
+        .sorted { ($0.frontend, $0.clientPort) < ($1.frontend, $1.clientPort) }
+        .map { found in
+            let endpoint = hostAndPort(found.endpointAddress, found.endpointPort)
+            let isMasqueraded =
+                found.seenAsAddress != found.clientAddress || found.seenAsPort != found.clientPort
+            return Explanation.Connection(
+                from: hostAndPort(found.clientAddress, found.clientPort),
+                to: found.frontend.description,
+                endpoint: found.isTranslated ? endpoint : nil,
+                isServing: serving[found.frontend]?.contains(endpoint) == true,
+                masqueradedAs: isMasqueraded
+                    ? hostAndPort(found.seenAsAddress, found.seenAsPort) : nil
+            )
+        }
+    }
+
     /// Compares with what the kernel holds of these frontends.
     private func kernel(_ keys: [FrontendKey]) async -> Explanation.Kernel {
         do {
             let open = try dataplane.get()
-            var lines = try await open.nftables.difference(snapshot.plans, node: snapshot.facts)
-                .flatMap { differenceLines($0, $1) }
-            if let ipvs = open.active as? IPVSDataplane {
-                lines += differenceLines(try await ipvs.difference(snapshot.plans))
-            }
+            let lines = try await differenceLines(open, snapshot)
             let own = lines.filter { line in
                 keys.contains { key in
                     line.contains("\(key.address) . \(key.transport) . \(key.port)")

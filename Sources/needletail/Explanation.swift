@@ -25,6 +25,8 @@ struct Explanation: Encodable {
         /// By the kind of client.
         let flows: [String: FlowExplanation]
         let endpoints: [EndpointVerdict]
+        /// What IPVS has, and does, in mode ipvs.
+        let destinations: [Destination]?
         let topology: String
         let affinitySeconds: UInt32?
         /// Where the kernel sends this client again.
@@ -32,8 +34,8 @@ struct Explanation: Encodable {
         let allowedSources: [String]?
 
         private enum CodingKeys: String, CodingKey {
-            case frontend, service, kind, flows, endpoints, topology, affinitySeconds
-            case affinityEntry, allowedSources
+            case frontend, service, kind, flows, endpoints, destinations, topology
+            case affinitySeconds, affinityEntry, allowedSources
         }
 
         func encode(to encoder: any Encoder) throws {
@@ -43,11 +45,37 @@ struct Explanation: Encodable {
             try container.encode(kind, forKey: .kind)
             try container.encode(flows, forKey: .flows)
             try container.encode(endpoints, forKey: .endpoints)
+            try container.encodeIfPresent(destinations, forKey: .destinations)
             try container.encode(topology, forKey: .topology)
             try container.encodeIfPresent(affinitySeconds, forKey: .affinitySeconds)
             try container.encodeIfPresent(affinityEntry, forKey: .affinityEntry)
             try container.encodeIfPresent(allowedSources, forKey: .allowedSources)
         }
+    }
+
+    /// Of an IPVS server; the counts are since it is there.
+    struct Destination: Encodable {
+        let endpoint: String
+        /// 0: it drains.
+        let weight: UInt32
+        let activeConnections: Int
+        /// Closing, or not yet open.
+        let inactiveConnections: Int
+        let connections: UInt64
+        let bytesIn: UInt64
+        let bytesOut: UInt64
+    }
+
+    /// What connection tracking has of a client's connection.
+    struct Connection: Encodable {
+        let from: String
+        let to: String
+        /// Nil: nothing was translated.
+        let endpoint: String?
+        /// Whether a new connection could still get it.
+        let isServing: Bool
+        /// What the endpoint takes for the client.
+        let masqueradedAs: String?
     }
 
     struct Kernel: Encodable {
@@ -63,6 +91,8 @@ struct Explanation: Encodable {
     let unserved: String?
     let client: Client?
     let frontends: [Frontend]
+    /// Of the client; nil without one, and where the kernel does not tell.
+    let connections: [Connection]?
     let node: Node
     let kernel: Kernel
 }
@@ -73,6 +103,7 @@ extension Explanation {
         if let client { lines.append("from \(client.address): \(Self.words(client.kind))") }
         for frontend in frontends { lines += Self.lines(frontend) }
         if let unserved { lines.append(unserved) }
+        if let connections { lines += Self.lines(connections) }
         lines += diagnostics.map { "warning: \($0)" }
         let zone = node.zone.map { ", zone \($0)" } ?? ", without a zone"
         lines.append("node \(node.name)\(zone)")
@@ -96,6 +127,27 @@ extension Explanation {
         case .node: "this node itself"
         case .outside: "neither a pod nor this node"
         }
+    }
+
+    private static let shownConnections = 20
+
+    private static func lines(_ connections: [Connection]) -> [String] {
+        guard !connections.isEmpty else { return ["connections of this client: none on this node"] }
+        var lines = ["connections of this client:"]
+        for connection in connections.prefix(shownConnections) {
+            var line = "  \(connection.from) to \(connection.to): "
+            if let endpoint = connection.endpoint {
+                line += "with \(endpoint)"
+                if !connection.isServing { line += ", which gets no new ones" }
+            } else {
+                line += "not translated"
+            }
+            if let seen = connection.masqueradedAs { line += ", masqueraded as \(seen)" }
+            lines.append(line)
+        }
+        let rest = connections.count - shownConnections
+        if rest > 0 { lines.append("  and \(rest) more") }
+        return lines
     }
 
     private static func lines(_ frontend: Frontend) -> [String] {
@@ -123,6 +175,15 @@ extension Explanation {
             let sign = verdict.servesCluster || verdict.servesLocal ? "+" : "-"
             let place = verdict.isLocal ? ", on this node" : ""
             lines.append("    \(sign) \(verdict.endpoint): \(verdict.reason)\(place)")
+        }
+        for destination in frontend.destinations ?? [] {
+            lines.append(
+                "  IPVS: \(destination.endpoint)"
+                    + (destination.weight == 0 ? " drains" : ", weight \(destination.weight)")
+                    + ", connections: \(destination.activeConnections) active, "
+                    + "\(destination.inactiveConnections) inactive, "
+                    + "\(destination.connections) in all"
+            )
         }
         return lines
     }

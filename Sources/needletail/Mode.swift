@@ -2,6 +2,7 @@ internal import Configuration
 internal import Glibc
 internal import IPVSKernel
 internal import Logging
+internal import NFTables
 internal import NFTablesKernel
 internal import NetworkTypes
 internal import ServicePlan
@@ -38,5 +39,18 @@ struct OpenDataplane {
         } catch {
             throw Failure("\(error)")
         }
+    }
+
+    /// What a commit of everything would change in the tables, and in IPVS; touches nothing.
+    func difference(
+        _ plans: [ServicePlan],
+        _ node: NodeFacts
+    ) async throws(CommitError) -> (
+        tables: [(program: Program, changes: Changeset)], servers: ServerDifference?
+    ) {
+        let servers = try await (active as? IPVSDataplane)?.difference(plans)
+        var node = node
+        node.draining = servers?.draining ?? []
+        return (try await nftables.difference(plans, node: node), servers)
     }
 }

@@ -5,6 +5,7 @@ internal import KubernetesClient
 internal import KubernetesModel
 internal import Logging
 internal import NFTablesKernel
+internal import Netlink
 internal import NetworkTypes
 internal import Observability
 internal import ServiceLifecycle
@@ -129,6 +130,16 @@ struct ProxyEndpoints {
         if limit > 0 {
             let counts = await dataplane.active.connectionCounts()
             monitor.metrics.setConnections(counts, atMost: limit)
+        }
+        if let tracking = try? TrackingStatistics.read() {
+            monitor.metrics.setTracking(
+                entries: tracking.entries,
+                limit: tracking.limit,
+                failures: [
+                    "drop": tracking.dropped, "insert_failed": tracking.insertFailed,
+                    "early_drop": tracking.earlyDropped,
+                ]
+            )
         }
         monitor.metrics.elements.replace(
             await dataplane.nftables.elementCounts().map {

@@ -18,15 +18,13 @@ enum KubeProxyLeftovers {
     ) async throws(CommitError) -> [String] {
         var found = try await nftables.removeKubeProxy(dryRun: dryRun)
         do throws(NetlinkError) {
-            for family in IPFamily.allCases {
-                for table in XTables.names(family) where KubeProxyChains.tables.contains(table) {
-                    found += try XTables(family).remove(
-                        chains: KubeProxyChains.contains,
-                        from: table,
-                        dryRun: dryRun
-                    )
-                }
+            var legacy = try removeChains(dryRun: true)
+            if !dryRun, !legacy.isEmpty {
+                let lock = try await XTablesLock.taken()
+                legacy = try removeChains(dryRun: false)
+                withExtendedLifetime(lock) {}
             }
+            found += legacy
             // Sets can go when no rule refers to them any more.
             let sets = IPSets.names().filter(\.isKubeProxySet)
             found += sets.sorted().map { "ipset \($0)" }
@@ -35,6 +33,18 @@ enum KubeProxyLeftovers {
             throw CommitError("\(error)", recovery: .retry)
         }
         return found
+    }
+
+    /// Those of iptables-legacy.
+    private static func removeChains(dryRun: Bool) throws(NetlinkError) -> [String] {
+        var removed: [String] = []
+        for family in IPFamily.allCases {
+            for table in XTables.names(family) where KubeProxyChains.tables.contains(table) {
+                removed += try XTables(family)
+                    .remove(chains: KubeProxyChains.contains, from: table, dryRun: dryRun)
+            }
+        }
+        return removed
     }
 }
 
@@ -62,6 +72,7 @@ struct Takeover: ServiceLifecycle.Service {
     let tell: NodeNews
 
     func run() async throws {
+        var told = ""
         for await _ in synced.cancelOnGracefulShutdown() {
             do throws(CommitError) {
                 // Looking costs little, and most nodes have nothing.
@@ -74,7 +85,9 @@ struct Takeover: ServiceLifecycle.Service {
                 tell(NodeEvent(.normal, "TookOver", "Cleanup", note))
                 break
             } catch {
-                logger.error("what kube-proxy has left cannot be removed: \(error)")
+                let problem = "what kube-proxy has left stays for now: \(error)"
+                if problem != told { logger.error("\(problem)") }
+                told = problem
             }
         }
         try? await gracefulShutdown()
@@ -83,7 +96,7 @@ struct Takeover: ServiceLifecycle.Service {
     /// Whether the kernel holds what it should, as read back from it.
     private func isProgrammed() async throws(CommitError) -> Bool {
         guard let facts = await store.facts else { return false }
-        return try await dataplane.nftables.difference(await store.allPlans(), node: facts)
+        return try await dataplane.difference(await store.allPlans(), facts).tables
             .allSatisfy(\.changes.isEmpty)
     }
 }

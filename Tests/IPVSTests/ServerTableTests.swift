@@ -55,6 +55,7 @@ private func plan(
     transport: TransportProtocol = .tcp,
     service: String = "shop/web",
     address: IPAddress = vip,
+    kind: Frontend.Kind = .clusterIP,
     affinity: UInt32? = nil
 ) -> ServicePlan {
     let pod = { (host: Int) in Endpoint(ip("10.244.1.\(host)"), 8080, isLocal: false) }
@@ -63,7 +64,7 @@ private func plan(
         frontends: [
             Frontend(
                 key: FrontendKey(address, transport, 80),
-                kind: .clusterIP,
+                kind: kind,
                 portName: "http",
                 action: hosts.isEmpty && draining.isEmpty ? .reject : .balance(pool: 0),
                 masquerade: .nonPods,
@@ -152,6 +153,37 @@ private func id(_ host: Int) -> Destination.ID {
         #expect(kernel.servers[key] == [id(1): 0] && table.needs(vip))
         kernel.perform(table.finishDraining(key, connections: [:], now: 20))
         #expect(kernel.servers.isEmpty && !table.needs(vip) && table.isEmpty)
+    }
+
+    @Test func `an external address that nobody has is not taken from the others`() {
+        let external = ip("203.0.113.7")
+        let frontend = FrontendKey(external, .tcp, 80)
+        var (table, kernel) = start(plan([1, 2], address: external, kind: .externalIP))
+        let drained = DrainingDestination(frontend, ip("10.244.1.1"))
+        kernel.perform(table.apply([("shop/web", nil)], now: 10))
+        #expect(!table.needs(external))
+        #expect(
+            table.drainingDestinations
+                == [drained, DrainingDestination(frontend, ip("10.244.1.2"))]
+        )
+        // A restart finds the same.
+        let (adopted, operations) = ServerTable.adopting(
+            kernel.dump,
+            plans: [],
+            BalancingDefaults(),
+            drainTimeout: 900,
+            now: 0
+        )
+        #expect(operations.isEmpty)
+        #expect(adopted.drainingDestinations == table.drainingDestinations)
+        let live = [id(1): ServerTable.Connections(active: 1), id(2): .init(active: 0)]
+        kernel.perform(table.finishDraining(frontend, connections: live, now: 20))
+        #expect(table.drainingDestinations == [drained])
+        kernel.perform(
+            table.apply([("shop/web", plan([2], address: external, kind: .externalIP))], now: 30)
+        )
+        #expect(table.drainingDestinations.isEmpty)
+        #expect(kernel.servers[frontend] == [id(1): 0, id(2): 1])
     }
 
     @Test func `closing connections hold an endpoint, but not a Service that is gone`() {

@@ -27,6 +27,45 @@ import Testing
         }
     }
 
+    @Test func `the state of connection tracking is conntrack's`() throws {
+        let namespace = try NetworkNamespace()
+        try namespace.ip(["link set lo up"])
+        try namespace.run(
+            ["nft", "-f", "-"],
+            input: """
+                table ip clash { chain c {
+                    type nat hook postrouting priority 100;
+                    tcp dport 7 snat to 127.0.0.1:1000
+                }; }
+
+                """
+        )
+        // Answers to the second connection would be those to the first.
+        let connecting = """
+            import socket
+            server = socket.create_server(("127.0.0.1", 7))
+            first = socket.create_connection(("127.0.0.1", 7))
+            second = socket.socket()
+            second.settimeout(0.1)
+            print(second.connect_ex(("127.0.0.1", 7)))
+            """
+        try namespace.run(["python3", "-c", connecting])
+        let statistics = try namespace.inside { try TrackingStatistics.read() }
+        let limit = try namespace.run(["cat", "/proc/sys/net/netfilter/nf_conntrack_max"])
+        #expect(statistics.entries == 1)
+        #expect(try namespace.run(["conntrack", "-C"]).filter(\.isNumber) == "1")
+        #expect("\(statistics.limit)" == limit.filter(\.isNumber))
+        let counters = try namespace.run(["conntrack", "-S"])
+        func sum(_ name: String) -> UInt64 {
+            counters.split(whereSeparator: \.isWhitespace)
+                .filter { $0.hasPrefix("\(name)=") }
+                .reduce(0) { $0 + (UInt64($1.dropFirst(name.count + 1)) ?? 0) }
+        }
+        #expect(statistics.insertFailed > 0 && statistics.insertFailed == sum("insert_failed"))
+        #expect(statistics.dropped == sum("drop"))
+        #expect(statistics.earlyDropped == sum("early_drop"))
+    }
+
     /// One message about a table called nothing, in a batch.
     private func commit(
         _ operation: String,

@@ -53,11 +53,12 @@ import Testing
         ("GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nContent-Length: 99999\r\n\r\n", 413),
         ("GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 501),
-        ("\u{0}\u{1}\u{2}\r\n\r\n", 400), ("GET /" + String(repeating: "a", count: 9000), 431),
+        ("\u{0}\u{1}\u{2}\r\n\r\n", 400), ("too long", 431),
     ])
     func `what is no request is refused`(text: String, status: Int) throws {
         defer { server.stop() }
-        #expect(try ask(text).hasPrefix("HTTP/1.1 \(status) "))
+        let request = status == 431 ? "GET /" + String(repeating: "a", count: 9000) : text
+        #expect(try ask(request).hasPrefix("HTTP/1.1 \(status) "))
         #expect(try ask().hasPrefix("HTTP/1.1 200 "))
     }
 

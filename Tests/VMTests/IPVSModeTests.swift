@@ -122,51 +122,6 @@ import Testing
         #expect(connection.reaches(pod.accepted()))
     }
 
-    // kubernetes/kubernetes#57841, #99162, #84322
-    @Test func `a removed endpoint drains, also across a restart`() throws {
-        let node = try Node()
-        try node.write([2])
-        let pods = try [0, 1].map { try Stream.listening(node.pod($0), port: 8080) }
-        var daemon = try node.daemon("ipvs")
-        try daemon.wait(for: "synced")
-        var client: Stream? = try Stream.connecting(node.client, "10.96.0.10", 80)
-        let server = pods[0].accepted()
-        #expect(client?.reaches(server) == true)
-        try node.write([3])
-        try daemon.wait { try node.ipvsadm().contains { $0.hasSuffix("10.244.1.2:8080 -m -w 0") } }
-        #expect(client?.reaches(server) == true)
-        let other = try #require(try Stream.connecting(node.client, "10.96.0.10", 80))
-        #expect(other.reaches(pods[1].accepted()))
-        daemon.stop(SIGKILL)
-        daemon = try node.daemon("ipvs")
-        try daemon.wait(for: "synced", count: 2)
-        #expect(client?.reaches(server) == true)
-        #expect(try node.ipvsadm().contains { $0.hasSuffix("10.244.1.2:8080 -m -w 0") })
-        // It comes back, and gets its weight back: kubernetes/kubernetes#81775.
-        try node.write([2, 3])
-        try daemon.wait { try node.ipvsadm().contains { $0.hasSuffix("10.244.1.2:8080 -m -w 1") } }
-        #expect(client?.reaches(server) == true)
-        try node.write([3])
-        try daemon.wait { try node.ipvsadm().contains { $0.hasSuffix("10.244.1.2:8080 -m -w 0") } }
-        client = nil
-        // IPVS forgets a connection that a reset has ended.
-        server.reset()
-        daemon.stop()
-    }
-
-    @Test func `draining has a deadline`() throws {
-        let node = try Node()
-        try node.write([2])
-        let pod = try Stream.listening(node.pod(0), port: 8080)
-        let daemon = try node.daemon("ipvs", ["--ipvs-drain-timeout", "2s"])
-        try daemon.wait(for: "synced")
-        let client = try #require(try Stream.connecting(node.client, "10.96.0.10", 80))
-        #expect(client.reaches(pod.accepted()))
-        try node.write([3])
-        try daemon.wait { try !node.ipvsadm().contains { $0.contains("10.244.1.2") } }
-        #expect(try node.ipvsadm().count == 2)
-    }
-
     @Test func `modes are switched without breaking a connection`() throws {
         let node = try Node()
         try node.write([2], spec: "type: NodePort, externalIPs: [203.0.113.7]")

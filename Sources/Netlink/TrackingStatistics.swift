@@ -1,0 +1,66 @@
+internal import CMnl
+internal import Glibc
+
+/// How full the connection tracking table of this network namespace is, and what it could not take.
+package struct TrackingStatistics: Sendable, Hashable {
+    package private(set) var entries: UInt32 = 0
+    /// `nf_conntrack_max`, which all namespaces share; 0: the kernel is too old to tell.
+    package private(set) var limit: UInt32 = 0
+    /// Packets dropped since another connection had their addresses and ports.
+    package private(set) var insertFailed: UInt64 = 0
+    /// Packets dropped for any reason; that the table was full is one.
+    package private(set) var dropped: UInt64 = 0
+    /// Entries that went before their time, since the table was full.
+    package private(set) var earlyDropped: UInt64 = 0
+
+    package static func read() throws(NetlinkError) -> TrackingStatistics {
+        var socket = try NetlinkSocket(.netfilter)
+        var found = TrackingStatistics()
+        var sequence = socket.nextSequence()
+        let counters = request(IPCTNL_MSG_CT_GET_STATS_CPU, UInt16(NLM_F_DUMP), sequence)
+        // An answer for each CPU.
+        try socket.dump(
+            "the counters of connection tracking",
+            request: counters,
+            sequence: sequence,
+            restart: { found = TrackingStatistics() }
+        ) { message in
+            let counters = message.netfilterAttributes
+            func count(_ attribute: ctattr_stats_cpu) -> UInt64 {
+                UInt64(counters[Int(attribute.rawValue)]?.bigEndianWord ?? 0)
+            }
+            found.insertFailed += count(CTA_STATS_INSERT_FAILED)
+            found.dropped += count(CTA_STATS_DROP)
+            found.earlyDropped += count(CTA_STATS_EARLY_DROP)
+        }
+        sequence = socket.nextSequence()
+        let sizes = request(IPCTNL_MSG_CT_GET_STATS, 0, sequence)
+        _ = try socket.ask(
+            "the size of connection tracking",
+            request: sizes,
+            sequence: sequence,
+            absence: []
+        ) { message in
+            let sizes = message.netfilterAttributes
+            found.entries = sizes[Int(CTA_STATS_GLOBAL_ENTRIES.rawValue)]?.bigEndianWord ?? 0
+            found.limit = sizes[Int(CTA_STATS_GLOBAL_MAX_ENTRIES.rawValue)]?.bigEndianWord ?? 0
+        }
+        return found
+    }
+
+    private static func request(
+        _ type: cntl_msg_types,
+        _ flags: UInt16,
+        _ sequence: UInt32
+    ) -> MessageBuffer {
+        var request = MessageBuffer(capacity: 64)
+        request.beginMessage(
+            type: UInt16(NFNL_SUBSYS_CTNETLINK) << 8 | UInt16(type.rawValue),
+            flags: UInt16(NLM_F_REQUEST) | flags,
+            sequence: sequence
+        )
+        request.appendNetfilterHeader(family: UInt8(AF_UNSPEC))
+        request.endMessage()
+        return request
+    }
+}

@@ -1,0 +1,68 @@
+import BinarySupport
+import NetworkNamespaces
+import Testing
+
+/// What `explain` says of connections that there are.
+@Suite(.timeLimit(.minutes(10))) struct ExplainTests {
+    @Test func `a connection is found, with its endpoint and the address that this sees`() throws {
+        let node = try Node()
+        try node.write(
+            [2],
+            ports: "{name: http, port: 80, nodePort: 30080}",
+            spec: "type: NodePort"
+        )
+        #expect(try node.once("nftables").status == 0)
+        let server = try Stream.listening(node.pod(0), port: 8080)
+        let inside = try Stream.connecting(node.pod(1), "10.96.0.10", 80, from: 40001)
+        let outside = try Stream.connecting(node.client, Node.address, 30080, from: 40002)
+        #expect(inside != nil && outside != nil)
+        func explain(_ words: [String]) throws -> String {
+            let answer = try node.command(["explain"] + words)
+            #expect(answer.status == 0, "\(answer.output)")
+            return answer.output
+        }
+        let pod = try explain(["10.96.0.10:80", "--from", "10.244.1.3:40001"])
+        #expect(pod.contains("  10.244.1.3:40001 to 10.96.0.10:80/tcp: with 10.244.1.2:8080\n"))
+        let client = ["shop/web", "--from", Node.clientAddress]
+        let seen =
+            "  192.0.2.9:40002 to 192.0.2.1:30080/tcp: with 10.244.1.2:8080, masqueraded as"
+            + " 10.244.1.1:"
+        #expect(try explain(client).contains(seen))
+        #expect(try explain(client + ["-o", "json"]).contains(#""endpoint" : "10.244.1.2:8080""#))
+        #expect(
+            try explain(["shop/web", "--from", "192.0.2.9:40003"])
+                .contains("connections of this client: none on this node")
+        )
+        // The endpoint leaves; its connections may go on.
+        try node.write(
+            [3],
+            ports: "{name: http, port: 80, nodePort: 30080}",
+            spec: "type: NodePort"
+        )
+        #expect(try node.once("nftables").status == 0)
+        #expect(
+            try explain(["10.96.0.10:80", "--from", "10.244.1.3:40001"])
+                .contains("with 10.244.1.2:8080, which gets no new ones\n")
+        )
+        #expect(try node.command(["explain", "shop/web", "--from", "x"]).status == 1)
+        withExtendedLifetime((server, inside, outside)) {}
+    }
+
+    @Test(arguments: [
+        ["BridgeInterface", "--pod-bridge-interface", "cni0"],
+        ["InterfaceNamePrefix", "--pod-interface-name-prefix", "cn"],
+    ])
+    func `the interface that leads to a client tells whether it is a pod`(mode: [String]) throws {
+        let node = try Node()
+        try node.write([2])
+        let flags = ["--detect-local-mode"] + mode
+        #expect(try node.once("nftables", flags).status == 0)
+        for (client, words) in [
+            ("10.244.1.3", "from 10.244.1.3: a pod of the cluster"),
+            (Node.clientAddress, "from 192.0.2.9: neither a pod nor this node"),
+        ] {
+            let answer = try node.command(["explain", "shop/web", "--from", client] + flags)
+            #expect(answer.output.contains(words), "\(answer.output)")
+        }
+    }
+}
