@@ -111,7 +111,7 @@ let package = Package(
         ),
         // For the lab and the tests.
         module("EmbeddedAPIServer", ["KubernetesWire", "Threads", protobuf]),
-        module("NetworkNamespaces", ["CNeedleShim"]),
+        module("NetworkNamespaces", ["CNeedleShim", "Threads"]),
         // Level 4
         module(
             "NFTablesKernel",
@@ -213,7 +213,7 @@ let package = Package(
         tests(
             "CommandTests",
             [
-                "BinarySupport", "EmbeddedAPIServer", "NetworkNamespaces", "needletail",
+                "BinarySupport", "EmbeddedAPIServer", "NetworkNamespaces", "Threads", "needletail",
                 "needletail-lab",
             ]
         ),

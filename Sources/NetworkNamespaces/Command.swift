@@ -1,4 +1,5 @@
 package import Glibc
+internal import Threads
 
 /// A program that could not be run, or failed; the text says which and why.
 package struct CommandError: Error, CustomStringConvertible {
@@ -43,8 +44,26 @@ package enum Command {
         return text
     }
 
+    /// Starts a program that gets a signal when this process ends, however that does.
+    ///
+    /// - Parameter signal: as setpriv names it
+    package static func start(
+        _ arguments: [String],
+        in namespace: NetworkNamespace? = nil,
+        endingWith signal: String = "KILL",
+        input: Int32,
+        output: Int32
+    ) throws -> pid_t {
+        let words = ["setpriv", "--pdeathsig", signal] + arguments
+        // The kernel sends it when the thread ends that has started the program.
+        return try LastingThread.shared.run {
+            guard let namespace else { return try spawn(words, input: input, output: output) }
+            return try namespace.inside { try spawn(words, input: input, output: output) }
+        }
+    }
+
     /// Starts a program in the network namespace of this thread.
-    package static func spawn(_ arguments: [String], input: Int32, output: Int32) throws -> pid_t {
+    private static func spawn(_ arguments: [String], input: Int32, output: Int32) throws -> pid_t {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }

@@ -21,18 +21,16 @@ final class Daemons: Sendable {
                 close(log)
                 close(null)
             }
-            let child = try node.namespace.inside {
-                try Command.spawn(
-                    [
-                        "setpriv", "--pdeathsig", "TERM", binary, "run", "--master", api,
-                        "--hostname-override", node.name, "--node-ip",
-                        "\(node.address),\(node.address6)", "--cluster-cidr",
-                        Topology.clusterCIDRs,
-                    ],
-                    input: null,
-                    output: log
-                )
-            }
+            let child = try Command.start(
+                [
+                    binary, "run", "--master", api, "--hostname-override", node.name, "--node-ip",
+                    "\(node.address),\(node.address6)", "--cluster-cidr", Topology.clusterCIDRs,
+                ],
+                in: node.namespace.handle,
+                endingWith: "TERM",
+                input: null,
+                output: log
+            )
             children.withLock { $0.append(child) }
         }
     }

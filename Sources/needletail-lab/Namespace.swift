@@ -15,7 +15,7 @@ struct Namespace: Sendable, Hashable {
     func ip(_ commands: [String]) throws { try handle.ip(commands) }
     func setSysctl(_ name: String, _ value: String) throws { try handle.setSysctl(name, value) }
 
-    private var handle: NetworkNamespace {
+    var handle: NetworkNamespace {
         get throws { try NetworkNamespace(named: name) }
     }
 

@@ -52,13 +52,12 @@ package final class Daemon {
             close(file)
             close(null)
         }
-        child = try namespace.inside {
-            try Command.spawn(
-                ["setpriv", "--pdeathsig", "KILL", Binary.path, "run"] + arguments,
-                input: null,
-                output: file
-            )
-        }
+        child = try Command.start(
+            [Binary.path, "run"] + arguments,
+            in: namespace,
+            input: null,
+            output: file
+        )
     }
 
     package var output: String { (try? String(contentsOfFile: log, encoding: .utf8)) ?? "" }

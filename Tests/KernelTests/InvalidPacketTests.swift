@@ -90,7 +90,7 @@ import Testing
     private func move(_ link: String, from: NetworkNamespace, to: NetworkNamespace) throws {
         let null = open("/dev/null", O_RDWR | O_CLOEXEC)
         defer { close(null) }
-        let child = try to.inside { try Command.spawn(["sleep", "30"], input: null, output: null) }
+        let child = try Command.start(["sleep", "30"], in: to, input: null, output: null)
         defer {
             kill(child, SIGKILL)
             waitpid(child, nil, 0)

@@ -139,8 +139,8 @@ import Testing
         try #require(pipe(&ends) == 0)
         defer { close(ends[0]) }
         let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
-        let child = try Command.spawn(
-            ["setpriv", "--pdeathsig", "KILL"] + command + ["get", "svc", "-w", "-o", "name"],
+        let child = try Command.start(
+            command + ["get", "svc", "-w", "-o", "name"],
             input: null,
             output: ends[1]
         )

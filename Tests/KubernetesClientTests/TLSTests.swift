@@ -57,11 +57,8 @@ import Testing
         var ends: [Int32] = [0, 0]
         try #require(pipe(&ends) == 0)
         defer { for end in ends { close(end) } }
-        child = try Command.spawn(
-            [
-                "setpriv", "--pdeathsig", "KILL", "sh", "-c",
-                "cd \(folder); exec python3 -B server.py",
-            ],
+        child = try Command.start(
+            ["sh", "-c", "cd \(folder); exec python3 -B server.py"],
             input: ends[0],
             output: ends[1]
         )

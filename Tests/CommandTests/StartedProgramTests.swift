@@ -1,0 +1,48 @@
+import FoundationEssentials
+import Glibc
+import NetworkNamespaces
+import Synchronization
+import Testing
+import Threads
+
+@Suite(.timeLimit(.minutes(10))) struct StartedProgramTests {
+    private final class Started: Sendable {
+        let ids = Mutex<(thread: String, program: pid_t)?>(nil)
+    }
+
+    /// Of the calling thread, below `/proc`.
+    private static var thread: String {
+        (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/thread-self")) ?? ""
+    }
+
+    // A pool's threads end when nothing is to be done; daemons of the lab went with them.
+    @Test func `a program outlives the thread that asked for it`() throws {
+        let namespace = try NetworkNamespace()
+        let null = open("/dev/null", O_RDWR | O_CLOEXEC)
+        defer { close(null) }
+        let started = Started()
+        startThread {
+            let program = try? Command.start(
+                ["sleep", "60"],
+                in: namespace,
+                input: null,
+                output: null
+            )
+            started.ids.withLock { $0 = (Self.thread, program ?? -1) }
+        }
+        func until(_ holds: () -> Bool) throws {
+            let deadline = ContinuousClock.now + .seconds(60)
+            while !holds() {
+                try #require(.now < deadline)
+                usleep(1000)
+            }
+        }
+        try until { started.ids.withLock { $0 != nil } }
+        let (thread, program) = try #require(started.ids.withLock { $0 })
+        try until { access("/proc/\(thread)", F_OK) != 0 }
+        try #require(program > 0)
+        #expect(waitpid(program, nil, WNOHANG) == 0)
+        kill(program, SIGKILL)
+        #expect(waitpid(program, nil, 0) == program)
+    }
+}
