@@ -214,11 +214,11 @@ package struct Program: Sendable, Hashable {
     /// The mark is gone before IPVS sends the packet on: it would come back.
     private func steering(_ isOn: Bool) -> [Rule] {
         guard balancer == .ipvs else { return [] }
-        let endpointed = PacketField.frontend + [.replySourceAddress]
+        let withEndpoint = PacketField.frontend + [.replySourceAddress]
         return [
             Rule(.lookup(PacketField.frontend, in: .externalFrontends), .steer(isOn)),
             // The frontend may be somebody else's by now: only what IPVS has translated is taken.
-            Rule(.lookup(endpointed, in: .draining), .steer(isOn)),
+            Rule(.lookup(withEndpoint, in: .draining), .steer(isOn)),
         ]
     }
 

@@ -83,32 +83,8 @@ package struct DummyDevice: ~Copyable {
     /// Whether packets to the address are the node's own, as `ip route get` tells: if this device
     /// does not have it, another has.
     package mutating func isLocal(_ address: IPAddress) throws(NetlinkError) -> Bool {
-        let sequence = socket.nextSequence()
-        var request = MessageBuffer(capacity: 64)
-        request.beginMessage(
-            type: UInt16(RTM_GETROUTE),
-            flags: UInt16(NLM_F_REQUEST),
-            sequence: sequence
-        )
-        // struct rtmsg
-        request.append(address.addressFamily)
-        request.append(UInt8(address.family.bitWidth))
-        for _ in 0..<6 { request.append(UInt8(0)) }
-        request.append(UInt32(0))
-        request.attribute(UInt16(RTA_DST.rawValue), address)
-        request.endMessage()
-        var type: UInt8?
         // Without a route it is nobody's.
-        _ = try socket.ask(
-            "looking for the route to \(address)",
-            request: request,
-            sequence: sequence,
-            absence: [ENETUNREACH, EHOSTUNREACH, EINVAL, EACCES]
-        ) { message in
-            // rtm_type
-            if message.payload.count >= 12 { type = message.payload[7] }
-        }
-        return type == UInt8(RTN_LOCAL)
+        try socket.route(to: address)?.isLocal ?? false
     }
 
     /// Adds and removes addresses, each with the whole length as its prefix.
