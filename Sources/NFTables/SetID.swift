@@ -50,8 +50,8 @@ package enum SetID: Sendable, Hashable {
     private static let constant: [SetID] = [
         .frontends, .endpoints, .localEndpoints, .localPolicy, .sticky, .affinity,
         .masqueradeFrontends, .clusterIPs, .externalFrontends, .draining, .noEndpoints,
-        .noLocalEndpoints,
-        .restricted, .allowedSources, .hairpin, .serviceEndpoints, .podCIDRs, .serviceCIDRs,
+        .noLocalEndpoints, .restricted, .allowedSources, .hairpin, .serviceEndpoints, .podCIDRs,
+        .serviceCIDRs,
     ]
 
     package var name: String {

@@ -129,6 +129,8 @@ package struct TableState: Sendable {
     // MARK: Facts of the node
 
     mutating func replaceFacts(_ new: NodeFacts, _ changes: inout Changeset) {
+        // Most commits are about Services alone.
+        guard new != facts else { return }
         for (set, before, after) in [
             (SetID.serviceCIDRs, elements(of: facts.serviceCIDRs), elements(of: new.serviceCIDRs)),
             (.podCIDRs, elements(of: facts.podCIDRs), elements(of: new.podCIDRs)),

@@ -62,6 +62,7 @@ struct KubeProxyRules {
     // MARK: Finding
 
     private static let ownTable = "kube-proxy"
+
     init(_ socket: inout NetlinkSocket) throws(NetlinkError) {
         for family in IPFamily.allCases {
             try findChains(family, &socket)

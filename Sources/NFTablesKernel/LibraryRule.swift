@@ -93,7 +93,6 @@ extension LibraryRule {
             let ct = make("ct")
             ct.set(NFTNL_EXPR_CT_KEY, key.rawValue)
             ct.set(NFTNL_EXPR_CT_DREG, register)
-            // IP_CT_DIR_ORIGINAL
             if let direction { ct.set(NFTNL_EXPR_CT_DIR, byte: direction.rawValue) }
         case .random(let modulus, let offset, let register):
             let numgen = make("numgen")

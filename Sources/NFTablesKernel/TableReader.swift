@@ -96,31 +96,12 @@ struct TableReader {
 
     // MARK: Dumps
 
-    /// Asks for everything of a type in this family and hands each answer to the body.
-    private func dump(
-        _ what: String,
-        _ type: nf_tables_msg_types,
-        _ socket: inout NetlinkSocket,
-        attributes: (inout MessageBuffer) -> Void = { _ in },
-        restart: () -> Void,
-        _ body: (NetlinkMessage) -> Void
-    ) throws(NetlinkError) {
-        try socket.dump(
-            what,
-            type,
-            family,
-            attributes: attributes,
-            restart: restart,
-            body
-        )
-    }
-
     private func chains(_ socket: inout NetlinkSocket) throws(NetlinkError) -> Set<ChainShape> {
         var chains: Set<ChainShape> = []
-        try dump(
+        try socket.dump(
             "the chains of \(place)",
             NFT_MSG_GETCHAIN,
-            &socket,
+            family,
             restart: { chains = [] },
             {
                 // A dump of chains cannot be limited to a table.
@@ -137,10 +118,10 @@ struct TableReader {
         _ socket: inout NetlinkSocket
     ) throws(NetlinkError) -> [String: [RuleFingerprint]] {
         var rules: [String: [RuleFingerprint]] = [:]
-        try dump(
+        try socket.dump(
             "the rules of \(place)",
             NFT_MSG_GETRULE,
-            &socket,
+            family,
             attributes: { $0.attribute(UInt16(NFTA_RULE_TABLE.rawValue), table) },
             restart: { rules = [:] },
             {
@@ -153,10 +134,10 @@ struct TableReader {
 
     private func sets(_ socket: inout NetlinkSocket) throws(NetlinkError) -> Set<SetShape> {
         var sets: Set<SetShape> = []
-        try dump(
+        try socket.dump(
             "the sets of \(place)",
             NFT_MSG_GETSET,
-            &socket,
+            family,
             attributes: { $0.attribute(UInt16(NFTA_SET_TABLE.rawValue), table) },
             restart: { sets = [] },
             {
@@ -202,10 +183,10 @@ struct TableReader {
         _ socket: inout NetlinkSocket
     ) throws(NetlinkError) -> ElementParser {
         var parser = ElementParser(set)
-        try dump(
+        try socket.dump(
             "the elements of set \(set.id.name) of \(place)",
             NFT_MSG_GETSETELEM,
-            &socket,
+            family,
             attributes: {
                 $0.attribute(UInt16(NFTA_SET_ELEM_LIST_TABLE.rawValue), table)
                 $0.attribute(UInt16(NFTA_SET_ELEM_LIST_SET.rawValue), set.id.name)

@@ -55,7 +55,7 @@ package struct ConnectionTracking: ~Copyable {
     ) throws(NetlinkError) -> [TrackedConnection] {
         let sequence = socket.nextSequence()
         var request = MessageBuffer(capacity: 256)
-        begin(&request, IPCTNL_MSG_CT_GET, UInt16(NLM_F_DUMP), family, sequence)
+        request.beginTracking(IPCTNL_MSG_CT_GET, UInt16(NLM_F_DUMP), family, sequence)
         if filtersInKernel { Self.appendFilter(&request, transport) }
         request.endMessage()
         var found: [TrackedConnection] = []
@@ -77,8 +77,7 @@ package struct ConnectionTracking: ~Copyable {
     package mutating func delete(_ connection: TrackedConnection) throws(NetlinkError) -> Bool {
         let sequence = socket.nextSequence()
         var request = MessageBuffer(capacity: 512)
-        begin(
-            &request,
+        request.beginTracking(
             IPCTNL_MSG_CT_DELETE,
             UInt16(NLM_F_ACK),
             connection.frontend.address.family,
@@ -104,21 +103,6 @@ package struct ConnectionTracking: ~Copyable {
         guard let result else { return true }
         if result.isNotFound { return false }
         throw result
-    }
-
-    private func begin(
-        _ request: inout MessageBuffer,
-        _ type: cntl_msg_types,
-        _ flags: UInt16,
-        _ family: IPFamily,
-        _ sequence: UInt32
-    ) {
-        request.beginMessage(
-            type: UInt16(NFNL_SUBSYS_CTNETLINK) << 8 | UInt16(type.rawValue),
-            flags: UInt16(NLM_F_REQUEST) | flags,
-            sequence: sequence
-        )
-        request.appendNetfilterHeader(family: UInt8(family == .ipv4 ? AF_INET : AF_INET6))
     }
 
     /// Asks for entries whose original tuple has this protocol (`ctnetlink_parse_filter`).
@@ -195,5 +179,25 @@ extension TrackedConnection {
             else { return nil }
             (self.transport, self.source, self.destination) = (transport, source, destination)
         }
+    }
+}
+
+extension MessageBuffer {
+    /// Begins a request of ctnetlink.
+    ///
+    /// - Parameter family: nil: any
+    mutating func beginTracking(
+        _ type: cntl_msg_types,
+        _ flags: UInt16,
+        _ family: IPFamily?,
+        _ sequence: UInt32
+    ) {
+        beginMessage(
+            type: UInt16(NFNL_SUBSYS_CTNETLINK) << 8 | UInt16(type.rawValue),
+            flags: UInt16(NLM_F_REQUEST) | flags,
+            sequence: sequence
+        )
+        let number = family.map { $0 == .ipv4 ? AF_INET : AF_INET6 } ?? AF_UNSPEC
+        appendNetfilterHeader(family: UInt8(number))
     }
 }

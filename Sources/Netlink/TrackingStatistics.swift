@@ -54,12 +54,7 @@ package struct TrackingStatistics: Sendable, Hashable {
         _ sequence: UInt32
     ) -> MessageBuffer {
         var request = MessageBuffer(capacity: 64)
-        request.beginMessage(
-            type: UInt16(NFNL_SUBSYS_CTNETLINK) << 8 | UInt16(type.rawValue),
-            flags: UInt16(NLM_F_REQUEST) | flags,
-            sequence: sequence
-        )
-        request.appendNetfilterHeader(family: UInt8(AF_UNSPEC))
+        request.beginTracking(type, flags, nil, sequence)
         request.endMessage()
         return request
     }
