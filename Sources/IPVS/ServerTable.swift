@@ -10,6 +10,8 @@ package struct ServerTable: Sendable {
     /// For as long as removed destinations keep their connections, in seconds.
     package var drainTimeout: Double
     private let defaults: BalancingDefaults
+    /// The only ones that plans may have, when another balancer takes over; nil: all.
+    private var allowed: Set<FrontendKey>?
     private var plans: [String: ServicePlan] = [:]
     private var servers: [FrontendKey: VirtualServer] = [:]
     /// How many plans need an address.
@@ -35,9 +37,18 @@ package struct ServerTable: Sendable {
 
     /// The Service of each server that a plan has.
     package var services: [(key: FrontendKey, service: String)] {
-        plans.values.flatMap { plan in
-            plan.virtualServers(defaults).map { ($0.key, plan.service) }
-        }
+        plans.values.flatMap { plan in servers(of: plan).map { ($0.key, plan.service) } }
+    }
+
+    private func servers(of plan: ServicePlan?) -> [VirtualServer] {
+        let all = plan?.virtualServers(defaults) ?? []
+        guard let allowed else { return all }
+        return all.filter { allowed.contains($0.key) }
+    }
+
+    private func addresses(of plan: ServicePlan?) -> Set<IPAddress> {
+        // Without the rules of mode ipvs nothing else brings packets of external frontends here.
+        allowed == nil ? plan?.virtualAddresses ?? [] : Set(servers(of: plan).map(\.key.address))
     }
 
     /// Whether the server is there for nothing but its last connections.
@@ -89,13 +100,12 @@ package struct ServerTable: Sendable {
         var bound: Set<IPAddress> = []
         for (service, plan) in changes {
             let old = plans[service]
-            bound.formUnion(old?.virtualAddresses ?? [])
+            bound.formUnion(addresses(of: old))
             count(old, -1)
             count(plan, 1)
             plans[service] = plan
-            let servers = plan?.virtualServers(defaults) ?? []
-            gone.formUnion((old?.virtualServers(defaults) ?? []).map(\.key))
-            for server in servers { wanted[server.key] = server }
+            gone.formUnion(servers(of: old).map(\.key))
+            for server in servers(of: plan) { wanted[server.key] = server }
         }
         // A frontend may have moved from one Service to another.
         for key in gone where wanted[key] == nil {
@@ -108,7 +118,7 @@ package struct ServerTable: Sendable {
     }
 
     private mutating func count(_ plan: ServicePlan?, _ difference: Int) {
-        for address in plan?.virtualAddresses ?? [] {
+        for address in addresses(of: plan) {
             touchedAddresses.insert(address)
             let users = addressUsers[address, default: 0] + difference
             addressUsers[address] = users == 0 ? nil : users
@@ -238,6 +248,24 @@ package struct ServerTable: Sendable {
         return [.remove(key)]
     }
 
+    // MARK: Retiring
+
+    /// Every server that a plan has.
+    package var served: Set<FrontendKey> { Set(servers.keys) }
+
+    /// Removes servers of plans for good, with whatever they have.
+    package mutating func retire(_ keys: Set<FrontendKey>) -> [ServerOperation] {
+        guard !keys.isEmpty else { return [] }
+        let holders = plans.values.filter { plan in
+            servers(of: plan).contains { keys.contains($0.key) }
+        }
+        for plan in holders { count(plan, -1) }
+        allowed?.subtract(keys)
+        for plan in holders { count(plan, 1) }
+        for key in keys { (servers[key], draining[key]) = (nil, nil) }
+        return keys.sorted().map { .remove($0) }
+    }
+
     // MARK: Taking over
 
     /// Takes over what the kernel holds: the table in which these plans are in force, and what must
@@ -247,6 +275,8 @@ package struct ServerTable: Sendable {
     ///   - kernel: the servers that are ours, or that have a key of ours
     ///   - bound: the addresses of the device
     ///   - isExcluded: addresses whose servers are never removed
+    ///   - isRetiring: whether another balancer takes over: plans have such servers alone as may
+    ///     have connections
     package static func adopting(
         _ kernel: [VirtualServer],
         plans: [ServicePlan],
@@ -254,13 +284,20 @@ package struct ServerTable: Sendable {
         drainTimeout: Double,
         bound: Set<IPAddress> = [],
         isExcluded: (IPAddress) -> Bool = { _ in false },
+        isRetiring: Bool = false,
         now: Double
     ) -> (table: ServerTable, operations: [ServerOperation]) {
         var table = ServerTable(defaults, drainTimeout: drainTimeout)
         for server in kernel { table.servers[server.key] = server }
         let present = Set(table.servers.keys)
+        if isRetiring {
+            // Connectionless clients move at once.
+            table.allowed =
+                drainTimeout > 0
+                ? present.filter { $0.transport != .udp && !isExcluded($0.address) } : []
+        }
         var operations = table.apply(plans.map { ($0.service, $0) }, now: now)
-        let wanted = Set(plans.flatMap { $0.virtualServers(defaults) }.map(\.key))
+        let wanted = Set(table.services.map(\.key))
         for key in present.subtracting(wanted).sorted() {
             if isExcluded(key.address) {
                 table.servers[key] = nil

@@ -9,23 +9,24 @@ package import ServicePlan
 
 /// Programs IPVS, and the policy table of nftables beside it.
 ///
-/// Retiring, it leaves the balancing to nftables and removes what IPVS has, when its connections
-/// are over.
+/// Retiring, it leaves new clients to nftables, and removes what IPVS has when its connections are
+/// over.
 package actor IPVSDataplane: Dataplane {
     private let kernelQueue = KernelQueue()
-    private let policy: NFTablesDataplane
-    private let settings: IPVSSettings
-    private let isRetiring: Bool
-    private let logger: Logger
-    private var ipvs: IPVSSocket
-    private var device: DummyDevice
-    private var steering: SteeringRoute
+    let policy: NFTablesDataplane
+    let settings: IPVSSettings
+    let logger: Logger
+    var ipvs: IPVSSocket
+    var device: DummyDevice
+    var steering: SteeringRoute
     /// Nil until the kernel was read, and after a failure.
-    private var table: ServerTable?
+    var table: ServerTable?
+    /// Nil in mode ipvs.
+    var retirement: Retirement?
     private var bound: Set<IPAddress> = []
     private var lastFullSync: Double?
     /// What the rules were made from.
-    private var rules: NodeFacts?
+    var rules: NodeFacts?
     /// The kernel does not have yet what `table` says.
     private var isCommitting = false
     private var isPrepared = false
@@ -43,7 +44,7 @@ package actor IPVSDataplane: Dataplane {
     ) throws(CommitError) {
         self.policy = policy
         self.settings = settings
-        self.isRetiring = isRetiring
+        retirement = isRetiring ? Retirement(drainTimeout: settings.drainTimeout) : nil
         self.logger = logger
         do throws(NetlinkError) {
             var found = try IPVSSocket()
@@ -80,34 +81,31 @@ package actor IPVSDataplane: Dataplane {
         _ changes: PlanChanges,
         node: NodeFacts
     ) async throws(CommitError) -> CommitReport {
+        if retirement?.isOver == true { return try await policy.commit(changes, node: node) }
         var report: CommitReport
         switch changes {
         case .everything(let plans):
-            if isRetiring {
-                // What IPVS carries must find its way without the rules of mode ipvs.
-                try failing { () throws(NetlinkError) in try bindEverything() }
-                report = try await policy.commit(changes, node: node)
-                report.add(try failing { () throws(NetlinkError) in try serveEverything(plans) })
+            if retirement != nil {
+                report = try await leaveEverything(plans, node)
             } else if try await policy.isProgrammed() {
                 // Another mode may serve the node: it goes on until the virtual servers are there.
                 report = try failing { () throws(NetlinkError) in try serveEverything(plans) }
-                report.add(try await policy.commit(changes, node: withDraining(node)))
+                report.add(try await policy.commit(changes, node: withOwn(node)))
             } else {
                 // Nothing must be reachable before it is protected.
-                report = try await policy.commit(changes, node: withDraining(node))
+                report = try await policy.commit(changes, node: withOwn(node))
                 report.add(try failing { () throws(NetlinkError) in try serveEverything(plans) })
             }
         case .some(let plans):
             guard table != nil else {
                 throw CommitError("IPVS: the kernel was not read yet", recovery: .rereadKernel)
             }
-            guard !isRetiring else { return try await policy.commit(changes, node: node) }
             // The rules must know beforehand what will drain.
             isCommitting = true
             defer { isCommitting = false }
             let operations = table?.apply(plans, now: Self.now) ?? []
             do throws(CommitError) {
-                report = try await policy.commit(changes, node: withDraining(node))
+                report = try await policy.commit(changes, node: withOwn(node))
             } catch {
                 table = nil
                 throw error
@@ -117,9 +115,11 @@ package actor IPVSDataplane: Dataplane {
         return report
     }
 
-    private func withDraining(_ node: NodeFacts) -> NodeFacts {
+    /// What the rules must know of IPVS, too.
+    func withOwn(_ node: NodeFacts) -> NodeFacts {
         var node = node
         node.draining = table?.drainingDestinations ?? []
+        node.ipvsConnections = retirement?.connections
         rules = node
         return node
     }
@@ -127,7 +127,9 @@ package actor IPVSDataplane: Dataplane {
     /// Connections that the rules translate, of pods and the node at frontends of policy Local, are not
     /// among them.
     package func connectionCounts() -> [String: UInt64] {
-        guard !isRetiring, let table, let statistics = try? ipvs.statistics() else { return [:] }
+        guard retirement == nil, let table, let statistics = try? ipvs.statistics() else {
+            return [:]
+        }
         var counts: [String: UInt64] = [:]
         for (key, service) in table.services {
             if let own = statistics[key] { counts[service, default: 0] += own.connections }
@@ -165,43 +167,14 @@ package actor IPVSDataplane: Dataplane {
                 operations: operations,
                 bound: missing,
                 unbound: unneeded,
-                draining: table.drainingDestinations
+                draining: table.drainingDestinations,
+                isRetiring: retirement.map { $0.drainTimeout > 0 } ?? false
             )
         }
     }
 
-    /// Removes all that is ours of IPVS: virtual servers with their connections, and the device.
-    ///
-    /// Returns what there was.
-    ///
-    /// - Parameter kubeProxy: also kube-proxy's: servers of the device's addresses, and of the
-    ///   node's addresses with ports of the usual range of NodePorts
-    package func removeEverything(
-        dryRun: Bool,
-        kubeProxy: Bool = false
-    ) throws(CommitError) -> [String] {
-        try failing { () throws(NetlinkError) in
-            let onDevice = try device.addresses()
-            var ours: [VirtualServer] = []
-            for server in try ipvs.servers() {
-                let address = server.key.address
-                let isNodePort = (30000...32767).contains(server.key.port)
-                var isTheirs = kubeProxy && onDevice.contains(address)
-                if kubeProxy, isNodePort, !isTheirs { isTheirs = try device.isLocal(address) }
-                if server.flags.contains(.ours) || isTheirs { ours.append(server) }
-            }
-            var found = ours.map { "virtual server \($0.key)" }.sorted()
-            if try device.exists() { found.append("device \(VirtualDevice.name)") }
-            guard !dryRun else { return found }
-            try ipvs.perform(ours.map { .remove($0.key) })
-            try device.remove()
-            try steering.remove(IPFamily.allCases)
-            return found
-        }
-    }
-
     /// After a failure nothing that is remembered of the kernel is true.
-    private func failing<Value>(
+    func failing<Value>(
         _ body: () throws(NetlinkError) -> Value
     ) throws(CommitError) -> Value {
         do throws(NetlinkError) {
@@ -215,7 +188,7 @@ package actor IPVSDataplane: Dataplane {
     // MARK: Committing
 
     /// Seconds of a clock that only goes forward.
-    private static var now: Double {
+    static var now: Double {
         Double((ContinuousClock.now - start).components.seconds)
     }
     private static let start = ContinuousClock.now
@@ -236,6 +209,7 @@ package actor IPVSDataplane: Dataplane {
     private func adopt(
         _ plans: [ServicePlan]
     ) throws(NetlinkError) -> (table: ServerTable, operations: [ServerOperation]) {
+        let isRetiring = retirement != nil
         // Retiring, kube-proxy's servers of our frontends would take their packets.
         let wanted = Set(
             isRetiring
@@ -256,19 +230,20 @@ package actor IPVSDataplane: Dataplane {
         }
         return ServerTable.adopting(
             kernel,
-            plans: isRetiring ? [] : plans,
+            plans: plans,
             settings.defaults,
             drainTimeout: settings.drainTimeout,
             bound: onDevice,
             isExcluded: { address in
                 self.settings.excludedCIDRs.contains { $0.contains(address) }
             },
+            isRetiring: isRetiring,
             now: Self.now
         )
     }
 
-    private func serveEverything(_ plans: [ServicePlan]) throws(NetlinkError) -> CommitReport {
-        if !isRetiring { try prepare() }
+    func serveEverything(_ plans: [ServicePlan]) throws(NetlinkError) -> CommitReport {
+        if retirement == nil { try prepare() }
         let (adopted, operations) = try adopt(plans)
         bound = try device.addresses()
         table = adopted
@@ -286,19 +261,9 @@ package actor IPVSDataplane: Dataplane {
         return report
     }
 
-    /// Binds the address of every server of ours that has none yet.
-    private func bindEverything() throws(NetlinkError) {
-        let present = try device.addresses()
-        let ours = try ipvs.servers().filter { $0.flags.contains(.ours) }.map(\.key.address)
-        let missing = try withoutOthers(Set(ours).subtracting(present))
-        guard !missing.isEmpty else { return }
-        try device.create()
-        try device.change(adding: missing, removing: [])
-    }
-
     /// Binding an address that another interface has would cut the node off
     /// (kubernetes/kubernetes#93175).
-    private func withoutOthers(_ addresses: Set<IPAddress>) throws(NetlinkError) -> Set<IPAddress> {
+    func withoutOthers(_ addresses: Set<IPAddress>) throws(NetlinkError) -> Set<IPAddress> {
         var result = addresses
         for address in addresses where try device.isLocal(address) { result.remove(address) }
         return result
@@ -318,7 +283,8 @@ package actor IPVSDataplane: Dataplane {
     }
 
     /// Makes servers before anybody can reach them, and removes them when nobody can any more.
-    private func perform(
+    @discardableResult
+    func perform(
         _ operations: [ServerOperation],
         of addresses: Set<IPAddress>
     ) throws(NetlinkError) -> CommitReport {
@@ -337,25 +303,18 @@ package actor IPVSDataplane: Dataplane {
 
     // MARK: Time
 
-    private static let drainInterval = Duration.seconds(1)
+    static let drainInterval = Duration.seconds(1)
 
     package func maintain() async throws(CommitError) -> Maintenance {
         guard table != nil, !isCommitting else { return .again(after: Self.drainInterval) }
         try failing { () throws(NetlinkError) in try drain(table?.drainingServers ?? []) }
+        if retirement != nil { return try await retire() }
         guard let table, let lastFullSync else { return .again(after: Self.drainInterval) }
-        if isRetiring, table.isEmpty {
-            try failing { () throws(NetlinkError) in
-                try device.remove()
-                try steering.remove(IPFamily.allCases)
-            }
-            logger.notice("nothing of mode ipvs is left")
-            return .finished
-        }
         if let rules, rules.draining != table.drainingDestinations {
-            _ = try await policy.commit(.some([]), node: withDraining(rules))
+            _ = try await policy.commit(.some([]), node: withOwn(rules))
         }
         let isDue = Self.now - lastFullSync >= Double(settings.syncPeriod.components.seconds)
-        if isDue, !isRetiring { return .resync }
+        if isDue { return .resync }
         return .again(after: Self.drainInterval)
     }
 
@@ -374,7 +333,7 @@ package actor IPVSDataplane: Dataplane {
                 ) ?? []
         }
         guard !operations.isEmpty else { return }
-        _ = try perform(operations, of: table?.takeTouchedAddresses() ?? [])
+        try perform(operations, of: table?.takeTouchedAddresses() ?? [])
     }
 }
 

@@ -9,4 +9,5 @@ package struct ServerDifference: Sendable {
     package let unbound: Set<IPAddress>
     /// For the rules.
     package let draining: Set<DrainingDestination>
+    package let isRetiring: Bool
 }

@@ -18,6 +18,8 @@ package enum PacketField: Sendable, Hashable {
     package static let originalFrontend: [PacketField] = [
         .originalDestinationAddress, .transportProtocol, .originalDestinationPort,
     ]
+    /// A client's connection to a frontend.
+    package static let connection: [PacketField] = [.sourceAddress, .sourcePort] + frontend
     package static let endpoint: [PacketField] = [.destinationAddress, .destinationPort]
 
     /// Bytes without padding.

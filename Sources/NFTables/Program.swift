@@ -5,35 +5,52 @@ package import ServicePlan
 ///
 /// docs/packet-path.md walks through it; the design and its measurements are there too.
 package struct Program: Sendable, Hashable {
+    /// What the operator's configuration and the node's state decide.
+    package struct Variant: Sendable, Hashable {
+        package var balancer = Balancer.nftables
+        package var localDetection = LocalDetection.none
+        package var countsConnections = false
+        /// IPVS goes on with the connections that it has, beside nftables.
+        package var followsIPVS = false
+
+        package init() {}
+
+        package init(_ facts: NodeFacts, _ family: IPFamily) {
+            balancer = facts.balancer
+            localDetection = facts.localDetection(family)
+            // IPVS counts by itself, and its packets do not come through `services`.
+            countsConnections = facts.countsConnections && balancer == .nftables
+            followsIPVS = facts.ipvsConnections != nil && balancer == .nftables
+        }
+    }
+
     package let family: IPFamily
-    package let balancer: Balancer
-    package let localDetection: LocalDetection
-    package let countsConnections: Bool
+    package let variant: Variant
     /// The pool sizes of `pick` and `pick-local`, and the timeouts of `remember`, in rule order.
     package var numbers: ProgramNumbers
 
     package init(
         _ family: IPFamily,
-        _ balancer: Balancer = .nftables,
-        localDetection: LocalDetection,
-        countsConnections: Bool = false,
-        numbers: ProgramNumbers
+        _ variant: Variant = .init(),
+        numbers: ProgramNumbers = .init()
     ) {
         self.family = family
-        self.balancer = balancer
-        self.localDetection = localDetection
-        // IPVS counts by itself, and its packets do not come through `services`.
-        self.countsConnections = countsConnections && balancer == .nftables
+        self.variant = variant
         self.numbers = numbers
     }
+
+    private var balancer: Balancer { variant.balancer }
+
+    /// Whether IPVS translates connections that these rules see.
+    private var isBesideIPVS: Bool { balancer == .ipvs || variant.followsIPVS }
 
     /// Every chain, callees before callers.
     package var chains: [Chain] { regularChains + baseChains + chainsBesideIPVS }
 
     package var sets: [SetDefinition] {
-        (SetID.constant(balancer) + numbers.affinityTimeouts.map(SetID.stickyTimeout)).map { id in
+        (SetID.constant(variant) + numbers.affinityTimeouts.map(SetID.stickyTimeout)).map { id in
             var definition = SetDefinition(id)
-            definition.hasCounter = id == .frontends && countsConnections
+            definition.hasCounter = id == .frontends && variant.countsConnections
             return definition
         }
     }
@@ -108,6 +125,7 @@ package struct Program: Sendable, Hashable {
             // IPVS takes packets behind this chain, when they still have the frontend's address.
             rules.append(Rule(served, .returning))
         case .nftables:
+            rules += leftToIPVS(.returning)
             // It came while the table was exchanged, and an earlier hook had the rules of before: the
             // client repeats it, as a connection that nobody has seen yet.
             rules.append(Rule(served, .counter, .drop))
@@ -178,8 +196,7 @@ package struct Program: Sendable, Hashable {
         // With IPVS the node's own connections have the virtual address as their source, which is a
         // local one there.
         let isNodes: [Statement] =
-            balancer == .nftables
-            ? [.lookup(PacketField.originalFrontend, in: .localPolicy)] : []
+            isBesideIPVS ? [] : [.lookup(PacketField.originalFrontend, in: .localPolicy)]
         rules += [
             Rule(isNodes + [.sourceIsLocal(true), .masquerade]),
             Rule(.lookup([.sourceAddress, .destinationAddress], in: .hairpin), .masquerade),
@@ -189,7 +206,7 @@ package struct Program: Sendable, Hashable {
 
     /// Matches what no pod sent; empty if pods cannot be told.
     private var nonPods: [Statement] {
-        switch localDetection {
+        switch variant.localDetection {
         case .none: []
         case .podCIDRs: [.lookup([.sourceAddress], in: .podCIDRs, negated: true)]
         case .interface(let name): [.inputInterfaceIsNot(name: name, isPrefix: false)]
@@ -200,10 +217,18 @@ package struct Program: Sendable, Hashable {
     /// Matches connections to frontends, after their translation; `ct status dnat` tells of
     /// translation by nftables alone.
     private var isServices: Statement {
-        switch balancer {
-        case .nftables: .isDNATed
-        case .ipvs: .lookup(PacketField.originalFrontend, in: .frontends)
-        }
+        isBesideIPVS ? .lookup(PacketField.originalFrontend, in: .frontends) : .isDNATed
+    }
+
+    /// For connections that IPVS has, when nftables takes over from it, and for new ones of the same
+    /// client's port.
+    ///
+    /// When IPVS forgets a connection, it takes conntrack's entry of the same addresses and ports away,
+    /// whosever it is by then (`net/netfilter/ipvs/ip_vs_nfct.c: ip_vs_conn_drop_conntrack`); were
+    /// it ours, that connection would break.
+    private func leftToIPVS(_ verdict: Statement) -> [Rule] {
+        guard variant.followsIPVS else { return [] }
+        return [Rule(.lookup(PacketField.connection, in: .ipvsConnections), verdict)]
     }
 
     /// Leads packets of external frontends to IPVS, which sees what is routed to the node itself.
@@ -248,7 +273,9 @@ package struct Program: Sendable, Hashable {
         let dstnat = Self.dstnat
         // IPVS has the others. Each connection finds its frontend once here, and is counted by it.
         let served: SetID = balancer == .nftables ? .frontends : .localPolicy
-        let translate = Rule(.lookup(PacketField.frontend, in: served), .jump(.services))
+        let translate =
+            leftToIPVS(.keepDestination)
+            + [Rule(.lookup(PacketField.frontend, in: served), .jump(.services))]
         let checkSources = [
             Rule(.state(.new), .jump(.sourceRanges)), Rule(.state(.invalid), .jump(.invalid)),
         ]
@@ -270,12 +297,12 @@ package struct Program: Sendable, Hashable {
             Chain(
                 .dnatPrerouting,
                 base: .init(type: .nat, hook: .prerouting, priority: dstnat),
-                [translate]
+                translate
             ),
             Chain(
                 .dnatOutput,
                 base: .init(type: .nat, hook: .output, priority: dstnat),
-                [translate]
+                translate
             ),
             Chain(
                 .snatPostrouting,

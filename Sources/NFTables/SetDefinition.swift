@@ -36,6 +36,7 @@ package struct SetDefinition: Sendable, Hashable {
             key = PacketField.frontend + [.sourceAddress]
             isInterval = true
         case .draining: key = PacketField.frontend + [.sourceAddress]
+        case .ipvsConnections: key = PacketField.connection
         case .hairpin: key = [.sourceAddress, .destinationAddress]
         case .serviceEndpoints: key = [.sourceAddress, .transportProtocol, .sourcePort]
         case .frontends, .externalFrontends, .localPolicy, .sticky, .stickyTimeout,

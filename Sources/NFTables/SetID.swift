@@ -1,4 +1,4 @@
-package import ServicePlan
+internal import ServicePlan
 
 /// The sets and maps of a needletail table.
 package enum SetID: Sendable, Hashable {
@@ -23,6 +23,8 @@ package enum SetID: Sendable, Hashable {
     case externalFrontends
     /// Those that are gone, with the endpoints that still have connections to them.
     case draining
+    /// What IPVS has left when nftables takes over from it: client, its port, and frontend.
+    case ipvsConnections
     /// Frontends that refuse, and frontends that stay silent, if no endpoint was chosen.
     case noEndpoints
     case noLocalEndpoints
@@ -37,11 +39,12 @@ package enum SetID: Sendable, Hashable {
     case serviceCIDRs
 
     /// Every set that is there whatever the Services are.
-    package static func constant(_ balancer: Balancer) -> [SetID] {
+    package static func constant(_ variant: Program.Variant) -> [SetID] {
         constant.filter { id in
             switch id {
-            case .localEndpoints: balancer == .nftables
-            case .externalFrontends, .draining: balancer == .ipvs
+            case .localEndpoints: variant.balancer == .nftables
+            case .externalFrontends, .draining: variant.balancer == .ipvs
+            case .ipvsConnections: variant.followsIPVS
             default: true
             }
         }
@@ -49,8 +52,9 @@ package enum SetID: Sendable, Hashable {
 
     private static let constant: [SetID] = [
         .frontends, .endpoints, .localEndpoints, .localPolicy, .sticky, .affinity,
-        .masqueradeFrontends, .clusterIPs, .externalFrontends, .draining, .noEndpoints,
-        .noLocalEndpoints, .restricted, .allowedSources, .hairpin, .serviceEndpoints, .podCIDRs,
+        .masqueradeFrontends, .clusterIPs, .externalFrontends, .draining, .ipvsConnections,
+        .noEndpoints, .noLocalEndpoints, .restricted, .allowedSources, .hairpin, .serviceEndpoints,
+        .podCIDRs,
         .serviceCIDRs,
     ]
 
@@ -67,6 +71,7 @@ package enum SetID: Sendable, Hashable {
         case .clusterIPs: "cluster-ips"
         case .externalFrontends: "external-frontends"
         case .draining: "draining"
+        case .ipvsConnections: "ipvs-connections"
         case .noEndpoints: "no-endpoints"
         case .noLocalEndpoints: "no-local-endpoints"
         case .restricted: "restricted"

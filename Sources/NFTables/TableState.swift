@@ -7,29 +7,24 @@ package import ServicePlan
 /// the truth and must be made anew from what the kernel holds.
 package struct TableState: Sendable {
     package let family: IPFamily
-    private let balancer: Balancer
     var committed: [String: LaidOutPlan] = [:]
     var sharedUsers: [SharedElement: Int32] = [:]
     var usage: RuleNumberUsage
     /// Of sets that have some, or had.
     package var elementCounts: [SetID: Int] = [:]
-    private var facts = NodeFacts()
+    private var facts: NodeFacts
 
     package init(_ family: IPFamily, _ balancer: Balancer = .nftables) {
         self.family = family
-        self.balancer = balancer
+        facts = NodeFacts(balancer: balancer)
         usage = RuleNumberUsage()
     }
 
+    private var balancer: Balancer { facts.balancer }
+
     /// The program as it must be in the kernel now.
     package var program: Program {
-        Program(
-            family,
-            balancer,
-            localDetection: facts.localDetection(family),
-            countsConnections: facts.countsConnections,
-            numbers: usage.numbers
-        )
+        Program(family, Program.Variant(facts, family), numbers: usage.numbers)
     }
 
     package func plan(of service: String) -> ServicePlan? { committed[service]?.plan }
@@ -135,16 +130,25 @@ package struct TableState: Sendable {
             (SetID.serviceCIDRs, elements(of: facts.serviceCIDRs), elements(of: new.serviceCIDRs)),
             (.podCIDRs, elements(of: facts.podCIDRs), elements(of: new.podCIDRs)),
             (.draining, elements(of: facts.draining), elements(of: new.draining)),
+            (
+                .ipvsConnections, elements(of: facts.ipvsConnections),
+                elements(of: new.ipvsConnections)
+            ),
         ] {
             for element in before.subtracting(after) { changes.remove(set, element) }
             for element in after.subtracting(before) { changes.add(set, element) }
         }
-        let isDetectionChanged = new.localDetection(family) != facts.localDetection(family)
+        let before = program
         facts = new
-        guard isDetectionChanged else { return }
-        for chain in [Chain.Name.services, .masquerading] {
-            changes.chains[chain] = .replace(program.chain(chain)?.rules ?? [])
+        guard program.variant != before.variant else { return }
+        for chain in program.chains where before.chain(chain.name)?.rules != chain.rules {
+            changes.chains[chain.name] = .replace(chain.rules)
         }
+        let (sets, setsBefore) = (Set(program.sets.map(\.id)), Set(before.sets.map(\.id)))
+        changes.addedSets += sets.subtracting(setsBefore)
+        changes.removedSets += setsBefore.subtracting(sets)
+        // Elements go with their set.
+        for set in changes.removedSets { changes.removed[set] = nil }
     }
 
     private func elements(of draining: Set<DrainingDestination>) -> Set<Element> {
@@ -153,6 +157,18 @@ package struct TableState: Sendable {
             draining.filter { $0.endpoint.family == family }.map {
                 var key = ElementBytes($0.frontend)
                 key.append($0.endpoint)
+                return Element(key: key)
+            }
+        )
+    }
+
+    private func elements(of connections: Set<IPVSConnection>?) -> Set<Element> {
+        guard balancer == .nftables else { return [] }
+        return Set(
+            (connections ?? []).lazy.filter { $0.client.family == family }.map {
+                var key = ElementBytes($0.client)
+                key.append(port: $0.clientPort)
+                key.append($0.frontend)
                 return Element(key: key)
             }
         )

@@ -129,8 +129,8 @@ package actor NFTablesDataplane: Dataplane {
             for family in families where try TableReader.isThere(family, &socket) {
                 let table = "table \(family.nftName) \(RulesetPrinter.tableName)"
                 found.append(table)
-                let program = Program(family, localDetection: .none, numbers: .init())
-                TransactionEncoder(program: program, changes: Changeset()).removeTable(&batch)
+                TransactionEncoder(program: Program(family), changes: Changeset())
+                    .removeTable(&batch)
             }
             socket.advance(to: batch.sequenceAfter)
             if !dryRun { try batch.commit(&socket, subsystem: Constant.subsystem) }
@@ -143,7 +143,7 @@ package actor NFTablesDataplane: Dataplane {
     package func connectionCounts() -> [String: UInt64] {
         var counts: [String: UInt64] = [:]
         for family in families where tables[family] != nil {
-            let reader = TableReader(family: family, balancer: .nftables, localDetection: .none)
+            let reader = TableReader(family: family)
             for (label, count) in (try? reader.connectionCounts(&socket)) ?? [] {
                 // namespace/name:port
                 counts[String(label.prefix { $0 != ":" }), default: 0] += count
@@ -186,12 +186,7 @@ package actor NFTablesDataplane: Dataplane {
     private static let tampered = NetlinkError("another program changed our tables", code: 0)
 
     private func reader(_ family: IPFamily, _ node: NodeFacts) -> TableReader {
-        TableReader(
-            family: family,
-            balancer: node.balancer,
-            localDetection: node.localDetection(family),
-            countsConnections: node.countsConnections
-        )
+        TableReader(family: family, variant: Program.Variant(node, family))
     }
 
     /// Reads a table, and says what it lacks.

@@ -9,9 +9,7 @@ internal import ServicePlan
 /// Reads one table back from the kernel.
 struct TableReader {
     let family: IPFamily
-    let balancer: Balancer
-    let localDetection: LocalDetection
-    var countsConnections = false
+    var variant = Program.Variant()
 
     private var table: String { RulesetPrinter.tableName }
     private var place: String { "table \(family.nftName) \(table)" }
@@ -23,13 +21,7 @@ struct TableReader {
         var contents = TableContents()
         var rules = try rules(&socket)
         contents.numbers = numbers(&rules, &contents.damagedChains)
-        let program = Program(
-            family,
-            balancer,
-            localDetection: localDetection,
-            countsConnections: countsConnections,
-            numbers: contents.numbers
-        )
+        let program = Program(family, variant, numbers: contents.numbers)
         guard try sets(&socket) == Set(program.sets.map { SetShape($0, family) }) else {
             return .unusable
         }
@@ -47,17 +39,12 @@ struct TableReader {
         _ family: IPFamily,
         _ socket: inout NetlinkSocket
     ) throws(NetlinkError) -> Bool {
-        let reader = TableReader(family: family, balancer: .nftables, localDetection: .none)
-        return try !reader.chains(&socket).isEmpty
+        try !TableReader(family: family).chains(&socket).isEmpty
     }
 
     /// The same whatever numbers are in the rules.
     private var expectedChains: Set<ChainShape> {
-        Set(
-            Program(family, balancer, localDetection: localDetection, numbers: .init()).chains.map(
-                \.shape
-            )
-        )
+        Set(Program(family, variant).chains.map(\.shape))
     }
 
     private func fingerprints(_ chain: Chain) -> [RuleFingerprint] {
@@ -79,12 +66,7 @@ struct TableReader {
         ] {
             let found = rules[chain.rawValue] ?? []
             numbers[keyPath: path] = found.compactMap(\.number)
-            let program = Program(
-                family,
-                balancer,
-                localDetection: localDetection,
-                numbers: numbers
-            )
+            let program = Program(family, variant, numbers: numbers)
             let expected = program.chain(chain).map(fingerprints) ?? []
             guard found != expected, chain != .remember else { continue }
             numbers[keyPath: path] = []

@@ -11,6 +11,8 @@ package struct NodeFacts: Sendable, Hashable {
     package var countsConnections: Bool
     /// Only IPVS has any; its own dataplane adds them.
     package var draining: Set<DrainingDestination> = []
+    /// What IPVS has left when nftables takes over from it; nil: it has nothing to do with this node.
+    package var ipvsConnections: Set<IPVSConnection>?
     private var localDetection: LocalDetection
 
     package init(
@@ -44,6 +46,17 @@ package struct DrainingDestination: Sendable, Hashable {
 
     package init(_ frontend: FrontendKey, _ endpoint: IPAddress) {
         (self.frontend, self.endpoint) = (frontend, endpoint)
+    }
+}
+
+/// A connection that IPVS has, or that it remembers for a while after its end.
+package struct IPVSConnection: Sendable, Hashable {
+    package let client: IPAddress
+    package let clientPort: UInt16
+    package let frontend: FrontendKey
+
+    package init(_ client: IPAddress, _ clientPort: UInt16, _ frontend: FrontendKey) {
+        (self.client, self.clientPort, self.frontend) = (client, clientPort, frontend)
     }
 }
 

@@ -51,6 +51,14 @@ struct OpenDataplane {
         let servers = try await (active as? IPVSDataplane)?.difference(plans)
         var node = node
         node.draining = servers?.draining ?? []
-        return (try await nftables.difference(plans, node: node), servers)
+        node.ipvsConnections = servers?.isRetiring == true ? [] : nil
+        let tables = try await nftables.difference(plans, node: node)
+            .map { table in
+                var changes = table.changes
+                // They come and go by themselves.
+                (changes.added[.ipvsConnections], changes.removed[.ipvsConnections]) = (nil, nil)
+                return (table.program, changes)
+            }
+        return (tables, servers)
     }
 }

@@ -210,6 +210,45 @@ private func id(_ host: Int) -> Destination.ID {
         #expect(kernel.servers.isEmpty && table.needs(vip))
     }
 
+    private func retiring(
+        _ kernel: FakeIPVS,
+        _ plans: [ServicePlan],
+        excluded: IPAddress? = nil
+    ) -> (ServerTable, [ServerOperation]) {
+        ServerTable.adopting(
+            kernel.dump,
+            plans: plans,
+            BalancingDefaults(),
+            drainTimeout: 900,
+            bound: [vip],
+            isExcluded: { $0 == excluded },
+            isRetiring: true,
+            now: 0
+        )
+    }
+
+    @Test func `retiring servers follow their Services until they have no connections`() {
+        var (_, kernel) = start(plan([1]))
+        let other = plan([1], service: "shop/other", address: ip("10.96.0.2"))
+        var (table, operations) = retiring(kernel, [plan([1]), other])
+        #expect(operations.isEmpty && table.served == [key] && table.addresses == [vip])
+        kernel.perform(table.apply([("shop/web", plan([2])), ("shop/other", nil)], now: 10))
+        #expect(kernel.servers[key] == [id(1): 0, id(2): 1])
+        operations = table.retire([key])
+        kernel.perform(operations)
+        #expect(kernel.servers.isEmpty && table.isEmpty && table.takeTouchedAddresses() == [vip])
+        #expect(table.apply([("shop/web", plan([3]))], now: 20).isEmpty && table.isEmpty)
+    }
+
+    @Test func `retiring, connectionless clients move at once, and what is excluded stays`() {
+        var (_, kernel) = start(plan([1], transport: .udp))
+        let (table, operations) = retiring(kernel, [plan([1], transport: .udp)])
+        #expect(operations == [.remove(FrontendKey(vip, .udp, 80))] && table.isEmpty)
+        kernel.perform(operations)
+        (_, kernel) = start(plan([1]))
+        #expect(retiring(kernel, [plan([1])], excluded: vip).1.isEmpty)
+    }
+
     // kubernetes/kubernetes#55857: others' virtual servers were flushed at start.
     @Test func `what is excluded is not removed`() {
         let foreign = VirtualServer(
@@ -228,6 +267,24 @@ private func id(_ host: Int) -> Destination.ID {
         #expect(operations.isEmpty && table.isEmpty)
     }
 
+    /// A random plan of one of five Services.
+    private func change(_ random: inout Seeded) -> (service: String, plan: ServicePlan?) {
+        let number = Int.random(in: 0..<5, using: &random)
+        let service = "shop/s\(number)"
+        guard Int.random(in: 0..<6, using: &random) > 0 else { return (service, nil) }
+        return (
+            service,
+            plan(
+                (1...4).filter { _ in Bool.random(using: &random) },
+                draining: [5].filter { _ in Bool.random(using: &random) },
+                transport: number < 2 ? .udp : .tcp,
+                service: service,
+                address: ip("10.96.0.\(number + 1)"),
+                affinity: Bool.random(using: &random) ? 60 : nil
+            )
+        )
+    }
+
     @Test(arguments: 0..<20)
     func `any history leads to the plans, and a restart changes nothing`(seed: UInt64) {
         var random = Seeded(seed)
@@ -235,20 +292,7 @@ private func id(_ host: Int) -> Destination.ID {
         var kernel = FakeIPVS()
         var plans: [String: ServicePlan] = [:]
         for step in 0..<300 {
-            let number = Int.random(in: 0..<5, using: &random)
-            let service = "shop/s\(number)"
-            let hosts = (1...4).filter { _ in Bool.random(using: &random) }
-            let new: ServicePlan? =
-                Int.random(in: 0..<6, using: &random) == 0
-                ? nil
-                : plan(
-                    hosts,
-                    draining: [5].filter { _ in Bool.random(using: &random) },
-                    transport: number < 2 ? .udp : .tcp,
-                    service: service,
-                    address: ip("10.96.0.\(number + 1)"),
-                    affinity: Bool.random(using: &random) ? 60 : nil
-                )
+            let (service, new) = change(&random)
             plans[service] = new
             kernel.perform(table.apply([(service, new)], now: Double(step)))
             for key in table.drainingServers where Bool.random(using: &random) {
@@ -277,34 +321,44 @@ private func id(_ host: Int) -> Destination.ID {
             now: 0
         )
         #expect(operations.isEmpty, "\(operations)")
+        retire(&kernel, plans, &random)
+    }
+
+    /// Nothing new comes, what is left follows the plans, and nothing stays.
+    private func retire(
+        _ kernel: inout FakeIPVS,
+        _ plans: [String: ServicePlan],
+        _ random: inout Seeded
+    ) {
+        let before = Set(kernel.servers.keys)
+        var plans = plans
+        var (table, operations) = retiring(kernel, Array(plans.values))
+        kernel.perform(operations)
+        for step in 0..<50 {
+            let (service, new) = change(&random)
+            plans[service] = new
+            kernel.perform(table.apply([(service, new)], now: Double(step)))
+            #expect(before.isSuperset(of: kernel.servers.keys))
+            let unused = table.served.filter { _ in Int.random(in: 0..<20, using: &random) == 0 }
+            kernel.perform(table.retire(unused))
+            #expect(table.served.isDisjoint(with: unused))
+            for server in plans.values.flatMap({ $0.virtualServers(BalancingDefaults()) })
+            where table.served.contains(server.key) {
+                for destination in server.destinations {
+                    #expect(kernel.servers[server.key]?[destination.id] == destination.weight)
+                }
+            }
+        }
+        kernel.perform(table.retire(table.served))
+        for key in table.drainingServers {
+            kernel.perform(table.finishDraining(key, connections: kernel.ended(key), now: 1e6))
+        }
+        #expect(kernel.servers.isEmpty && table.isEmpty, "\(kernel.servers)")
     }
 }
 
 extension FakeIPVS {
     fileprivate func ended(_ key: FrontendKey) -> [Destination.ID: ServerTable.Connections] {
         (servers[key] ?? [:]).mapValues { _ in .init(active: 0) }
-    }
-}
-
-@Suite struct IPVSTextTests {
-    @Test func `as ipvsadm writes it`() {
-        var maglev = VirtualServer(
-            key: FrontendKey(ip("fd96::1"), .udp, 53),
-            scheduler: "mh",
-            flags: [.ours, .usesPort],
-            persistence: 60,
-            destinations: [Destination(ip("fd44::1"), 5353, weight: 7)]
-        )
-        #expect(
-            IPVSText.lines([maglev]) == [
-                "-A -u [fd96::1]:53 -s mh -p 60 -b mh-port,flag-3",
-                "-a -u [fd96::1]:53 -r [fd44::1]:5353 -m -w 7",
-            ]
-        )
-        maglev.key = FrontendKey(ip("10.96.0.1"), .sctp, 9)
-        maglev.scheduler = "rr"
-        #expect(
-            IPVSText.line(maglev) == "-A --sctp-service 10.96.0.1:9 -s rr -p 60 -b flag-2,flag-3"
-        )
     }
 }

@@ -7,7 +7,7 @@ struct FakeTable {
     struct Refusal: Error, CustomStringConvertible { let description: String }
 
     private(set) var contents = TableContents()
-    private var sets = Set(SetID.constant(.nftables))
+    private var sets = Set(SetID.constant(Program.Variant()))
 
     mutating func commit(_ changes: Changeset, program: Program) throws {
         if changes.createsTable {

@@ -1,0 +1,105 @@
+import BinarySupport
+import Glibc
+import NetworkNamespaces
+import Testing
+
+/// From mode ipvs to mode nftables, with connections that IPVS has.
+@Suite(.serialized, .timeLimit(.minutes(10))) struct ModeChangeTests {
+    private static let address = "10.96.0.10"
+    private static let external = "203.0.113.7"
+
+    /// The client's ports that IPVS has, or remembers.
+    private func ports(_ node: Node) throws -> Set<UInt16> {
+        let lines = try node.namespace.run(["cat", "/proc/net/ip_vs_conn"]).split(separator: "\n")
+        return Set(lines.compactMap { UInt16($0.split(separator: " ")[2], radix: 16) })
+    }
+
+    private func connect(
+        _ node: Node,
+        _ ports: Range<UInt16>,
+        to address: String = Self.address
+    ) throws -> [Stream] {
+        try ports.map {
+            let stream = try Stream.connecting(node.client, address, 80, from: $0)
+            return try #require(stream, "port \($0)")
+        }
+    }
+
+    /// Ends connections with a reset: IPVS remembers them for ten seconds.
+    private func end(_ streams: inout [Stream]) {
+        for stream in streams { stream.reset() }
+        streams = []
+    }
+
+    // When IPVS forgets a connection, conntrack must forget one of the same addresses and ports,
+    // whosever it is by then (net/netfilter/ipvs/ip_vs_nfct.c: ip_vs_conn_drop_conntrack).
+    @Test func `a client may use its port again while IPVS remembers it`() throws {
+        let node = try Node()
+        try node.write([2, 3])
+        let servers = try [0, 1].map { try EchoServer(node.pod($0), port: 8080) }
+        var daemon = try node.daemon("ipvs")
+        try daemon.wait(for: "synced")
+        var streams = try connect(node, 20_000..<20_020)
+        #expect(streams.count { $0.echoes } == 20)
+        end(&streams)
+        daemon.stop()
+        daemon = try node.daemon("nftables")
+        try daemon.wait(for: "scope=everything", count: 2)
+        streams = try connect(node, 20_000..<20_010)
+        #expect(streams.count { $0.echoes } == 10)
+        try daemon.wait { try ports(node).isDisjoint(with: 20_010..<20_020) }
+        #expect(streams.count { $0.echoes } == 10)
+        withExtendedLifetime(servers) {}
+    }
+
+    @Test func `what IPVS has goes on, follows its Service and ends; new clients are nftables'`()
+        throws
+    {
+        let node = try Node()
+        let spec = "externalIPs: [\(Self.external)]"
+        try node.write([2], spec: spec)
+        let servers = try [0, 1].map { try EchoServer(node.pod($0), port: 8080) }
+        var daemon = try node.daemon("ipvs")
+        try daemon.wait(for: "synced")
+        var kept = try connect(node, 20_000..<20_005)
+        kept += try connect(node, 20_005..<20_010, to: Self.external)
+        for (round, signal) in [SIGTERM, SIGKILL].enumerated() {
+            daemon.stop(signal)
+            daemon = try node.daemon("nftables")
+            try daemon.wait(for: "scope=everything", count: 2 + round)
+            #expect(kept.count { $0.echoes } == 10)
+            #expect(try node.command(["diff"]).status == 0)
+        }
+        let new = try connect(node, 20_020..<20_030)
+        #expect(try ports(node).isDisjoint(with: 20_020..<20_030))
+        // Reused, a port gets an endpoint that the Service has now.
+        try node.write([3], spec: spec)
+        try daemon.wait { try node.ipvsadm().contains { $0.hasSuffix("10.244.1.3:8080 -m -w 1") } }
+        var again = Array(kept[3...])
+        kept.removeSubrange(3...)
+        end(&again)
+        again = try connect(node, 20_003..<20_005)
+        again += try connect(node, 20_005..<20_010, to: Self.external)
+        #expect(try ports(node).isSuperset(of: 20_000..<20_010))
+        for port in [UInt16(20_003), 20_005] {
+            // No pod sent it: it must come back by this node.
+            #expect(try tracked(node, port).contains("src=10.244.1.3 dst=10.244.1.1 "))
+        }
+        #expect((kept + new + again).count { $0.echoes } == 20)
+        end(&kept)
+        end(&again)
+        try daemon.wait(for: "nothing of mode ipvs is left")
+        #expect(try node.ipvsadm().isEmpty)
+        #expect(try !node.namespace.run(["nft", "list", "ruleset"]).contains("ipvs"))
+        #expect(try node.command(["diff"]).status == 0)
+        #expect(new.count { $0.echoes } == 10)
+        try node.write([2], spec: spec)
+        try daemon.wait(for: "scope=changes")
+        #expect(try node.ipvsadm().isEmpty)
+        withExtendedLifetime(servers) {}
+    }
+
+    private func tracked(_ node: Node, _ port: UInt16) throws -> String {
+        try node.namespace.run(["conntrack", "-L", "-p", "tcp", "--orig-port-src", "\(port)"])
+    }
+}
