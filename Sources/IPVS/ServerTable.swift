@@ -12,6 +12,8 @@ package struct ServerTable: Sendable {
     private let defaults: BalancingDefaults
     /// The only ones that plans may have, when another balancer takes over; nil: all.
     private var allowed: Set<FrontendKey>?
+    /// Addresses that were bound before; their servers keep them.
+    private var boundBefore: Set<IPAddress> = []
     private var plans: [String: ServicePlan] = [:]
     private var servers: [FrontendKey: VirtualServer] = [:]
     /// How many plans need an address.
@@ -47,8 +49,10 @@ package struct ServerTable: Sendable {
     }
 
     private func addresses(of plan: ServicePlan?) -> Set<IPAddress> {
-        // Without the rules of mode ipvs nothing else brings packets of external frontends here.
-        allowed == nil ? plan?.virtualAddresses ?? [] : Set(servers(of: plan).map(\.key.address))
+        let addresses = plan?.virtualAddresses ?? []
+        guard allowed != nil else { return addresses }
+        let used = Set(servers(of: plan).map(\.key.address))
+        return used.filter { addresses.contains($0) || boundBefore.contains($0) }
     }
 
     /// Whether the server is there for nothing but its last connections.
@@ -291,6 +295,7 @@ package struct ServerTable: Sendable {
         for server in kernel { table.servers[server.key] = server }
         let present = Set(table.servers.keys)
         if isRetiring {
+            table.boundBefore = bound
             // Connectionless clients move at once.
             table.allowed =
                 drainTimeout > 0

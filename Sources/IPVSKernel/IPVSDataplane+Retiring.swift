@@ -25,9 +25,8 @@ extension IPVSDataplane {
         _ plans: [ServicePlan],
         _ node: NodeFacts
     ) async throws(CommitError) -> CommitReport {
-        // What IPVS carries must find its way without the rules of mode ipvs.
         try failing { () throws(NetlinkError) in
-            try bindEverything()
+            try steering.create(policy.families)
             try readConnections()
         }
         var report = try await policy.commit(.everything(plans), node: withOwn(node))
@@ -69,7 +68,6 @@ extension IPVSDataplane {
     /// Lets the servers go of which IPVS has no connections any more; with the last, all that is left
     /// of mode ipvs.
     func retire() async throws(CommitError) -> Maintenance {
-        guard retirement?.isOver == false else { return .finished }
         let start = ContinuousClock.now
         let before = retirement?.connections
         try failing { () throws(NetlinkError) in try readConnections() }
@@ -84,29 +82,21 @@ extension IPVSDataplane {
             let operations = table?.retire(unused) ?? []
             try perform(operations, of: table?.takeTouchedAddresses() ?? [])
         }
-        guard let table, table.isEmpty else {
+        if table?.isEmpty == true {
+            retirement?.connections = nil
+            if let rules { _ = try await policy.commit(.some([]), node: withOwn(rules)) }
+        }
+        guard table?.isEmpty == true else {
             // With very many connections, reading them all is some work.
             return .again(after: max(Self.drainInterval, (.now - start) * 20))
         }
-        retirement?.isOver = true
-        retirement?.connections = nil
-        if let rules { _ = try await policy.commit(.some([]), node: withOwn(rules)) }
         try failing { () throws(NetlinkError) in
             try device.remove()
             try steering.remove(IPFamily.allCases)
         }
+        retirement?.isOver = true
         logger.notice("nothing of mode ipvs is left")
         return .finished
-    }
-
-    /// Binds the address of every server of ours that has none yet.
-    private func bindEverything() throws(NetlinkError) {
-        let present = try device.addresses()
-        let ours = try ipvs.servers().filter { $0.flags.contains(.ours) }.map(\.key.address)
-        let missing = try withoutOthers(Set(ours).subtracting(present))
-        guard !missing.isEmpty else { return }
-        try device.create()
-        try device.change(adding: missing, removing: [])
     }
 
     /// Removes all that is ours of IPVS: virtual servers with their connections, and the device.

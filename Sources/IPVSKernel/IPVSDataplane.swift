@@ -82,6 +82,8 @@ package actor IPVSDataplane: Dataplane {
         node: NodeFacts
     ) async throws(CommitError) -> CommitReport {
         if retirement?.isOver == true { return try await policy.commit(changes, node: node) }
+        isCommitting = true
+        defer { isCommitting = false }
         var report: CommitReport
         switch changes {
         case .everything(let plans):
@@ -101,8 +103,6 @@ package actor IPVSDataplane: Dataplane {
                 throw CommitError("IPVS: the kernel was not read yet", recovery: .rereadKernel)
             }
             // The rules must know beforehand what will drain.
-            isCommitting = true
-            defer { isCommitting = false }
             let operations = table?.apply(plans, now: Self.now) ?? []
             do throws(CommitError) {
                 report = try await policy.commit(changes, node: withOwn(node))
@@ -263,7 +263,7 @@ package actor IPVSDataplane: Dataplane {
 
     /// Binding an address that another interface has would cut the node off
     /// (kubernetes/kubernetes#93175).
-    func withoutOthers(_ addresses: Set<IPAddress>) throws(NetlinkError) -> Set<IPAddress> {
+    private func withoutOthers(_ addresses: Set<IPAddress>) throws(NetlinkError) -> Set<IPAddress> {
         var result = addresses
         for address in addresses where try device.isLocal(address) { result.remove(address) }
         return result

@@ -14,6 +14,9 @@ package struct Changeset: Sendable, Hashable {
     package enum ChainChange: Sendable, Hashable {
         case append([Rule])
         case replace([Rule])
+        /// Nothing may refer to the chain, before or after.
+        case create(Chain)
+        case delete
     }
 
     package init() {}

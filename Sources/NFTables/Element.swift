@@ -25,10 +25,6 @@ package struct Element: Sendable, Hashable {
 extension ElementBytes {
     package init(_ key: FrontendKey) {
         self.init()
-        append(key)
-    }
-
-    package mutating func append(_ key: FrontendKey) {
         append(key.address)
         append(key.transport)
         append(port: key.port)

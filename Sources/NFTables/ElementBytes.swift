@@ -1,12 +1,12 @@
 package import NetworkTypes
 
 /// A set element's key or data as the kernel holds it: fields in network order, each padded to
-/// four bytes, 44 bytes at most (an IPv6 connection).
+/// four bytes, 40 bytes at most (an IPv6 affinity key).
 package struct ElementBytes: Sendable, Hashable {
-    private var words: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt32) = (0, 0, 0, 0, 0, 0)
+    private var words: (UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0)
     package private(set) var count: UInt8 = 0
 
-    package static let capacity = 44
+    package static let capacity = 40
 
     package init() {}
 

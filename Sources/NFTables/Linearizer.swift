@@ -34,10 +34,14 @@ private struct Linearizer {
                 .meta(.iifname, register: register(0)),
                 .compare(.notEqual, register: register(0), interfaceName(name, isPrefix)),
             ]
-        case .isTCP:
+        case .transport(let transport, let isEqual):
             [
                 .meta(.l4proto, register: register(0)),
-                .compare(.equal, register: register(0), [TransportProtocol.tcp.rawValue]),
+                .compare(
+                    isEqual ? .equal : .notEqual,
+                    register: register(0),
+                    [transport.rawValue]
+                ),
             ]
         case .dnat(let fields, let map):
             load(fields) + [

@@ -18,8 +18,10 @@ package enum PacketField: Sendable, Hashable {
     package static let originalFrontend: [PacketField] = [
         .originalDestinationAddress, .transportProtocol, .originalDestinationPort,
     ]
-    /// A client's connection to a frontend.
-    package static let connection: [PacketField] = [.sourceAddress, .sourcePort] + frontend
+    /// A client's connection to a frontend; nft knows no types of more than four fields.
+    package static let connection: [PacketField] = [
+        .sourceAddress, .sourcePort, .destinationAddress, .destinationPort,
+    ]
     package static let endpoint: [PacketField] = [.destinationAddress, .destinationPort]
 
     /// Bytes without padding.

@@ -45,7 +45,7 @@ package struct Program: Sendable, Hashable {
     private var isBesideIPVS: Bool { balancer == .ipvs || variant.followsIPVS }
 
     /// Every chain, callees before callers.
-    package var chains: [Chain] { regularChains + baseChains + chainsBesideIPVS }
+    package var chains: [Chain] { regularChains + baseChains + keepChains + steerChains }
 
     package var sets: [SetDefinition] {
         (SetID.constant(variant) + numbers.affinityTimeouts.map(SetID.stickyTimeout)).map { id in
@@ -139,7 +139,7 @@ package struct Program: Sendable, Hashable {
     /// time-outs.
     private static func reject(_ match: Statement) -> [Rule] {
         [
-            Rule(match, .isTCP, .counter, .reject(withReset: true)),
+            Rule(match, .transport(.tcp), .counter, .reject(withReset: true)),
             Rule(match, .counter, .reject(withReset: false)),
         ]
     }
@@ -228,7 +228,13 @@ package struct Program: Sendable, Hashable {
     /// it ours, that connection would break.
     private func leftToIPVS(_ verdict: Statement) -> [Rule] {
         guard variant.followsIPVS else { return [] }
-        return [Rule(.lookup(PacketField.connection, in: .ipvsConnections), verdict)]
+        return [
+            Rule(
+                .transport(.udp, isEqual: false),
+                .lookup(PacketField.connection, in: .ipvsConnections),
+                verdict
+            )
+        ]
     }
 
     /// Leads packets of external frontends to IPVS, which sees what is routed to the node itself.
@@ -238,7 +244,7 @@ package struct Program: Sendable, Hashable {
     /// that others may have. What the rules themselves have translated is a frontend's no longer.
     /// The mark is gone before IPVS sends the packet on: it would come back.
     private func steering(_ isOn: Bool) -> [Rule] {
-        guard balancer == .ipvs else { return [] }
+        guard balancer == .ipvs else { return leftToIPVS(.steer(isOn)) }
         let withEndpoint = PacketField.frontend + [.replySourceAddress]
         return [
             Rule(.lookup(PacketField.frontend, in: .externalFrontends), .steer(isOn)),
@@ -254,17 +260,21 @@ package struct Program: Sendable, Hashable {
         Rule(.lookup([.destinationAddress], in: .clusterIPs), .keepDestination)
     ]
 
-    private var chainsBesideIPVS: [Chain] {
+    private var keepChains: [Chain] {
         guard balancer == .ipvs else { return [] }
         let keep = { (hook: BaseChain.Hook) in
             BaseChain(type: .nat, hook: hook, priority: Self.dstnat - 1)
         }
-        let steer = BaseChain(type: .filter, hook: .prerouting, priority: Self.dstnat + 10)
         return [
             Chain(.keepPrerouting, base: keep(.prerouting), Self.keepClusterIPs),
             Chain(.keepOutput, base: keep(.output), Self.keepClusterIPs),
-            Chain(.steerPrerouting, base: steer, steering(true)),
         ]
+    }
+
+    private var steerChains: [Chain] {
+        guard isBesideIPVS else { return [] }
+        let base = BaseChain(type: .filter, hook: .prerouting, priority: Self.dstnat + 10)
+        return [Chain(.steerPrerouting, base: base, steering(true))]
     }
 
     private static let dstnat: Int32 = -100

@@ -1,4 +1,4 @@
-internal import NetworkTypes
+package import NetworkTypes
 
 /// One part of a rule: a match or an action, printable and linearizable.
 package enum Statement: Sendable, Hashable {
@@ -12,7 +12,7 @@ package enum Statement: Sendable, Hashable {
     case sourceIsLocal(Bool)
     /// The interface that the packet came in by is another one.
     case inputInterfaceIsNot(name: String, isPrefix: Bool)
-    case isTCP
+    case transport(TransportProtocol, isEqual: Bool = true)
     /// Sends the connection where the map says; goes on with the next rule if it says nothing.
     case dnat([PacketField], map: SetID)
     /// Decides that the connection goes where it was sent: rules behind this one cannot translate it.

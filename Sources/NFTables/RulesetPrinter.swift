@@ -113,7 +113,8 @@ package struct RulesetPrinter {
         case .sourceIsLocal(let isLocal): "fib saddr type \(isLocal ? "" : "!= ")local"
         case .inputInterfaceIsNot(let name, let isPrefix):
             "iifname != \"\(name)\(isPrefix ? "*" : "")\""
-        case .isTCP: "meta l4proto tcp"
+        case .transport(let transport, let isEqual):
+            "\(PacketField.transportProtocol.text(family)) \(isEqual ? "" : "!= ")\(transport)"
         case .dnat(let fields, let map):
             "dnat \(family.nftName) to \(fields.text(family)) map @\(map.name)"
         case .keepDestination:

@@ -23,7 +23,7 @@ package enum SetID: Sendable, Hashable {
     case externalFrontends
     /// Those that are gone, with the endpoints that still have connections to them.
     case draining
-    /// What IPVS has left when nftables takes over from it: client, its port, and frontend.
+    /// What IPVS has left when nftables takes over from it: client and frontend, each with its port.
     case ipvsConnections
     /// Frontends that refuse, and frontends that stay silent, if no endpoint was chosen.
     case noEndpoints

@@ -141,8 +141,12 @@ package struct TableState: Sendable {
         let before = program
         facts = new
         guard program.variant != before.variant else { return }
-        for chain in program.chains where before.chain(chain.name)?.rules != chain.rules {
-            changes.chains[chain.name] = .replace(chain.rules)
+        for chain in program.chains where before.chain(chain.name) != chain {
+            let isNew = before.chain(chain.name) == nil
+            changes.chains[chain.name] = isNew ? .create(chain) : .replace(chain.rules)
+        }
+        for chain in before.chains where program.chain(chain.name) == nil {
+            changes.chains[chain.name] = .delete
         }
         let (sets, setsBefore) = (Set(program.sets.map(\.id)), Set(before.sets.map(\.id)))
         changes.addedSets += sets.subtracting(setsBefore)
@@ -168,7 +172,8 @@ package struct TableState: Sendable {
             (connections ?? []).lazy.filter { $0.client.family == family }.map {
                 var key = ElementBytes($0.client)
                 key.append(port: $0.clientPort)
-                key.append($0.frontend)
+                key.append($0.frontend.address)
+                key.append(port: $0.frontend.port)
                 return Element(key: key)
             }
         )

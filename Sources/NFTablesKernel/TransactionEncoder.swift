@@ -80,14 +80,29 @@ struct TransactionEncoder {
         case .append(let rules):
             for rule in rules { add(rule, to: chain, &batch) }
         case .replace(let rules):
+            empty(chain, &batch)
+            for rule in rules { add(rule, to: chain, &batch) }
+        case .create(let new):
+            add(new, &batch)
+            for rule in new.rules { add(rule, to: chain, &batch) }
+        case .delete:
+            empty(chain, &batch)
             append(
-                "emptying chain \(chain.rawValue) of \(place)",
-                NFT_MSG_DELRULE,
+                "deleting chain \(chain.rawValue) of \(place)",
+                NFT_MSG_DELCHAIN,
                 Constant.request,
                 &batch
-            ) { LibraryRule(family, table: table, chain: chain, []).write($0) }
-            for rule in rules { add(rule, to: chain, &batch) }
+            ) { LibraryChain(table: table, name: chain.rawValue).write($0) }
         }
+    }
+
+    private func empty(_ chain: Chain.Name, _ batch: inout NetlinkBatch) {
+        append(
+            "emptying chain \(chain.rawValue) of \(place)",
+            NFT_MSG_DELRULE,
+            Constant.request,
+            &batch
+        ) { LibraryRule(family, table: table, chain: chain, []).write($0) }
     }
 
     private func add(_ rule: Rule, to chain: Chain.Name, _ batch: inout NetlinkBatch) {

@@ -104,6 +104,8 @@ private func differenceLines(_ program: Program, _ changes: Changeset) -> [Strin
             lines += rules.map { "+ \(table) chain \(chain.rawValue): \(printer.text($0))" }
         case .replace(let rules):
             lines.append("~ \(table) chain \(chain.rawValue): \(rules.count) rules")
+        case .create: lines.append("+ \(table) chain \(chain.rawValue)")
+        case .delete: lines.append("- \(table) chain \(chain.rawValue)")
         }
     }
     for (sign, elements) in [("-", changes.removed), ("+", changes.added)] {

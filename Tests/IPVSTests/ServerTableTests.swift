@@ -213,6 +213,7 @@ private func id(_ host: Int) -> Destination.ID {
     private func retiring(
         _ kernel: FakeIPVS,
         _ plans: [ServicePlan],
+        bound: Set<IPAddress> = [vip],
         excluded: IPAddress? = nil
     ) -> (ServerTable, [ServerOperation]) {
         ServerTable.adopting(
@@ -220,7 +221,7 @@ private func id(_ host: Int) -> Destination.ID {
             plans: plans,
             BalancingDefaults(),
             drainTimeout: 900,
-            bound: [vip],
+            bound: bound,
             isExcluded: { $0 == excluded },
             isRetiring: true,
             now: 0
@@ -238,6 +239,14 @@ private func id(_ host: Int) -> Destination.ID {
         kernel.perform(operations)
         #expect(kernel.servers.isEmpty && table.isEmpty && table.takeTouchedAddresses() == [vip])
         #expect(table.apply([("shop/web", plan([3]))], now: 20).isEmpty && table.isEmpty)
+    }
+
+    @Test func `retiring servers keep external addresses that were bound, and bind no others`() {
+        let external = ip("203.0.113.7")
+        let web = plan([1], address: external, kind: .externalIP)
+        let (_, kernel) = start(web)
+        #expect(retiring(kernel, [web]).0.addresses.isEmpty)
+        #expect(retiring(kernel, [web], bound: [external]).0.addresses == [external])
     }
 
     @Test func `retiring, connectionless clients move at once, and what is excluded stays`() {
