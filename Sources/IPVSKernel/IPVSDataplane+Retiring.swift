@@ -11,6 +11,8 @@ struct Retirement {
     let drainTimeout: Double
     /// Those that the rules leave to IPVS; nil if there are none, and there will be none.
     fileprivate(set) var connections: Set<IPVSConnection>?
+    /// The list is no snapshot: of a long one, a part may be missing.
+    fileprivate var lastRead: Set<IPVSConnection> = []
     /// When the last of them must go.
     fileprivate var deadline: Double?
     /// Nothing of mode ipvs is left.
@@ -45,7 +47,9 @@ extension IPVSDataplane {
         guard var retirement, retirement.drainTimeout > 0 else { return }
         let deadline = retirement.deadline ?? Self.now + retirement.drainTimeout
         retirement.deadline = deadline
-        retirement.connections = deadline > Self.now ? try Self.connections() : []
+        let read = deadline > Self.now ? try Self.connections() : []
+        retirement.connections = read.union(retirement.lastRead)
+        retirement.lastRead = read
         self.retirement = retirement
     }
 

@@ -202,10 +202,12 @@ package final class Stream: Sendable {
         }
     }
 
-    /// Ends the connection with a reset.
+    /// Ends the connection with a reset; its port is free at once, even if a program that is just
+    /// being started has the descriptor, too.
     package func reset() {
-        var linger = linger(l_onoff: 1, l_linger: 0)
-        setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &linger, 8)
+        var address = sockaddr()
+        address.sa_family = sa_family_t(AF_UNSPEC)
+        connect(descriptor, &address, socklen_t(MemoryLayout<sockaddr>.size))
     }
 
     package func accepted() -> Stream { Stream(accept(descriptor, nil, nil)) }

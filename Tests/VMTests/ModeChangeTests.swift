@@ -21,7 +21,8 @@ import Testing
     ) throws -> [Stream] {
         try ports.map {
             let stream = try Stream.connecting(node.client, address, 80, from: $0)
-            return try #require(stream, "port \($0)")
+            let code = errno
+            return try #require(stream, "port \($0): errno \(code)")
         }
     }
 
@@ -100,6 +101,24 @@ import Testing
         try daemon.wait(for: "scope=changes")
         #expect(try node.ipvsadm().isEmpty)
         withExtendedLifetime(servers) {}
+    }
+
+    @Test func `what does not end has a deadline`() throws {
+        let node = try Node()
+        try node.write([2])
+        let server = try EchoServer(node.pod(0), port: 8080)
+        var daemon = try node.daemon("ipvs")
+        try daemon.wait(for: "synced")
+        let old = try connect(node, 20_000..<20_001)
+        daemon.stop()
+        daemon = try node.daemon("nftables", ["--ipvs-drain-timeout", "2s"])
+        try daemon.wait(for: "scope=everything", count: 2)
+        let new = try connect(node, 20_001..<20_002)
+        try daemon.wait(for: "nothing of mode ipvs is left")
+        #expect(try node.ipvsadm().isEmpty)
+        try daemon.wait { try ports(node).isEmpty }
+        #expect(new[0].echoes)
+        withExtendedLifetime((server, old)) {}
     }
 
     private func tracked(_ node: Node, _ port: UInt16) throws -> String {
