@@ -103,6 +103,25 @@ import Testing
         withExtendedLifetime(servers) {}
     }
 
+    @Test func `a client of UDP that never pauses moves at once`() throws {
+        let node = try Node()
+        try node.write(
+            [2],
+            ports: "{name: dns, port: 53, protocol: UDP}",
+            targets: "{name: dns, port: 5353, protocol: UDP}"
+        )
+        let server = try UDPSocket(node.pod(0), "::", port: 5353)
+        let client = try UDPSocket(node.client, "0.0.0.0", port: 20_000)
+        for (round, mode) in ["ipvs", "nftables"].enumerated() {
+            let daemon = try node.daemon(mode)
+            try daemon.wait(for: "scope=everything", count: round + 1)
+            if mode == "nftables" { try daemon.wait(for: "nothing of mode ipvs is left") }
+            #expect(client.reaches(server, by: Self.address, 53), "\(mode)")
+            #expect(try ports(node).isEmpty == (mode == "nftables"))
+            daemon.stop()
+        }
+    }
+
     @Test func `what does not end has a deadline`() throws {
         let node = try Node()
         try node.write([2])
