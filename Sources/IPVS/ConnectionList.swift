@@ -33,36 +33,13 @@ package enum ConnectionList {
     }
 
     private static func port(_ field: ArraySlice<UInt8>) -> UInt16? {
-        number(field).flatMap(UInt16.init(exactly:))
+        UInt16(String(decoding: field, as: UTF8.self), radix: 16)
     }
 
     /// IPv4 in 8 digits, IPv6 in eight groups of four.
     private static func address(_ field: ArraySlice<UInt8>) -> IPAddress? {
-        switch field.count {
-        case 8: return number(field).map { IPAddress(ipv4: UInt32($0)) }
-        case 39:
-            let digits = field.filter { $0 != UInt8(ascii: ":") }
-            guard digits.count == 32, let high = number(digits[..<16]),
-                let low = number(digits[16...])
-            else { return nil }
-            return IPAddress(ipv6High: high, low: low)
-        default: return nil
-        }
-    }
-
-    private static func number(_ digits: ArraySlice<UInt8>) -> UInt64? {
-        guard !digits.isEmpty, digits.count <= 16 else { return nil }
-        var number: UInt64 = 0
-        for digit in digits {
-            let value: UInt8
-            switch digit {
-            case UInt8(ascii: "0")...UInt8(ascii: "9"): value = digit - UInt8(ascii: "0")
-            case UInt8(ascii: "A")...UInt8(ascii: "F"): value = digit - UInt8(ascii: "A") + 10
-            case UInt8(ascii: "a")...UInt8(ascii: "f"): value = digit - UInt8(ascii: "a") + 10
-            default: return nil
-            }
-            number = number << 4 | UInt64(value)
-        }
-        return number
+        let text = String(decoding: field, as: UTF8.self)
+        return field.count == 8
+            ? UInt32(text, radix: 16).map { IPAddress(ipv4: $0) } : IPAddress(text)
     }
 }

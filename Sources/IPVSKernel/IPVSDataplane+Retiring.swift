@@ -90,6 +90,7 @@ extension IPVSDataplane {
             retirement?.connections = nil
             if let rules { _ = try await policy.commit(.some([]), node: withOwn(rules)) }
         }
+        // Meanwhile a Service may have got endpoints again.
         guard table?.isEmpty == true else {
             // With very many connections, reading them all is some work.
             return .again(after: max(Self.drainInterval, (.now - start) * 20))

@@ -168,7 +168,7 @@ package actor IPVSDataplane: Dataplane {
                 bound: missing,
                 unbound: unneeded,
                 draining: table.drainingDestinations,
-                isRetiring: retirement.map { $0.drainTimeout > 0 } ?? false
+                leavesConnections: retirement.map { $0.drainTimeout > 0 } ?? false
             )
         }
     }

@@ -9,5 +9,6 @@ package struct ServerDifference: Sendable {
     package let unbound: Set<IPAddress>
     /// For the rules.
     package let draining: Set<DrainingDestination>
-    package let isRetiring: Bool
+    /// Whether the rules leave connections to IPVS.
+    package let leavesConnections: Bool
 }

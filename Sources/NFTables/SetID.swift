@@ -54,8 +54,7 @@ package enum SetID: Sendable, Hashable {
         .frontends, .endpoints, .localEndpoints, .localPolicy, .sticky, .affinity,
         .masqueradeFrontends, .clusterIPs, .externalFrontends, .draining, .ipvsConnections,
         .noEndpoints, .noLocalEndpoints, .restricted, .allowedSources, .hairpin, .serviceEndpoints,
-        .podCIDRs,
-        .serviceCIDRs,
+        .podCIDRs, .serviceCIDRs,
     ]
 
     package var name: String {

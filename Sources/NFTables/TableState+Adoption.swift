@@ -33,6 +33,7 @@ extension TableState {
         family: IPFamily
     ) -> (state: TableState, changes: Changeset) {
         var state = TableState(family, node.balancer)
+        state.facts = node
         state.usage = RuleNumberUsage(contents.numbers)
         var reconciliation = Reconciliation(contents, family, node.balancer)
         for plan in plans {
@@ -48,9 +49,7 @@ extension TableState {
             state.committed[plan.service] = laidOut
         }
         // The reader has compared the rules with those for these facts.
-        var factChanges = Changeset()
-        state.replaceFacts(node, &factChanges)
-        for (set, elements) in factChanges.added {
+        for (set, elements) in state.elements(of: node) {
             for element in elements { reconciliation.want(set, element) }
         }
         var changes = Changeset()

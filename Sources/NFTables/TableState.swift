@@ -12,7 +12,7 @@ package struct TableState: Sendable {
     var usage: RuleNumberUsage
     /// Of sets that have some, or had.
     package var elementCounts: [SetID: Int] = [:]
-    private var facts: NodeFacts
+    var facts: NodeFacts
 
     package init(_ family: IPFamily, _ balancer: Balancer = .nftables) {
         self.family = family
@@ -123,18 +123,10 @@ package struct TableState: Sendable {
 
     // MARK: Facts of the node
 
-    mutating func replaceFacts(_ new: NodeFacts, _ changes: inout Changeset) {
+    private mutating func replaceFacts(_ new: NodeFacts, _ changes: inout Changeset) {
         // Most commits are about Services alone.
         guard new != facts else { return }
-        for (set, before, after) in [
-            (SetID.serviceCIDRs, elements(of: facts.serviceCIDRs), elements(of: new.serviceCIDRs)),
-            (.podCIDRs, elements(of: facts.podCIDRs), elements(of: new.podCIDRs)),
-            (.draining, elements(of: facts.draining), elements(of: new.draining)),
-            (
-                .ipvsConnections, elements(of: facts.ipvsConnections),
-                elements(of: new.ipvsConnections)
-            ),
-        ] {
+        for ((set, before), (_, after)) in zip(elements(of: facts), elements(of: new)) {
             for element in before.subtracting(after) { changes.remove(set, element) }
             for element in after.subtracting(before) { changes.add(set, element) }
         }
@@ -153,6 +145,16 @@ package struct TableState: Sendable {
         changes.removedSets += setsBefore.subtracting(sets)
         // Elements go with their set.
         for set in changes.removedSets { changes.removed[set] = nil }
+    }
+
+    /// The sets that hold facts of the node, always in the same order.
+    func elements(of facts: NodeFacts) -> [(set: SetID, elements: Set<Element>)] {
+        [
+            (.serviceCIDRs, elements(of: facts.serviceCIDRs)),
+            (.podCIDRs, elements(of: facts.podCIDRs)),
+            (.draining, elements(of: facts.draining)),
+            (.ipvsConnections, elements(of: facts.ipvsConnections)),
+        ]
     }
 
     private func elements(of draining: Set<DrainingDestination>) -> Set<Element> {

@@ -51,7 +51,7 @@ struct OpenDataplane {
         let servers = try await (active as? IPVSDataplane)?.difference(plans)
         var node = node
         node.draining = servers?.draining ?? []
-        node.ipvsConnections = servers?.isRetiring == true ? [] : nil
+        node.ipvsConnections = servers?.leavesConnections == true ? [] : nil
         let tables = try await nftables.difference(plans, node: node)
             .map { table in
                 var changes = table.changes
