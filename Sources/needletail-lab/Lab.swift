@@ -8,7 +8,7 @@ struct Lab: AsyncParsableCommand {
         abstract: "Clusters of network namespaces on one machine, with needletail on each node.",
         subcommands: [
             DemoCommand.self, UpCommand.self, DownCommand.self, BenchCommand.self,
-            ReadCommand.self,
+            ReadCommand.self, SoakCommand.self,
         ]
     )
 }
