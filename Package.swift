@@ -97,7 +97,9 @@ let package = Package(
         cLibrary("CMnl", "libmnl", "libmnl-dev"),
         cLibrary("CNftnl", "libnftnl", "libnftnl-dev"),
         cLibrary("CCurl", "libcurl", "libcurl4-openssl-dev"),
+        cLibrary("CYAML", "yaml-0.1", "libyaml-dev"),
         .target(name: "CNeedleShim", dependencies: ["CCurl"]),
+        module("YAML", ["CYAML"]),
         // Level 3: what talks to the outside.
         module("Netlink", ["NetworkTypes", "CMnl", "CNeedleShim", logging]),
         module("ManifestSource", ["KubernetesModel", "CNeedleShim", yams]),
@@ -169,6 +171,7 @@ let package = Package(
             swiftSettings: settings
         ),
         tests("NetworkTypesTests", ["NetworkTypes"]),
+        tests("YAMLTests", ["YAML"]),
         tests("KubernetesModelTests", ["NetworkTypes", "KubernetesModel"]),
         tests(
             "PlanCompilerTests",

@@ -100,7 +100,8 @@ final class HostileTenant: Sendable {
         private mutating func manyPorts(_ name: String, _ index: Int) -> [JSONValue] {
             let ports = 50
             return [
-                service(name, index, ports: ports), slice(name, endpoints: number(1..<300), ports: ports),
+                service(name, index, ports: ports),
+                slice(name, endpoints: number(1..<300), ports: ports),
             ]
         }
 

@@ -14,11 +14,14 @@ final class SoakNode: Sendable {
     let child: pid_t
 
     init(log: String) throws {
-        guard geteuid() == 0 else { throw LabError("network namespaces need root; run it with sudo") }
+        guard geteuid() == 0 else {
+            throw LabError("network namespaces need root; run it with sudo")
+        }
         namespace = try NetworkNamespace()
         try namespace.ip([
             "link set lo up", "link add pods type bridge", "addr add \(Self.pod)/24 dev pods",
-            "link set pods up", "link add world type bridge", "addr add \(Self.address)/24 dev world",
+            "link set pods up", "link add world type bridge",
+            "addr add \(Self.address)/24 dev world",
             "link set world up", "route add default dev world",
             // Clients of any of these addresses can be played from here.
             "route add local 10.99.0.0/16 dev lo",

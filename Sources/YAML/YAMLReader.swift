@@ -1,0 +1,136 @@
+/// Reads YAML with libyaml.
+package enum YAMLReader {
+    /// The documents of a text in their order.
+    ///
+    /// What an alias stands for counts each time that it is used, so that a short text cannot grow
+    /// without bound.
+    package static func documents(in text: String) throws(YAMLError) -> [YAMLNode] {
+        var text = text
+        // A byte order mark says nothing in UTF-8.
+        if text.unicodeScalars.first == "\u{FEFF}" { text.unicodeScalars.removeFirst() }
+        return try text.withUTF8 { bytes in
+            Result { () throws(YAMLError) in
+                var composer = Composer(YAMLEvents(bytes))
+                return try composer.documents()
+            }
+        }.get()
+    }
+}
+
+/// Makes nodes of events.
+private struct Composer: ~Copyable {
+    /// A part of a document, and how many parts it has with its own.
+    private struct Part {
+        let node: YAMLNode
+        let size: Int
+    }
+
+    private var events: YAMLEvents
+    private var anchors: [String: Part] = [:]
+    private var read = 0
+    private var copied = 0
+
+    private static let deepest = 200
+    /// Parts that aliases may add to any text, and to each part that was written.
+    private static let freeCopies = 10_000
+    private static let copiesPerPart = 10
+
+    init(_ events: consuming YAMLEvents) { self.events = events }
+
+    mutating func documents() throws(YAMLError) -> [YAMLNode] {
+        var documents: [YAMLNode] = []
+        while true {
+            let event = try events.next()
+            switch event.kind {
+            case .documentStart:
+                anchors = [:]
+                documents.append(try part(of: try events.next(), depth: 0).node)
+            case .end: return documents
+            default: continue
+            }
+        }
+    }
+
+    private mutating func part(
+        of event: YAMLEvents.Event,
+        depth: Int
+    ) throws(YAMLError) -> Part {
+        guard depth < Self.deepest else {
+            throw YAMLError("more than \(Self.deepest) levels", line: event.line)
+        }
+        read += 1
+        let part: Part
+        switch event.kind {
+        case .alias(let name): return try copy(name, line: event.line)
+        case .scalar(let scalar):
+            part = Part(node: YAMLNode(.scalar(scalar), line: event.line), size: 1)
+        case .sequenceStart: part = try sequence(line: event.line, depth)
+        case .mappingStart: part = try mapping(line: event.line, depth)
+        default: throw YAMLError("something else than a value", line: event.line)
+        }
+        if let anchor = event.anchor { anchors[anchor] = part }
+        return part
+    }
+
+    private mutating func copy(_ name: String, line: Int) throws(YAMLError) -> Part {
+        guard let part = anchors[name] else {
+            throw YAMLError("the alias *\(name) stands for nothing before it", line: line)
+        }
+        copied += part.size
+        guard copied <= Self.freeCopies + Self.copiesPerPart * read else {
+            throw YAMLError("aliases make too much of it", line: line)
+        }
+        return part
+    }
+
+    private mutating func sequence(line: Int, _ depth: Int) throws(YAMLError) -> Part {
+        var list: [YAMLNode] = []
+        var size = 1
+        while true {
+            let event = try events.next()
+            if case .sequenceEnd = event.kind { break }
+            let part = try part(of: event, depth: depth + 1)
+            list.append(part.node)
+            size += part.size
+        }
+        return Part(node: YAMLNode(.sequence(list), line: line), size: size)
+    }
+
+    private mutating func mapping(line: Int, _ depth: Int) throws(YAMLError) -> Part {
+        var entries: [YAMLEntry] = []
+        var merged: [YAMLEntry] = []
+        var size = 1
+        while true {
+            let event = try events.next()
+            if case .mappingEnd = event.kind { break }
+            let key = try part(of: event, depth: depth + 1).node
+            let value = try part(of: try events.next(), depth: depth + 1)
+            size += 1 + value.size
+            guard let name = key.text else {
+                throw YAMLError("a key that is no text", line: event.line)
+            }
+            if name == "<<", key.scalar?.isPlain == true {
+                merged += try Self.mergeable(value.node)
+            } else {
+                entries.append(YAMLEntry(name, value.node, line: event.line))
+            }
+        }
+        if !merged.isEmpty {
+            // What the mapping says itself counts more, and what was merged first.
+            var known = Set(entries.map(\.key))
+            for entry in merged where known.insert(entry.key).inserted { entries.append(entry) }
+        }
+        return Part(node: YAMLNode(.mapping(entries), line: line), size: size)
+    }
+
+    private static func mergeable(_ node: YAMLNode) throws(YAMLError) -> [YAMLEntry] {
+        var entries: [YAMLEntry] = []
+        for part in node.sequence ?? [node] {
+            guard let mapping = part.mapping else {
+                throw YAMLError("<< takes a mapping, or a list of mappings", line: node.line)
+            }
+            entries += mapping
+        }
+        return entries
+    }
+}
