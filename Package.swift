@@ -198,6 +198,13 @@ let package = Package(
             "ClusterStoreTests",
             ["NetworkTypes", "KubernetesModel", "PlanCompiler", "ServicePlan", "ClusterStore"]
         ),
+        tests(
+            "SyncerTests",
+            [
+                "NetworkTypes", "KubernetesModel", "PlanCompiler", "ServicePlan", "ClusterStore",
+                "Syncer", logging,
+            ]
+        ),
         tests("ConfigurationTests", ["Configuration"]),
         tests(
             "ObservabilityTests",

@@ -70,9 +70,7 @@ package actor NFTablesDataplane: Dataplane {
                 removeStale(StaleEntries(everything: plans, node: node), node, &report)
                 return report
             case .some(let plans):
-                guard tables.count == families.count, !generations.isTampered else {
-                    throw Self.tampered
-                }
+                guard tables.count == families.count else { throw Self.tampered }
                 let old = plans.map {
                     (old: tables[families[0]]?.plan(of: $0.service), new: $0.plan)
                 }
@@ -82,6 +80,8 @@ package actor NFTablesDataplane: Dataplane {
             }
         } catch {
             tables = [:]
+            // Changes are tried on damaged tables as well, and may find that something is missing.
+            if case .some = changes, generations.isTampered { throw CommitError(Self.tampered) }
             throw CommitError(error)
         }
     }
@@ -214,7 +214,7 @@ package actor NFTablesDataplane: Dataplane {
                 tables[family] = state
                 changes.append(TransactionEncoder(program: state.program, changes: changeset))
             }
-            if let report = try send(changes) { return report }
+            if let report = try send(changes, isStrict: true) { return report }
         }
         throw NetlinkError("another program keeps changing the tables", code: 0)
     }
@@ -230,24 +230,28 @@ package actor NFTablesDataplane: Dataplane {
             else { continue }
             changes.append(TransactionEncoder(program: program, changes: changeset))
         }
-        guard let report = try send(changes) else { throw Self.tampered }
+        guard let report = try send(changes, isStrict: false) else { throw Self.tampered }
         return report
     }
 
     /// Sends the changes as one transaction, or as several if this kernel has no room for it.
     ///
-    /// Nil if our tables are no longer what the changes were computed from.
-    private func send(_ changes: [TransactionEncoder]) throws(NetlinkError) -> CommitReport? {
+    /// Nil, if it is strict, when our tables are no longer what the changes were computed from.
+    private func send(
+        _ changes: [TransactionEncoder],
+        isStrict: Bool
+    ) throws(NetlinkError) -> CommitReport? {
         do throws(NetlinkError) {
-            return try sendAtOnce(changes)
+            return try sendAtOnce(changes, isStrict)
         } catch  where error.isTooLarge {
             logger.notice("the socket's buffer cannot be made larger; sending in parts")
             var report = CommitReport()
             for encoder in changes {
                 for part in encoder.changes.parts(ofAtMost: Self.partSize) {
-                    let sent = try sendAtOnce([
-                        TransactionEncoder(program: encoder.program, changes: part)
-                    ])
+                    let sent = try sendAtOnce(
+                        [TransactionEncoder(program: encoder.program, changes: part)],
+                        isStrict
+                    )
                     guard let sent else { return nil }
                     report.add(sent)
                 }
@@ -259,7 +263,10 @@ package actor NFTablesDataplane: Dataplane {
     /// Elements that fit the socket's buffer on any kernel: 200 kB.
     private static let partSize = 1000
 
-    private func sendAtOnce(_ changes: [TransactionEncoder]) throws(NetlinkError) -> CommitReport? {
+    private func sendAtOnce(
+        _ changes: [TransactionEncoder],
+        _ isStrict: Bool
+    ) throws(NetlinkError) -> CommitReport? {
         var report = CommitReport()
         for encoder in changes {
             report.elementsAdded += encoder.changes.addedCount
@@ -281,7 +288,7 @@ package actor NFTablesDataplane: Dataplane {
                 return report
             } catch  where error.isStaleGeneration {
                 generations.catchUp(with: try GenerationWatch.read(&socket))
-                guard !generations.isTampered else { return nil }
+                guard !isStrict || !generations.isTampered else { return nil }
             }
         }
         throw NetlinkError("other programs change the ruleset faster than it can be read", code: 0)

@@ -1,5 +1,10 @@
-/// When to sync and how: pure decisions, time is an argument.
+/// When to sync and what: pure decisions, time is an argument.
+///
+/// Repairs are paced and failures are tried again ever later, but a change of the cluster never
+/// waits behind such a pause.
 package struct SyncPolicy: Sendable {
+    package typealias Instant = ContinuousClock.Instant
+
     package enum Scope: Sendable, Hashable {
         /// Only what changed; needs a dataplane that knows what it committed.
         case changes
@@ -7,8 +12,21 @@ package struct SyncPolicy: Sendable {
         case everything
     }
 
-    private var scope = Scope.everything
+    package enum Action: Sendable, Hashable {
+        case idle
+        case wait(until: Instant)
+        case sync(Scope)
+    }
+
+    private var hasChanges = false
+    /// The dataplane knows what it committed: there was a sync, and no failure since.
+    private var isKnown = false
+    /// When everything is to be compared with the kernel; nil: never, as things are.
+    private var everythingDue: Instant?
     private var failures = 0
+    /// A change may bring the next attempt forward to this moment: as long after a failure as the
+    /// attempt took, so that a kernel that refuses everything costs half of the time at most.
+    private var earliestRetry: Instant?
     private var repairs = RepairBudget()
 
     private static let firstRetry = Duration.milliseconds(100)
@@ -16,30 +34,53 @@ package struct SyncPolicy: Sendable {
 
     package init() {}
 
-    package var nextScope: Scope { scope }
-
-    /// Returns how long to wait before the repair.
-    package mutating func onForeignChange(at now: ContinuousClock.Instant) -> Duration {
-        scope = .everything
-        return repairs.delay(at: now)
+    package func next(at now: Instant) -> Action {
+        guard isKnown else {
+            let due = hasChanges ? earliestRetry : everythingDue
+            guard let due, due > now else { return .sync(.everything) }
+            return .wait(until: due)
+        }
+        if let everythingDue, everythingDue <= now { return .sync(.everything) }
+        if hasChanges { return .sync(.changes) }
+        return everythingDue.map { .wait(until: $0) } ?? .idle
     }
 
-    package mutating func onReread() { scope = .everything }
+    /// Something waits to be programmed.
+    package mutating func onChange() { hasChanges = true }
 
-    package mutating func onSuccess() {
-        scope = .changes
-        failures = 0
+    /// Another program changed what is ours; returns how long its repair waits.
+    package mutating func onForeignChange(at now: Instant) -> Duration {
+        let delay = repairs.delay(at: now)
+        demandEverything(at: now + delay)
+        return delay
     }
 
-    package mutating func onRepair(at now: ContinuousClock.Instant, took duration: Duration) {
+    /// Everything is to be compared with the kernel, without suspicion.
+    package mutating func onReread(at now: Instant) { demandEverything(at: now) }
+
+    private mutating func demandEverything(at moment: Instant) {
+        everythingDue = everythingDue.map { min($0, moment) } ?? moment
+    }
+
+    /// A sync begins: what changes from now on is for the next one.
+    package mutating func onStart() { hasChanges = false }
+
+    package mutating func onSuccess(_ scope: Scope) {
+        (isKnown, failures, earliestRetry) = (true, 0, nil)
+        if scope == .everything { everythingDue = nil }
+    }
+
+    package mutating func onRepair(at now: Instant, took duration: Duration) {
         repairs.spend(at: now, duration)
     }
 
     /// Returns how long to wait before the next attempt.
-    package mutating func onFailure() -> Duration {
-        scope = .everything
+    package mutating func onFailure(at now: Instant, took duration: Duration) -> Duration {
         failures += 1
-        return min(Self.firstRetry * (1 << min(failures - 1, 10)), Self.longestRetry)
+        let delay = min(Self.firstRetry * (1 << min(failures - 1, 10)), Self.longestRetry)
+        (isKnown, everythingDue) = (false, now + delay)
+        earliestRetry = now + min(delay, duration)
+        return delay
     }
 }
 

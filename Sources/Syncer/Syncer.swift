@@ -11,12 +11,15 @@ package actor Syncer {
     private let dataplane: any Dataplane
     private let observer: any SyncObserver
     private let logger: Logger
+    private let clock: any SyncClock
 
     private var policy = SyncPolicy()
     private var facts = NodeFacts()
     private var isFirst = true
-    /// Not before this moment, and for what.
-    private var repair: (notBefore: ContinuousClock.Instant, object: ForeignObject)?
+    /// What another program changed and nobody has repaired yet.
+    private var damage: ForeignObject?
+    /// When the doorbell rings by itself.
+    private var alarm: ContinuousClock.Instant?
     private var healthChecks: [String: HealthCheck?] = [:]
     /// The next sync looks for what nobody has told of.
     private var isReread = false
@@ -30,8 +33,10 @@ package actor Syncer {
         dataplane: any Dataplane,
         interfaceAddresses: [IPAddress],
         observer: any SyncObserver,
-        logger: Logger
+        logger: Logger,
+        clock: any SyncClock = MachineClock()
     ) {
+        self.clock = clock
         self.store = store
         self.dataplane = dataplane
         self.interfaceAddresses = interfaceAddresses
@@ -40,30 +45,44 @@ package actor Syncer {
         (rings, doorbell) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
 
-    /// Syncs whenever something rings, until the task is cancelled.
+    /// Syncs whenever something is due, until the task is cancelled.
     package func run() async {
-        for await _ in rings where await store.isComplete {
-            if let repair {
-                try? await Task.sleep(until: repair.notBefore, clock: .continuous)
+        await withDiscardingTaskGroup { group in
+            for await _ in rings where await store.isComplete {
+                while !Task.isCancelled, case .sync(let scope) = policy.next(at: clock.now) {
+                    await attempt(scope)
+                }
+                guard case .wait(let moment) = policy.next(at: clock.now), alarm != moment else {
+                    continue
+                }
+                alarm = moment
+                group.addTask { [clock, doorbell] in
+                    try? await clock.sleep(until: moment)
+                    doorbell.yield()
+                }
             }
-            do {
-                try await syncAndReport()
-            } catch {
-                let delay = policy.onFailure()
-                observer.failed(error, retryAfter: delay)
-                logger.error(
-                    "sync failed; what was programmed stays",
-                    metadata: ["error": "\(error)", "retry": "\(delay)"]
-                )
-                try? await Task.sleep(for: delay)
-                doorbell.yield()
-            }
+            group.cancelAll()
+        }
+    }
+
+    private func attempt(_ scope: SyncPolicy.Scope) async {
+        let start = clock.now
+        do throws(CommitError) {
+            try await syncAndReport(scope)
+        } catch {
+            let delay = policy.onFailure(at: clock.now, took: clock.now - start)
+            observer.failed(error, retryAfter: delay)
+            logger.error(
+                "sync failed; what was programmed stays",
+                metadata: ["error": "\(error)", "retry": "\(delay)"]
+            )
         }
     }
 
     /// Something in the store changed.
     package func onClusterChange() {
         observer.changesQueued()
+        policy.onChange()
         doorbell.yield()
     }
 
@@ -75,10 +94,10 @@ package actor Syncer {
 
     /// Another program touched what is ours.
     package func onForeignChange(_ object: ForeignObject) {
-        let delay = policy.onForeignChange(at: .now)
+        let delay = policy.onForeignChange(at: clock.now)
         // What happens until the repair is part of the same.
-        if repair == nil {
-            repair = (.now + delay, object)
+        if damage == nil {
+            damage = object
             observer.foreignChange(object, repairAfter: delay)
         }
         doorbell.yield()
@@ -86,7 +105,7 @@ package actor Syncer {
 
     /// Compares everything with the kernel, without suspicion.
     package func onReread() {
-        policy.onReread()
+        policy.onReread(at: clock.now)
         isReread = true
         doorbell.yield()
     }
@@ -106,13 +125,13 @@ package actor Syncer {
                 logger.error("maintenance failed", metadata: ["error": "\(error)"])
                 onReread()
             }
-            try? await Task.sleep(for: pause)
+            try? await clock.sleep(until: clock.now + pause)
         }
     }
 
-    private func syncAndReport() async throws(CommitError) {
+    private func syncAndReport(_ scope: SyncPolicy.Scope) async throws(CommitError) {
         defer { isFirst = false }
-        let record = try await sync()
+        let record = try await sync(scope)
         let (isFull, report) = (record.isFull, record.report)
         guard isFull || !report.isEmpty else { return }
         logger.log(
@@ -129,9 +148,12 @@ package actor Syncer {
 
     /// Brings the dataplane up to date with the store.
     @discardableResult
-    package func sync() async throws(CommitError) -> SyncRecord {
+    package func sync(
+        _ scope: SyncPolicy.Scope = .everything
+    ) async throws(CommitError) -> SyncRecord {
         var record = SyncRecord()
-        let start = ContinuousClock.now
+        let start = clock.now
+        policy.onStart()
         let update = await store.compileChanges(interfaceAddresses: interfaceAddresses)
         (record.pending, record.waited) = (update.pending, update.waited)
         record.nodePortAddresses = update.nodePortAddresses
@@ -139,25 +161,13 @@ package actor Syncer {
         for (service, plan) in update.plans {
             healthChecks.updateValue(plan?.healthCheck, forKey: service)
         }
-        let compiled = ContinuousClock.now
+        let compiled = clock.now
         record.compiling = compiled - start
-        try await commit(update, &record)
-        let end = ContinuousClock.now
+        try await commit(update, scope, &record)
+        let end = clock.now
         record.committing = end - compiled
-        policy.onSuccess()
-        if isReread, repair == nil, update.plans.isEmpty, update.facts == facts,
-            record.report.serversChanged > 0
-        {
-            // IPVS notifies nobody.
-            repair = (end, .servers)
-            observer.foreignChange(.servers, repairAfter: .zero)
-        }
-        isReread = false
-        if record.isFull, repair != nil {
-            record.isRepair = true
-            policy.onRepair(at: end, took: end - start)
-            repair = nil
-        }
+        policy.onSuccess(record.isFull ? .everything : .changes)
+        noteDamage(update, &record, at: end, took: end - start)
         facts = update.facts
         record.healthChecks = healthChecks
         healthChecks = [:]
@@ -165,11 +175,34 @@ package actor Syncer {
         return record
     }
 
+    /// Finds damage that nobody told of, and enters what was repaired.
+    private func noteDamage(
+        _ update: PlanUpdate,
+        _ record: inout SyncRecord,
+        at end: ContinuousClock.Instant,
+        took duration: Duration
+    ) {
+        guard record.isFull else { return }
+        if isReread, damage == nil, update.plans.isEmpty, update.facts == facts,
+            record.report.serversChanged > 0
+        {
+            // IPVS notifies nobody.
+            damage = .servers
+            observer.foreignChange(.servers, repairAfter: .zero)
+        }
+        isReread = false
+        guard damage != nil else { return }
+        record.isRepair = true
+        policy.onRepair(at: end, took: duration)
+        damage = nil
+    }
+
     private func commit(
         _ update: PlanUpdate,
+        _ scope: SyncPolicy.Scope,
         _ record: inout SyncRecord
     ) async throws(CommitError) {
-        if policy.nextScope == .changes {
+        if scope == .changes {
             guard !update.plans.isEmpty || update.facts != facts else { return }
             do throws(CommitError) {
                 record.report = try await dataplane.commit(
@@ -178,7 +211,7 @@ package actor Syncer {
                 )
                 return
             } catch  where error.recovery == .rereadKernel {
-                policy.onReread()
+                // Below.
             }
         }
         // A failure makes the next scope everything, so no change is lost by it.

@@ -1,0 +1,79 @@
+import NetworkTypes
+import ServicePlan
+import Synchronization
+
+/// A kernel that takes what a script says, and remembers what it was asked for.
+final class FakeDataplane: Dataplane {
+    enum Commit: Equatable {
+        case everything(Set<String>)
+        case some(Set<String>)
+    }
+
+    private struct State {
+        var commits: [Commit] = []
+        var failures: [CommitError] = []
+        var watchers: [(count: Int, CheckedContinuation<Void, Never>)] = []
+        var gate: CheckedContinuation<Void, Never>?
+        var isHeld = false
+    }
+
+    private let state = Mutex(State())
+
+    var commits: [Commit] { state.withLock(\.commits) }
+
+    /// The next commits fail so, one after the other.
+    func fail(_ errors: CommitError...) { state.withLock { $0.failures += errors } }
+
+    /// The next commit stays in the kernel until `release`.
+    func hold() { state.withLock { $0.isHeld = true } }
+
+    func release() {
+        state.withLock { state in
+            state.isHeld = false
+            defer { state.gate = nil }
+            return state.gate
+        }?.resume()
+    }
+
+    /// Returns when so many commits were asked for.
+    func wait(for count: Int) async {
+        await withCheckedContinuation { continuation in
+            let isThere = state.withLock { state in
+                if state.commits.count < count { state.watchers.append((count, continuation)) }
+                return state.commits.count >= count
+            }
+            if isThere { continuation.resume() }
+        }
+    }
+
+    func commit(_ changes: PlanChanges, node: NodeFacts) async throws(CommitError) -> CommitReport {
+        let commit: Commit =
+            switch changes {
+            case .everything(let plans): .everything(Set(plans.map(\.service)))
+            case .some(let plans): .some(Set(plans.map(\.service)))
+            }
+        let (failure, isHeld, waiting) = state.withLock { state in
+            state.commits.append(commit)
+            let waiting = state.watchers.filter { $0.count <= state.commits.count }
+            state.watchers.removeAll { $0.count <= state.commits.count }
+            let failure = state.failures.isEmpty ? nil : state.failures.removeFirst()
+            return (failure, state.isHeld, waiting.map(\.1))
+        }
+        for continuation in waiting { continuation.resume() }
+        if isHeld {
+            await withCheckedContinuation { gate in
+                let isOpen = state.withLock { state in
+                    if state.isHeld { state.gate = gate }
+                    return !state.isHeld
+                }
+                if isOpen { gate.resume() }
+            }
+        }
+        if let failure { throw failure }
+        var report = CommitReport()
+        report.elementsAdded = 1
+        return report
+    }
+
+    func connectionCounts() async -> [String: UInt64] { [:] }
+}

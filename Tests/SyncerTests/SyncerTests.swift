@@ -1,0 +1,217 @@
+import ClusterStore
+import KubernetesModel
+import Logging
+import NetworkTypes
+import PlanCompiler
+import ServicePlan
+import Synchronization
+import Syncer
+import TestSupport
+import Testing
+
+/// What happens when, over a kernel that obeys a script and a clock that obeys the test.
+@Suite(.timeLimit(.minutes(1))) struct SyncerTests {
+    private let dataplane = FakeDataplane()
+    private let clock = TestClock()
+    private let observer = Observer()
+    private let store: ClusterStore
+    private let syncer: Syncer
+
+    init() {
+        store = ClusterStore(NodeConfiguration(nodeName: "here"), awaiting: [.services])
+        syncer = Syncer(
+            store: store,
+            dataplane: dataplane,
+            interfaceAddresses: [],
+            observer: observer,
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+            clock: clock
+        )
+    }
+
+    private final class Observer: SyncObserver {
+        private struct State {
+            var records: [SyncRecord] = []
+            var failures: [Duration] = []
+            var repairs: [Duration] = []
+            var watchers: [(count: Int, CheckedContinuation<Void, Never>)] = []
+        }
+
+        private let state = Mutex(State())
+
+        var records: [SyncRecord] { state.withLock(\.records) }
+        var failures: [Duration] { state.withLock(\.failures) }
+        var repairs: [Duration] { state.withLock(\.repairs) }
+
+        /// Returns when so many syncs were told of.
+        func wait(forSyncs count: Int) async {
+            await withCheckedContinuation { continuation in
+                let isThere = state.withLock { state in
+                    if state.records.count < count { state.watchers.append((count, continuation)) }
+                    return state.records.count >= count
+                }
+                if isThere { continuation.resume() }
+            }
+        }
+
+        func changesQueued() {}
+        func synced(_ record: SyncRecord) {
+            let waiting = state.withLock { state in
+                state.records.append(record)
+                defer { state.watchers.removeAll { $0.count <= state.records.count } }
+                return state.watchers.filter { $0.count <= state.records.count }.map(\.1)
+            }
+            for continuation in waiting { continuation.resume() }
+        }
+        func failed(_ error: CommitError, retryAfter delay: Duration) {
+            state.withLock { $0.failures.append(delay) }
+        }
+        func foreignChange(_ object: ForeignObject, repairAfter delay: Duration) {
+            state.withLock { $0.repairs.append(delay) }
+        }
+    }
+
+    private static let refused = CommitError("refused", recovery: .retry)
+    private static let tampered = CommitError("tampered", recovery: .rereadKernel)
+
+    /// Runs the syncer while the body acts.
+    private func running(_ body: () async throws -> Void) async rethrows {
+        let task = Task { await syncer.run() }
+        defer {
+            task.cancel()
+            clock.end()
+            dataplane.release()
+        }
+        try await body()
+    }
+
+    /// A Service appears, as an event of the API tells.
+    private func add(_ name: String, completing: Bool = false) async {
+        let service = ClusterBuilder(name, clusterIP: "10.96.0.\(10 + name.count)").service
+        await store.update(completing: completing ? .services : nil) { $0.set(service) }
+        await syncer.onClusterChange()
+    }
+
+    @Test func `nothing is programmed before every list is there`() async {
+        await running {
+            await add("a")
+            await add("bb", completing: true)
+            await dataplane.wait(for: 1)
+            #expect(dataplane.commits == [.everything(["default/a", "default/bb"])])
+        }
+    }
+
+    @Test func `after the first sync only changes are committed`() async {
+        await running {
+            await add("a", completing: true)
+            await dataplane.wait(for: 1)
+            await add("bb")
+            await dataplane.wait(for: 2)
+            // Rings without a change.
+            await syncer.onClusterChange()
+            await add("ccc")
+            await dataplane.wait(for: 3)
+            #expect(
+                dataplane.commits == [
+                    .everything(["default/a"]), .some(["default/bb"]), .some(["default/ccc"]),
+                ]
+            )
+        }
+    }
+
+    @Test func `changes during a commit are the next one`() async {
+        await running {
+            dataplane.hold()
+            await add("a", completing: true)
+            await dataplane.wait(for: 1)
+            await add("bb")
+            await add("ccc")
+            dataplane.release()
+            await dataplane.wait(for: 2)
+            #expect(dataplane.commits.last == .some(["default/bb", "default/ccc"]))
+        }
+    }
+
+    @Test func `a failure is tried again with everything, ever later`() async {
+        await running {
+            dataplane.fail(Self.refused, Self.refused, Self.refused)
+            await add("a", completing: true)
+            for delay in [100, 200, 400] {
+                #expect(await clock.waitForSleeper() == .milliseconds(delay))
+                clock.advance(by: .milliseconds(delay))
+            }
+            await dataplane.wait(for: 4)
+            #expect(dataplane.commits == Array(repeating: .everything(["default/a"]), count: 4))
+            #expect(observer.failures.count == 3)
+        }
+    }
+
+    @Test func `a change does not wait behind the pause of a failure`() async {
+        await running {
+            dataplane.fail(Self.refused)
+            await add("a", completing: true)
+            _ = await clock.waitForSleeper()
+            // No time passes.
+            await add("bb")
+            await dataplane.wait(for: 2)
+            #expect(dataplane.commits.last == .everything(["default/a", "default/bb"]))
+        }
+    }
+
+    @Test func `a change that meets damage is committed with everything, at once`() async {
+        await running {
+            await add("a", completing: true)
+            await dataplane.wait(for: 1)
+            dataplane.fail(Self.tampered)
+            await add("bb")
+            await dataplane.wait(for: 3)
+            #expect(dataplane.commits[1] == .some(["default/bb"]))
+            #expect(dataplane.commits[2] == .everything(["default/a", "default/bb"]))
+            #expect(observer.failures.isEmpty)
+        }
+    }
+
+    @Test func `damage is repaired, and told once`() async {
+        await running {
+            await add("a", completing: true)
+            await observer.wait(forSyncs: 1)
+            await syncer.onForeignChange(.table)
+            await observer.wait(forSyncs: 2)
+            #expect(dataplane.commits.last == .everything(["default/a"]))
+            #expect(observer.repairs == [.zero])
+        }
+    }
+
+    @Test func `a change does not wait behind a repair that is paced`() async {
+        await running {
+            await add("a", completing: true)
+            await observer.wait(forSyncs: 1)
+            // As many repairs as are made at once.
+            for repair in 1...10 {
+                await syncer.onForeignChange(.table)
+                await observer.wait(forSyncs: 1 + repair)
+            }
+            await syncer.onForeignChange(.table)
+            #expect(await clock.waitForSleeper() > .zero)
+            #expect(dataplane.commits.count == 11)
+            await add("bb")
+            await dataplane.wait(for: 12)
+            #expect(dataplane.commits.last == .some(["default/bb"]))
+            clock.advance(by: .seconds(1))
+            await dataplane.wait(for: 13)
+            #expect(dataplane.commits.last == .everything(["default/a", "default/bb"]))
+        }
+    }
+
+    @Test func `rereading compares everything without calling it damage`() async {
+        await running {
+            await add("a", completing: true)
+            await observer.wait(forSyncs: 1)
+            await syncer.onReread()
+            await observer.wait(forSyncs: 2)
+            #expect(dataplane.commits.last == .everything(["default/a"]))
+            #expect(observer.repairs.isEmpty)
+            #expect(observer.records.allSatisfy { !$0.isRepair })
+        }
+    }
+}

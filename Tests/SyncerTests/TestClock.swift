@@ -1,0 +1,55 @@
+import Syncer
+import Synchronization
+
+/// Time that passes when a test says so.
+final class TestClock: SyncClock {
+    private struct State {
+        var now = ContinuousClock.now
+        var sleepers: [(until: ContinuousClock.Instant, CheckedContinuation<Void, Never>)] = []
+        var watchers: [CheckedContinuation<Void, Never>] = []
+    }
+
+    private let state = Mutex(State())
+
+    var now: ContinuousClock.Instant { state.withLock(\.now) }
+
+    func sleep(until moment: ContinuousClock.Instant) async throws {
+        await withCheckedContinuation { continuation in
+            let (isOver, watchers) = state.withLock { state in
+                let isOver = state.now >= moment
+                if !isOver { state.sleepers.append((moment, continuation)) }
+                defer { state.watchers = [] }
+                return (isOver, state.watchers)
+            }
+            if isOver { continuation.resume() }
+            for watcher in watchers { watcher.resume() }
+        }
+    }
+
+    /// Returns when somebody sleeps, with how long they want to.
+    func waitForSleeper() async -> Duration {
+        await withCheckedContinuation { continuation in
+            let isThere = state.withLock { state in
+                if state.sleepers.isEmpty { state.watchers.append(continuation) }
+                return !state.sleepers.isEmpty
+            }
+            if isThere { continuation.resume() }
+        }
+        return state.withLock { state in
+            (state.sleepers.map(\.until).min() ?? state.now) - state.now
+        }
+    }
+
+    func advance(by duration: Duration) {
+        let woken = state.withLock { state in
+            state.now += duration
+            let now = state.now
+            defer { state.sleepers.removeAll { $0.until <= now } }
+            return state.sleepers.filter { $0.until <= now }.map(\.1)
+        }
+        for sleeper in woken { sleeper.resume() }
+    }
+
+    /// Wakes everybody, at the end of a test.
+    func end() { advance(by: .seconds(1_000_000)) }
+}
