@@ -63,7 +63,8 @@ package final class ProxyMonitor: SyncObserver {
         let now = Date().timeIntervalSince1970
         let repair = state.withLock { state -> Duration? in
             state.health.updated(at: now)
-            state.health.reasonNotReady = nil
+            // Changes are committed beside damage that waits for its repair.
+            if record.isRepair || state.foreignSince == nil { state.health.reasonNotReady = nil }
             state.lastSync = StatusDocument.Sync(record, at: now)
             guard record.isRepair, let since = state.foreignSince else { return nil }
             state.foreignSince = nil
