@@ -119,10 +119,11 @@ package struct LaidOutPlan: Sendable, Hashable {
         case .reject: sets.append(.noEndpoints)
         case .drop: sets.append(.noLocalEndpoints)
         }
-        switch frontend.masquerade {
-        case .everyone: sets.append(.masqueradeFrontends)
-        case .nonPods: break  // `cluster-ips` tells
-        case .node: sets.append(.localPolicy)
+        // Others may translate connections to frontends that we do not translate.
+        switch (frontend.masquerade, frontend.action) {
+        case (_, .reject), (_, .drop), (.nonPods, _): break  // `cluster-ips` tells of pods
+        case (.everyone, _): sets.append(.masqueradeFrontends)
+        case (.node, _): sets.append(.localPolicy)
         }
         if affinityTimeout(frontend) != nil { sets.append(.sticky) }
         if frontend.allowedSources != nil { sets.append(.restricted) }

@@ -56,8 +56,6 @@ package struct Chain: Sendable, Hashable {
         case preDNATPrerouting = "pre-dnat-prerouting"
         case preDNATOutput = "pre-dnat-output"
         case dnatPrerouting = "dnat-prerouting"
-        case keepPrerouting = "keep-prerouting"
-        case keepOutput = "keep-output"
         case steerPrerouting = "steer-prerouting"
         case dnatOutput = "dnat-output"
         case snatPostrouting = "snat-postrouting"
