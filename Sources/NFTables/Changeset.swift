@@ -35,6 +35,8 @@ package struct Changeset: Sendable, Hashable {
 
     package mutating func remove(_ set: SetID, _ element: Element) {
         removed[set, default: []].append(element)
+        // Packets of its connections may still come.
+        if set == .serviceEndpoints { add(.formerEndpoints, element) }
     }
 }
 

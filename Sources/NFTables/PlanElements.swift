@@ -139,11 +139,15 @@ package struct LaidOutPlan: Sendable, Hashable {
         for frontend in plan.frontends where frontend.key.address.family == family {
             if frontend.kind == .clusterIP { shared.insert(.clusterIP(frontend.key.address)) }
             let pools = plan.pools(of: frontend)
-            for endpoint in (pools.cluster?.endpoints ?? []) + (pools.local?.endpoints ?? []) {
-                shared.insert(
-                    .serviceEndpoint(endpoint.address, endpoint.port, frontend.key.transport)
-                )
-                if endpoint.isLocal { shared.insert(.hairpin(endpoint.address)) }
+            for pool in [pools.cluster, pools.local].compactMap(\.self) {
+                for endpoint in pool.endpoints + pool.draining {
+                    shared.insert(
+                        .serviceEndpoint(endpoint.address, endpoint.port, frontend.key.transport)
+                    )
+                }
+                for endpoint in pool.endpoints where endpoint.isLocal {
+                    shared.insert(.hairpin(endpoint.address))
+                }
             }
         }
         return shared

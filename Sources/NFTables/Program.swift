@@ -79,16 +79,15 @@ package struct Program: Sendable, Hashable {
             Chain(
                 .invalid,
                 [
-                    Rule(.lookup(PacketField.frontend, in: .frontends), .counter, .drop),
-                    Rule(
-                        .lookup(
-                            [.sourceAddress, .transportProtocol, .sourcePort],
-                            in: .serviceEndpoints
-                        ),
-                        .counter,
-                        .drop
-                    ),
+                    Rule(.lookup(PacketField.frontend, in: .frontends), .counter, .drop)
                 ]
+                    + [SetID.serviceEndpoints, .formerEndpoints].map { set in
+                        Rule(
+                            .lookup([.sourceAddress, .transportProtocol, .sourcePort], in: set),
+                            .counter,
+                            .drop
+                        )
+                    }
             ),
             Chain(.pick, numbers.poolSizes.map { Self.pick($0, .endpoints) }),
         ]

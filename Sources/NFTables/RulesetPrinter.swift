@@ -34,6 +34,9 @@ package struct RulesetPrinter {
         if let size = set.size { lines.append("\t\tsize \(size)") }
         if set.isInterval { lines.append("\t\tflags interval") }
         if set.isDynamic { lines.append("\t\tflags dynamic,timeout") }
+        if let timeout = set.timeout {
+            lines += ["\t\tflags timeout", "\t\ttimeout \(timeout)s"]
+        }
         if set.hasCounter { lines.append("\t\tcounter") }
         if !elements.isEmpty {
             let texts = elements.sorted().map { "\t\t\t\(text($0, of: set))" }

@@ -10,6 +10,8 @@ package struct SetDefinition: Sendable, Hashable {
     /// The rules add elements, which expire.
     package var isDynamic = false
     package var size: UInt32?
+    /// Seconds after which the kernel forgets an element; we only ever add some.
+    package var timeout: UInt32?
     /// Each element counts the packets that have found it.
     package var hasCounter = false
 
@@ -39,6 +41,10 @@ package struct SetDefinition: Sendable, Hashable {
         case .ipvsConnections: key = PacketField.connection
         case .hairpin: key = [.sourceAddress, .destinationAddress]
         case .serviceEndpoints: key = [.sourceAddress, .transportProtocol, .sourcePort]
+        case .formerEndpoints:
+            key = [.sourceAddress, .transportProtocol, .sourcePort]
+            // Conntrack forgets closed connections in two minutes; clients give up later than that.
+            timeout = 600
         case .frontends, .externalFrontends, .localPolicy, .sticky, .stickyTimeout,
             .masqueradeFrontends,
             .noEndpoints, .noLocalEndpoints, .restricted:
@@ -47,6 +53,9 @@ package struct SetDefinition: Sendable, Hashable {
     }
 
     package var isConcatenation: Bool { key.count > 1 }
+
+    /// The kernel decides what is in the set, so it is neither compared nor counted.
+    package var isForgetful: Bool { isDynamic || timeout != nil }
 
     /// `NFTA_SET_KEY_LEN`, `NFTA_SET_DATA_LEN`: every field takes whole registers.
     package func keyLength(_ family: IPFamily) -> Int { key.registerBytes(family) }

@@ -33,8 +33,10 @@ package enum SetID: Sendable, Hashable {
     case allowedSources
     /// Local endpoints, each paired with itself.
     case hairpin
-    /// Address and port of every endpoint.
+    /// Address and port of every endpoint, those that are terminating among them.
     case serviceEndpoints
+    /// Those that were one a short while ago; the kernel forgets them by itself.
+    case formerEndpoints
     case podCIDRs
     case serviceCIDRs
 
@@ -54,7 +56,7 @@ package enum SetID: Sendable, Hashable {
         .frontends, .endpoints, .localEndpoints, .localPolicy, .sticky, .affinity,
         .masqueradeFrontends, .clusterIPs, .externalFrontends, .draining, .ipvsConnections,
         .noEndpoints, .noLocalEndpoints, .restricted, .allowedSources, .hairpin, .serviceEndpoints,
-        .podCIDRs, .serviceCIDRs,
+        .formerEndpoints, .podCIDRs, .serviceCIDRs,
     ]
 
     package var name: String {
@@ -77,6 +79,7 @@ package enum SetID: Sendable, Hashable {
         case .allowedSources: "allowed-sources"
         case .hairpin: "hairpin"
         case .serviceEndpoints: "service-endpoints"
+        case .formerEndpoints: "former-endpoints"
         case .podCIDRs: "pod-cidrs"
         case .serviceCIDRs: "service-cidrs"
         }

@@ -47,7 +47,9 @@ package struct TableState: Sendable {
     }
 
     mutating func count(_ changes: Changeset) {
-        for (set, elements) in changes.added { elementCounts[set, default: 0] += elements.count }
+        for (set, elements) in changes.added where !SetDefinition(set).isForgetful {
+            elementCounts[set, default: 0] += elements.count
+        }
         for (set, elements) in changes.removed { elementCounts[set, default: 0] -= elements.count }
         for set in changes.removedSets { elementCounts[set] = nil }
     }

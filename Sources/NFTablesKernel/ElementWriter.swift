@@ -69,6 +69,13 @@ struct ElementWriter {
         if !isDeletion {
             if let data = element.data { value(NFTA_SET_ELEM_DATA, data, &buffer) }
             if let comment = element.comment { write(comment: comment, to: &buffer) }
+            // Linux from 6.12 on begins anew with an element that is there already.
+            if let timeout = set.timeout {
+                buffer.attribute(
+                    UInt16(NFTA_SET_ELEM_EXPIRATION.rawValue),
+                    (UInt64(timeout) * 1000).bigEndian
+                )
+            }
         }
         buffer.endNest(nest)
         // A range in a tree of single fields is two elements; one up to the highest key is open.

@@ -28,7 +28,7 @@ struct TableReader {
         for chain in program.chains where rules[chain.name.rawValue] ?? [] != fingerprints(chain) {
             contents.damagedChains.insert(chain.name)
         }
-        for set in program.sets where !set.isDynamic {
+        for set in program.sets where !set.isForgetful {
             contents.elements[set.id] = try elements(of: set, &socket)
         }
         return contents
@@ -217,6 +217,8 @@ private struct SetShape: Hashable {
     let keyLength: UInt32
     let dataLength: UInt32
     let size: UInt32
+    /// Milliseconds.
+    let timeout: UInt64
     let hasCounter: Bool
     let userData: [UInt8]
 
@@ -226,6 +228,7 @@ private struct SetShape: Hashable {
         keyLength = set.number(NFTNL_SET_KEY_LEN)
         dataLength = set.number(NFTNL_SET_DATA_LEN)
         size = set.number(NFTNL_SET_DESC_SIZE)
+        timeout = set.timeout
         hasCounter = set.hasExpression
         userData = set.data(NFTNL_SET_USERDATA)
     }
@@ -236,6 +239,7 @@ private struct SetShape: Hashable {
         keyLength = UInt32(set.keyLength(family))
         dataLength = UInt32(set.dataLength(family))
         size = set.size ?? 0
+        timeout = UInt64(set.timeout ?? 0) * 1000
         hasCounter = set.hasCounter
         userData = SetUserData.bytes(set, family)
     }

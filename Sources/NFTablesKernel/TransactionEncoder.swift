@@ -154,6 +154,7 @@ struct TransactionEncoder {
                 handle.set(NFTNL_SET_DATA_LEN, UInt32(set.dataLength(family)))
             }
             if let size = set.size { handle.set(NFTNL_SET_DESC_SIZE, size) }
+            if let timeout = set.timeout { handle.timeout = UInt64(timeout) * 1000 }
             if set.isInterval, set.isConcatenation {
                 handle.set(NFTNL_SET_DESC_CONCAT, set.key.map { UInt8($0.length(family)) })
             }
@@ -193,7 +194,8 @@ extension SetDefinition {
         var flags: UInt32 = 0
         if isInterval { flags |= UInt32(NFT_SET_INTERVAL.rawValue) }
         if data != nil { flags |= UInt32(NFT_SET_MAP.rawValue) }
-        if isDynamic { flags |= UInt32(NFT_SET_TIMEOUT.rawValue | NFT_SET_EVAL.rawValue) }
+        if isForgetful { flags |= UInt32(NFT_SET_TIMEOUT.rawValue) }
+        if isDynamic { flags |= UInt32(NFT_SET_EVAL.rawValue) }
         if isInterval, isConcatenation { flags |= UInt32(NFT_SET_CONCAT.rawValue) }
         return flags
     }

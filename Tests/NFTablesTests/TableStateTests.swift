@@ -97,7 +97,10 @@ import Testing
         let changes = state.apply([("a", plan(["10.0.0.0", "10.0.0.2", "10.0.0.3"]))], node: facts)
         #expect(changes.removed[.endpoints]?.count == 1)
         #expect(changes.added[.endpoints]?.count == 1)
-        #expect(changes.removedCount == 2 && changes.addedCount == 2)
+        // One endpoint, and its predecessor's place among the former ones.
+        #expect(changes.removedCount == 2 && changes.addedCount == 3)
+        #expect(changes.added[.formerEndpoints] == changes.removed[.serviceEndpoints])
+        #expect(state.elementCounts[.formerEndpoints] == nil)
         #expect(changes.chains.isEmpty)
     }
 
@@ -116,6 +119,7 @@ import Testing
         _ = state.apply([("a", plan), ("b", other)], node: facts)
         let first = state.apply([("a", nil)], node: facts)
         #expect(first.removed[.serviceEndpoints] == nil && first.removed[.hairpin] == nil)
+        #expect(first.added[.formerEndpoints] == nil)
         let second = state.apply([("b", nil)], node: facts)
         #expect(second.removed[.serviceEndpoints]?.isEmpty == false)
     }
