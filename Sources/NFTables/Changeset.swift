@@ -14,8 +14,9 @@ package struct Changeset: Sendable, Hashable {
     package enum ChainChange: Sendable, Hashable {
         case append([Rule])
         case replace([Rule])
-        /// Nothing may refer to the chain, before or after.
+        /// Comes before all rules and elements that will refer to the chain.
         case create(Chain)
+        /// Comes after those that have referred to it are gone.
         case delete
     }
 

@@ -64,7 +64,9 @@ package struct LaidOutPlan: Sendable, Hashable {
             forEachSlot(frontend, key, body)
             for set in memberships(frontend) { body(set, Element(key: key)) }
             if let timeout = affinityTimeout(frontend) {
-                body(.stickyTimeout(timeout), Element(key: key))
+                var seconds = ElementBytes()
+                seconds.append(hostOrder: timeout)
+                body(.stickyTimeouts, Element(key: key, data: seconds))
             }
             for source in frontend.allowedSources ?? [] {
                 var (first, last) = (key, key)
@@ -105,9 +107,10 @@ package struct LaidOutPlan: Sendable, Hashable {
         }
     }
 
-    /// The timeout of the affinity that the rules keep; IPVS keeps that of its virtual servers.
+    /// The timeout of the affinity that the rules keep, of connections that they translate: IPVS
+    /// keeps that of its virtual servers, and others may translate what we do not.
     private func affinityTimeout(_ frontend: Frontend) -> UInt32? {
-        balancer == .ipvs && maps(frontend).isEmpty ? nil : frontend.affinityTimeout
+        maps(frontend).isEmpty ? nil : frontend.affinityTimeout
     }
 
     /// The plain sets that hold the frontend's key, beside `frontends`.

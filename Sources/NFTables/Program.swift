@@ -48,7 +48,7 @@ package struct Program: Sendable, Hashable {
     package var chains: [Chain] { regularChains + baseChains + steerChains }
 
     package var sets: [SetDefinition] {
-        (SetID.constant(variant) + numbers.affinityTimeouts.map(SetID.stickyTimeout)).map { id in
+        SetID.constant(variant).map { id in
             var definition = SetDefinition(id)
             definition.hasCounter = id == .frontends && variant.countsConnections
             return definition
@@ -101,16 +101,18 @@ package struct Program: Sendable, Hashable {
                 ] : [Chain(.services, servicesBesideIPVS)]) + [
                 Chain(.masquerading, masquerading),
                 Chain(.noService, noService),
+            ]
+            + numbers.affinityTimeouts.map(Self.remembering) + [
                 Chain(
                     .remember,
-                    numbers.affinityTimeouts.map { timeout in
-                        Rule(
-                            .lookup(PacketField.originalFrontend, in: .stickyTimeout(timeout)),
-                            .remember(timeout: timeout)
-                        )
-                    }
-                ),
+                    [Rule(.verdict(PacketField.originalFrontend, map: .stickyTimeouts))]
+                )
             ]
+    }
+
+    /// A timeout is part of an expression, so each one has a rule of its own.
+    static func remembering(_ timeout: UInt32) -> Chain {
+        Chain(.rememberFor(seconds: timeout), [Rule(.remember(timeout: timeout))])
     }
 
     private var noService: [Rule] {

@@ -104,6 +104,35 @@ import Testing
         #expect(changes.chains.isEmpty)
     }
 
+    @Test func `endpoints come and go without verdicts that change`() {
+        let plan = { (count: Int) in
+            ServicePlan(
+                service: "a",
+                frontends: [
+                    Frontend(
+                        key: FrontendKey(ip("10.96.0.1"), .tcp, 80),
+                        kind: .clusterIP,
+                        portName: "",
+                        action: .balance(pool: 0),
+                        masquerade: .nonPods,
+                        affinityTimeout: 10800
+                    )
+                ],
+                pools: [Pool((1...count).map { Endpoint(ip("10.0.0.\($0)"), 80, isLocal: false) })]
+            )
+        }
+        var state = TableState(.ipv4)
+        let start = state.apply([("a", plan(2))], node: facts)
+        #expect(start.added[.stickyTimeouts]?.count == 1)
+        #expect(start.chains.keys.contains(.rememberFor(seconds: 10800)))
+        for count in [3, 1, 2] {
+            let changes = state.apply([("a", plan(count))], node: facts)
+            #expect(
+                changes.added[.stickyTimeouts] == nil && changes.removed[.stickyTimeouts] == nil
+            )
+        }
+    }
+
     @Test func `an endpoint shared by two Services goes with the last of them`() {
         var random = RandomPlans(seed: 3)
         var plan = random.plan(1)
