@@ -14,8 +14,9 @@ package struct Changeset: Sendable, Hashable {
     package enum ChainChange: Sendable, Hashable {
         case append([Rule])
         case replace([Rule])
-        /// Nothing may refer to the chain, before or after.
+        /// Comes before all rules and elements that will refer to the chain.
         case create(Chain)
+        /// Comes after those that have referred to it are gone.
         case delete
     }
 
@@ -35,6 +36,8 @@ package struct Changeset: Sendable, Hashable {
 
     package mutating func remove(_ set: SetID, _ element: Element) {
         removed[set, default: []].append(element)
+        // Packets of its connections may still come.
+        if set == .serviceEndpoints { add(.formerEndpoints, element) }
     }
 }
 

@@ -52,6 +52,9 @@ private struct Linearizer {
             load([.destinationAddress]) + [.dnat(address: register(0), port: nil)]
         case .masquerade: [.masquerade]
         case .remember(let timeout): remember(timeout)
+        case .verdict(let fields, let map):
+            // Into the verdict's register, `NFT_REG_VERDICT`.
+            load(fields) + [.lookup(map, register: register(0), into: 0, negated: false)]
         case .steer(let isOn):
             [
                 .meta(.mark, register: register(0)),

@@ -64,7 +64,9 @@ package struct LaidOutPlan: Sendable, Hashable {
             forEachSlot(frontend, key, body)
             for set in memberships(frontend) { body(set, Element(key: key)) }
             if let timeout = affinityTimeout(frontend) {
-                body(.stickyTimeout(timeout), Element(key: key))
+                var seconds = ElementBytes()
+                seconds.append(hostOrder: timeout)
+                body(.stickyTimeouts, Element(key: key, data: seconds))
             }
             for source in frontend.allowedSources ?? [] {
                 var (first, last) = (key, key)
@@ -105,9 +107,10 @@ package struct LaidOutPlan: Sendable, Hashable {
         }
     }
 
-    /// The timeout of the affinity that the rules keep; IPVS keeps that of its virtual servers.
+    /// The timeout of the affinity that the rules keep, of connections that they translate: IPVS
+    /// keeps that of its virtual servers, and others may translate what we do not.
     private func affinityTimeout(_ frontend: Frontend) -> UInt32? {
-        balancer == .ipvs && maps(frontend).isEmpty ? nil : frontend.affinityTimeout
+        maps(frontend).isEmpty ? nil : frontend.affinityTimeout
     }
 
     /// The plain sets that hold the frontend's key, beside `frontends`.
@@ -119,10 +122,11 @@ package struct LaidOutPlan: Sendable, Hashable {
         case .reject: sets.append(.noEndpoints)
         case .drop: sets.append(.noLocalEndpoints)
         }
-        switch frontend.masquerade {
-        case .everyone: sets.append(.masqueradeFrontends)
-        case .nonPods: break  // `cluster-ips` tells
-        case .node: sets.append(.localPolicy)
+        // Others may translate connections to frontends that we do not translate.
+        switch (frontend.masquerade, frontend.action) {
+        case (_, .reject), (_, .drop), (.nonPods, _): break  // `cluster-ips` tells of pods
+        case (.everyone, _): sets.append(.masqueradeFrontends)
+        case (.node, _): sets.append(.localPolicy)
         }
         if affinityTimeout(frontend) != nil { sets.append(.sticky) }
         if frontend.allowedSources != nil { sets.append(.restricted) }
@@ -138,11 +142,15 @@ package struct LaidOutPlan: Sendable, Hashable {
         for frontend in plan.frontends where frontend.key.address.family == family {
             if frontend.kind == .clusterIP { shared.insert(.clusterIP(frontend.key.address)) }
             let pools = plan.pools(of: frontend)
-            for endpoint in (pools.cluster?.endpoints ?? []) + (pools.local?.endpoints ?? []) {
-                shared.insert(
-                    .serviceEndpoint(endpoint.address, endpoint.port, frontend.key.transport)
-                )
-                if endpoint.isLocal { shared.insert(.hairpin(endpoint.address)) }
+            for pool in [pools.cluster, pools.local].compactMap(\.self) {
+                for endpoint in pool.endpoints + pool.draining {
+                    shared.insert(
+                        .serviceEndpoint(endpoint.address, endpoint.port, frontend.key.transport)
+                    )
+                }
+                for endpoint in pool.endpoints where endpoint.isLocal {
+                    shared.insert(.hairpin(endpoint.address))
+                }
             }
         }
         return shared

@@ -45,10 +45,10 @@ package struct Program: Sendable, Hashable {
     private var isBesideIPVS: Bool { balancer == .ipvs || variant.followsIPVS }
 
     /// Every chain, callees before callers.
-    package var chains: [Chain] { regularChains + baseChains + keepChains + steerChains }
+    package var chains: [Chain] { regularChains + baseChains + steerChains }
 
     package var sets: [SetDefinition] {
-        (SetID.constant(variant) + numbers.affinityTimeouts.map(SetID.stickyTimeout)).map { id in
+        SetID.constant(variant).map { id in
             var definition = SetDefinition(id)
             definition.hasCounter = id == .frontends && variant.countsConnections
             return definition
@@ -79,16 +79,15 @@ package struct Program: Sendable, Hashable {
             Chain(
                 .invalid,
                 [
-                    Rule(.lookup(PacketField.frontend, in: .frontends), .counter, .drop),
-                    Rule(
-                        .lookup(
-                            [.sourceAddress, .transportProtocol, .sourcePort],
-                            in: .serviceEndpoints
-                        ),
-                        .counter,
-                        .drop
-                    ),
+                    Rule(.lookup(PacketField.frontend, in: .frontends), .counter, .drop)
                 ]
+                    + [SetID.serviceEndpoints, .formerEndpoints].map { set in
+                        Rule(
+                            .lookup([.sourceAddress, .transportProtocol, .sourcePort], in: set),
+                            .counter,
+                            .drop
+                        )
+                    }
             ),
             Chain(.pick, numbers.poolSizes.map { Self.pick($0, .endpoints) }),
         ]
@@ -102,16 +101,18 @@ package struct Program: Sendable, Hashable {
                 ] : [Chain(.services, servicesBesideIPVS)]) + [
                 Chain(.masquerading, masquerading),
                 Chain(.noService, noService),
+            ]
+            + numbers.affinityTimeouts.map(Self.remembering) + [
                 Chain(
                     .remember,
-                    numbers.affinityTimeouts.map { timeout in
-                        Rule(
-                            .lookup(PacketField.originalFrontend, in: .stickyTimeout(timeout)),
-                            .remember(timeout: timeout)
-                        )
-                    }
-                ),
+                    [Rule(.verdict(PacketField.originalFrontend, map: .stickyTimeouts))]
+                )
             ]
+    }
+
+    /// A timeout is part of an expression, so each one has a rule of its own.
+    static func remembering(_ timeout: UInt32) -> Chain {
+        Chain(.rememberFor(seconds: timeout), [Rule(.remember(timeout: timeout))])
     }
 
     private var noService: [Rule] {
@@ -177,26 +178,34 @@ package struct Program: Sendable, Hashable {
         ]
     }
 
+    /// Of connections to frontends only those are masqueraded that we translate; others may translate
+    /// what we do not.
     private var masquerading: [Rule] {
-        var rules = [
-            Rule(
-                .lookup(PacketField.originalFrontend, in: .masqueradeFrontends),
-                .masquerade
-            )
+        let isFrontendOf = { (set: SetID, negated: Bool) in
+            Statement.lookup(PacketField.originalFrontend, in: set, negated: negated)
+        }
+        var rules: [Rule] = []
+        if balancer == .ipvs {
+            // Our rules translate no others, and those of other programs come before IPVS.
+            rules.append(Rule(.isDNATed, isFrontendOf(.localPolicy, true), .returning))
+        }
+        rules += [
+            Rule(isFrontendOf(.noEndpoints, false), .returning),
+            Rule(isFrontendOf(.masqueradeFrontends, false), .masquerade),
         ]
         if let nonPods = nonPods.first {
             rules.append(
                 Rule(
                     .lookup([.originalDestinationAddress], in: .clusterIPs),
                     nonPods,
+                    isFrontendOf(.noLocalEndpoints, true),
                     .masquerade
                 )
             )
         }
         // With IPVS the node's own connections have the virtual address as their source, which is a
         // local one there.
-        let isNodes: [Statement] =
-            isBesideIPVS ? [] : [.lookup(PacketField.originalFrontend, in: .localPolicy)]
+        let isNodes = isBesideIPVS ? [] : [isFrontendOf(.localPolicy, false)]
         rules += [
             Rule(isNodes + [.sourceIsLocal(true), .masquerade]),
             Rule(.lookup([.sourceAddress, .destinationAddress], in: .hairpin), .masquerade),
@@ -214,10 +223,11 @@ package struct Program: Sendable, Hashable {
         }
     }
 
-    /// Matches connections to frontends, after their translation; `ct status dnat` tells of
-    /// translation by nftables alone.
-    private var isServices: Statement {
-        isBesideIPVS ? .lookup(PacketField.originalFrontend, in: .frontends) : .isDNATed
+    /// Matches translated connections to frontends; `ct status dnat` tells of translation by
+    /// nftables alone.
+    private var isServices: [Statement] {
+        let isFrontends = Statement.lookup(PacketField.originalFrontend, in: .frontends)
+        return isBesideIPVS ? [isFrontends] : [.isDNATed, isFrontends]
     }
 
     /// For connections that IPVS has, when nftables takes over from it, and for new ones of the same
@@ -253,45 +263,53 @@ package struct Program: Sendable, Hashable {
         ]
     }
 
-    /// Where cluster IPs are addresses of the node, rules that translate what is sent to the node
-    /// (`fib daddr type local`, of network plugins for host ports) would take their connections
-    /// away (kubernetes/kubernetes#60305).
-    private static let keepClusterIPs = [
-        Rule(.lookup([.destinationAddress], in: .clusterIPs), .keepDestination)
-    ]
-
-    private var keepChains: [Chain] {
-        guard balancer == .ipvs else { return [] }
-        let keep = { (hook: BaseChain.Hook) in
-            BaseChain(type: .nat, hook: hook, priority: Self.dstnat - 1)
-        }
-        return [
-            Chain(.keepPrerouting, base: keep(.prerouting), Self.keepClusterIPs),
-            Chain(.keepOutput, base: keep(.output), Self.keepClusterIPs),
-        ]
-    }
-
     private var steerChains: [Chain] {
         guard isBesideIPVS else { return [] }
         let base = BaseChain(type: .filter, hook: .prerouting, priority: Self.dstnat + 10)
-        return [Chain(.steerPrerouting, base: base, steering(true))]
+        // What is translated already may well go to an address that is somebody's frontend.
+        return [
+            Chain(
+                .steerPrerouting,
+                base: base,
+                [Rule(.isDNATed, .returning)] + steering(true)
+            )
+        ]
     }
 
     private static let dstnat: Int32 = -100
 
+    /// The first chain that decides about a connection's destination is the last to be asked
+    /// (`net/netfilter/nf_nat_core.c: nf_nat_inet_fn`), so ours come before those of others, who use
+    /// `dstnat`; among equals it would be who registered first.
+    private static let translation = dstnat - 1
+
+    private var translate: [Rule] {
+        switch balancer {
+        case .nftables:
+            // Each connection finds its frontend once here, and is counted by it.
+            leftToIPVS(.keepDestination)
+                + [Rule(.lookup(PacketField.frontend, in: .frontends), .jump(.services))]
+        case .ipvs:
+            // Where cluster IPs are addresses of the node, rules that translate what is sent to the
+            // node (`fib daddr type local`, of network plugins for host ports) would take their
+            // connections away (kubernetes/kubernetes#60305).
+            [
+                Rule(.lookup([.destinationAddress], in: .clusterIPs), .keepDestination),
+                Rule(.lookup(PacketField.frontend, in: .localPolicy), .jump(.services)),
+            ]
+        }
+    }
+
     private var baseChains: [Chain] {
         let dstnat = Self.dstnat
-        // IPVS has the others. Each connection finds its frontend once here, and is counted by it.
-        let served: SetID = balancer == .nftables ? .frontends : .localPolicy
-        let translate =
-            leftToIPVS(.keepDestination)
-            + [Rule(.lookup(PacketField.frontend, in: served), .jump(.services))]
         let checkSources = [
             Rule(.state(.new), .jump(.sourceRanges)), Rule(.state(.invalid), .jump(.invalid)),
         ]
+        // What is translated, by us or by others, goes to an endpoint; the endpoint's address may be
+        // anybody's frontend as well.
         let filter = [
+            Rule(.state(.new), .isDNATed, .goto(.remember)),
             Rule(.state(.new), .jump(.noService)),
-            Rule(.state(.new), .isDNATed, .jump(.remember)),
         ]
         return [
             Chain(
@@ -306,18 +324,18 @@ package struct Program: Sendable, Hashable {
             ),
             Chain(
                 .dnatPrerouting,
-                base: .init(type: .nat, hook: .prerouting, priority: dstnat),
+                base: .init(type: .nat, hook: .prerouting, priority: Self.translation),
                 translate
             ),
             Chain(
                 .dnatOutput,
-                base: .init(type: .nat, hook: .output, priority: dstnat),
+                base: .init(type: .nat, hook: .output, priority: Self.translation),
                 translate
             ),
             Chain(
                 .snatPostrouting,
                 base: .init(type: .nat, hook: .postrouting, priority: 100),
-                [Rule(isServices, .jump(.masquerading))]
+                [Rule(isServices + [.jump(.masquerading)])]
             ),
             Chain(
                 .filterInput,

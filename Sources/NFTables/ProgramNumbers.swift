@@ -3,7 +3,7 @@ package struct ProgramNumbers: Sendable, Hashable {
     /// Pool sizes in slots, most used first: a packet tries them in this order.
     package var poolSizes: [UInt32] = []
     package var localPoolSizes: [UInt32] = []
-    /// Seconds.
+    /// Seconds; each has a chain.
     package var affinityTimeouts: [UInt32] = []
 
     package init() {}
@@ -18,8 +18,12 @@ package struct NumberUsage: Sendable, Hashable {
     private var users: [UInt32: Int] = [:]
     /// In rule order.
     package private(set) var listed: [UInt32]
+    private var isListed: Set<UInt32>
 
-    package init(listed: [UInt32] = []) { self.listed = listed }
+    package init(listed: [UInt32] = []) {
+        self.listed = listed
+        isListed = Set(listed)
+    }
 
     package mutating func add(_ number: UInt32, _ count: Int = 1) {
         let total = users[number, default: 0] + count
@@ -35,14 +39,16 @@ package struct NumberUsage: Sendable, Hashable {
 
     /// What must happen to the rules now.
     package mutating func settle() -> Change {
-        let missing = users.keys.filter { !listed.contains($0) }.sorted(by: precedes)
+        let missing = users.keys.filter { !isListed.contains($0) }.sorted(by: precedes)
         let unused = listed.count { users[$0] == nil }
         guard unused <= 4, !isMisordered(listed + missing) else {
             listed = users.keys.sorted(by: precedes)
+            isListed = Set(listed)
             return .replace(listed)
         }
         guard !missing.isEmpty else { return .none }
         listed += missing
+        isListed.formUnion(missing)
         return .append(missing)
     }
 

@@ -20,6 +20,8 @@ package enum Statement: Sendable, Hashable {
     case masquerade
     /// `update @affinity`, with seconds.
     case remember(timeout: UInt32)
+    /// Goes where the map says; goes on with the next rule if it says nothing.
+    case verdict([PacketField], map: SetID)
     /// Sets or clears the bit of the packet mark that sends a packet to this node.
     case steer(Bool)
     case counter
@@ -44,26 +46,45 @@ package struct Rule: Sendable, Hashable {
 
 package struct Chain: Sendable, Hashable {
     /// Chains by what they do; base chains by their hook.
-    package enum Name: String, Sendable, Hashable, CaseIterable {
-        case sourceRanges = "source-ranges"
-        case invalid
-        case services
-        case pick
-        case pickLocal = "pick-local"
-        case masquerading
-        case noService = "no-service"
+    package enum Name: Sendable, Hashable {
+        case sourceRanges, invalid, services, pick, pickLocal, masquerading, noService
+        /// Leads to the chain for the frontend's timeout.
         case remember
-        case preDNATPrerouting = "pre-dnat-prerouting"
-        case preDNATOutput = "pre-dnat-output"
-        case dnatPrerouting = "dnat-prerouting"
-        case keepPrerouting = "keep-prerouting"
-        case keepOutput = "keep-output"
-        case steerPrerouting = "steer-prerouting"
-        case dnatOutput = "dnat-output"
-        case snatPostrouting = "snat-postrouting"
-        case filterInput = "filter-input"
-        case filterForward = "filter-forward"
-        case filterOutput = "filter-output"
+        case rememberFor(seconds: UInt32)
+        case preDNATPrerouting, preDNATOutput, dnatPrerouting, dnatOutput, steerPrerouting
+        case snatPostrouting, filterInput, filterForward, filterOutput
+
+        package var text: String {
+            switch self {
+            case .sourceRanges: "source-ranges"
+            case .invalid: "invalid"
+            case .services: "services"
+            case .pick: "pick"
+            case .pickLocal: "pick-local"
+            case .masquerading: "masquerading"
+            case .noService: "no-service"
+            case .remember: "remember"
+            case .rememberFor(let seconds): "\(Self.remembering)\(seconds)"
+            case .preDNATPrerouting: "pre-dnat-prerouting"
+            case .preDNATOutput: "pre-dnat-output"
+            case .dnatPrerouting: "dnat-prerouting"
+            case .dnatOutput: "dnat-output"
+            case .steerPrerouting: "steer-prerouting"
+            case .snatPostrouting: "snat-postrouting"
+            case .filterInput: "filter-input"
+            case .filterForward: "filter-forward"
+            case .filterOutput: "filter-output"
+            }
+        }
+
+        private static let remembering = "remember-"
+
+        /// The timeout in the name of a chain `rememberFor`.
+        package static func affinityTimeout(_ text: String) -> UInt32? {
+            guard text.hasPrefix(remembering) else { return nil }
+            let seconds = UInt32(text.dropFirst(remembering.count))
+            return seconds.flatMap { Self.rememberFor(seconds: $0).text == text ? $0 : nil }
+        }
     }
 
     package let name: Name

@@ -6,6 +6,7 @@ package struct RulesetPrinter {
     package static let tableComment = "needletail: Kubernetes service load balancing"
 
     private let family: IPFamily
+    private let unreadable = "?"
 
     package init(_ family: IPFamily) { self.family = family }
 
@@ -29,11 +30,18 @@ package struct RulesetPrinter {
     /// A set with its elements sorted by key, one a line.
     private func text(_ set: SetDefinition, _ elements: [Element]) -> [String] {
         var type = "\t\ttypeof \(set.key.text(family))"
-        if let data = set.data { type += " : \(data.text(family))" }
+        switch set.data {
+        case nil: break
+        case .fields(let fields): type += " : \(fields.text(family))"
+        case .affinityTimeout: type += " : verdict"
+        }
         var lines = ["\t\(set.data == nil ? "set" : "map") \(set.id.name) {", type]
         if let size = set.size { lines.append("\t\tsize \(size)") }
         if set.isInterval { lines.append("\t\tflags interval") }
         if set.isDynamic { lines.append("\t\tflags dynamic,timeout") }
+        if let timeout = set.timeout {
+            lines += ["\t\tflags timeout", "\t\ttimeout \(timeout)s"]
+        }
         if set.hasCounter { lines.append("\t\tcounter") }
         if !elements.isEmpty {
             let texts = elements.sorted().map { "\t\t\t\(text($0, of: set))" }
@@ -48,10 +56,15 @@ package struct RulesetPrinter {
     package func text(_ element: Element, of set: SetDefinition) -> String {
         var text = fields(element.key, end: element.keyEnd, set.key)
         if let comment = element.comment { text += " comment \"\(comment)\"" }
-        if let data = element.data, let fields = set.data {
-            text += " : \(self.fields(data, end: nil, fields))"
+        guard let data = element.data else { return text }
+        switch set.data {
+        case nil: return text
+        case .fields(let fields): return "\(text) : \(self.fields(data, end: nil, fields))"
+        case .affinityTimeout:
+            var reader = ElementReader(data)
+            let chain = reader.hostOrderWord().map { Chain.Name.rememberFor(seconds: $0).text }
+            return "\(text) : goto \(chain ?? unreadable)"
         }
-        return text
     }
 
     private func fields(_ low: ElementBytes, end: ElementBytes?, _ fields: [PacketField]) -> String
@@ -66,7 +79,6 @@ package struct RulesetPrinter {
         _ low: inout ElementReader,
         _ high: inout ElementReader?
     ) -> String {
-        let unreadable = "?"
         switch field {
         case .sourceAddress, .destinationAddress, .originalSourceAddress,
             .originalDestinationAddress, .replySourceAddress:
@@ -95,7 +107,7 @@ package struct RulesetPrinter {
     // MARK: Chains
 
     private func text(_ chain: Chain) -> [String] {
-        var lines = ["\tchain \(chain.name.rawValue) {"]
+        var lines = ["\tchain \(chain.name.text) {"]
         if let base = chain.base { lines.append("\t\t\(base.text)") }
         return lines + chain.rules.map { "\t\t\(text($0))" } + ["\t}"]
     }
@@ -124,6 +136,7 @@ package struct RulesetPrinter {
             "update @affinity { \(PacketField.originalSourceAddress.text(family)) . "
                 + "\(PacketField.originalFrontend.text(family)) timeout \(timeout)s : "
                 + "\(PacketField.endpoint.text(family)) }"
+        case .verdict(let fields, let map): "\(fields.text(family)) vmap @\(map.name)"
         case .steer(let isOn):
             "meta mark set meta mark "
                 + (isOn
@@ -133,8 +146,8 @@ package struct RulesetPrinter {
         case .reject(let withReset): withReset ? "reject with tcp reset" : "reject"
         case .drop: "drop"
         case .returning: "return"
-        case .jump(let chain): "jump \(chain.rawValue)"
-        case .goto(let chain): "goto \(chain.rawValue)"
+        case .jump(let chain): "jump \(chain.text)"
+        case .goto(let chain): "goto \(chain.text)"
         }
     }
 }

@@ -2,14 +2,23 @@ package import NetworkTypes
 
 /// The shape of a set or map: what nft's `typeof`, `flags` and `size` say.
 package struct SetDefinition: Sendable, Hashable {
+    /// What a map maps its keys to.
+    package enum Data: Sendable, Hashable {
+        case fields([PacketField])
+        /// `goto` the chain `rememberFor` of so many seconds; they are what an element's data hold.
+        case affinityTimeout
+    }
+
     package let id: SetID
     package let key: [PacketField]
     /// Nil for a set.
-    package var data: [PacketField]?
+    package var data: Data?
     package var isInterval = false
     /// The rules add elements, which expire.
     package var isDynamic = false
     package var size: UInt32?
+    /// Seconds after which the kernel forgets an element; we only ever add some.
+    package var timeout: UInt32?
     /// Each element counts the packets that have found it.
     package var hasCounter = false
 
@@ -18,10 +27,10 @@ package struct SetDefinition: Sendable, Hashable {
         switch id {
         case .endpoints, .localEndpoints:
             key = PacketField.frontend + [.random(modulus: .max, offset: 0)]
-            data = PacketField.endpoint
+            data = .fields(PacketField.endpoint)
         case .affinity:
             key = [.sourceAddress] + PacketField.frontend
-            data = PacketField.endpoint
+            data = .fields(PacketField.endpoint)
             isDynamic = true
             // As many clients as one node remembers; those beyond are not sticky.
             size = 131_072
@@ -39,8 +48,14 @@ package struct SetDefinition: Sendable, Hashable {
         case .ipvsConnections: key = PacketField.connection
         case .hairpin: key = [.sourceAddress, .destinationAddress]
         case .serviceEndpoints: key = [.sourceAddress, .transportProtocol, .sourcePort]
-        case .frontends, .externalFrontends, .localPolicy, .sticky, .stickyTimeout,
-            .masqueradeFrontends,
+        case .formerEndpoints:
+            key = [.sourceAddress, .transportProtocol, .sourcePort]
+            // Conntrack forgets closed connections in two minutes; clients give up later than that.
+            timeout = 600
+        case .stickyTimeouts:
+            key = PacketField.frontend
+            data = .affinityTimeout
+        case .frontends, .externalFrontends, .localPolicy, .sticky, .masqueradeFrontends,
             .noEndpoints, .noLocalEndpoints, .restricted:
             key = PacketField.frontend
         }
@@ -48,7 +63,12 @@ package struct SetDefinition: Sendable, Hashable {
 
     package var isConcatenation: Bool { key.count > 1 }
 
+    /// The kernel decides what is in the set, so it is neither compared nor counted.
+    package var isForgetful: Bool { isDynamic || timeout != nil }
+
     /// `NFTA_SET_KEY_LEN`, `NFTA_SET_DATA_LEN`: every field takes whole registers.
     package func keyLength(_ family: IPFamily) -> Int { key.registerBytes(family) }
-    package func dataLength(_ family: IPFamily) -> Int { data?.registerBytes(family) ?? 0 }
+    package func dataLength(_ family: IPFamily) -> Int {
+        if case .fields(let fields) = data { fields.registerBytes(family) } else { 0 }
+    }
 }

@@ -12,8 +12,8 @@ package enum SetID: Sendable, Hashable {
     case localPolicy
     /// Frontends with ClientIP affinity.
     case sticky
-    /// Those of them that have this timeout, in seconds.
-    case stickyTimeout(UInt32)
+    /// The same, each with the chain for its timeout.
+    case stickyTimeouts
     /// Client and frontend to endpoint; written by the rules.
     case affinity
     /// Frontends whose every client is masqueraded.
@@ -33,8 +33,10 @@ package enum SetID: Sendable, Hashable {
     case allowedSources
     /// Local endpoints, each paired with itself.
     case hairpin
-    /// Address and port of every endpoint.
+    /// Address and port of every endpoint, those that are terminating among them.
     case serviceEndpoints
+    /// Those that were one a short while ago; the kernel forgets them by itself.
+    case formerEndpoints
     case podCIDRs
     case serviceCIDRs
 
@@ -51,10 +53,10 @@ package enum SetID: Sendable, Hashable {
     }
 
     private static let constant: [SetID] = [
-        .frontends, .endpoints, .localEndpoints, .localPolicy, .sticky, .affinity,
+        .frontends, .endpoints, .localEndpoints, .localPolicy, .sticky, .stickyTimeouts, .affinity,
         .masqueradeFrontends, .clusterIPs, .externalFrontends, .draining, .ipvsConnections,
         .noEndpoints, .noLocalEndpoints, .restricted, .allowedSources, .hairpin, .serviceEndpoints,
-        .podCIDRs, .serviceCIDRs,
+        .formerEndpoints, .podCIDRs, .serviceCIDRs,
     ]
 
     package var name: String {
@@ -64,7 +66,7 @@ package enum SetID: Sendable, Hashable {
         case .localEndpoints: "local-endpoints"
         case .localPolicy: "local-policy"
         case .sticky: "sticky"
-        case .stickyTimeout(let seconds): "sticky-\(seconds)"
+        case .stickyTimeouts: "sticky-timeouts"
         case .affinity: "affinity"
         case .masqueradeFrontends: "masquerade-frontends"
         case .clusterIPs: "cluster-ips"
@@ -77,18 +79,9 @@ package enum SetID: Sendable, Hashable {
         case .allowedSources: "allowed-sources"
         case .hairpin: "hairpin"
         case .serviceEndpoints: "service-endpoints"
+        case .formerEndpoints: "former-endpoints"
         case .podCIDRs: "pod-cidrs"
         case .serviceCIDRs: "service-cidrs"
-        }
-    }
-
-    package init?(name: String) {
-        if let id = Self.constant.first(where: { $0.name == name }) {
-            self = id
-        } else if name.hasPrefix("sticky-"), let seconds = UInt32(name.dropFirst(7)) {
-            self = .stickyTimeout(seconds)
-        } else {
-            return nil
         }
     }
 }

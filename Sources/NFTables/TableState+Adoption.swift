@@ -5,7 +5,7 @@ package import ServicePlan
 package struct TableContents: Sendable {
     /// The table is missing, or its sets are not the program's: it must be made anew, whole.
     package var isUnusable = false
-    /// Elements by set, without the dynamic map `affinity`.
+    /// Elements by set, without sets of which the kernel forgets elements by itself.
     package var elements: [SetID: [ElementBytes: Element]] = [:]
     /// The numbers in the rules that the kernel holds, in rule order.
     package var numbers = ProgramNumbers()

@@ -47,7 +47,9 @@ package struct TableState: Sendable {
     }
 
     mutating func count(_ changes: Changeset) {
-        for (set, elements) in changes.added { elementCounts[set, default: 0] += elements.count }
+        for (set, elements) in changes.added where !SetDefinition(set).isForgetful {
+            elementCounts[set, default: 0] += elements.count
+        }
         for (set, elements) in changes.removed { elementCounts[set, default: 0] -= elements.count }
         for set in changes.removedSets { elementCounts[set] = nil }
     }
@@ -97,11 +99,8 @@ package struct TableState: Sendable {
     // MARK: Numbers in rules
 
     mutating func settleNumbers(_ changes: inout Changeset) {
-        let program = program
-        let timeoutsBefore = Set(usage.affinityTimeouts.listed)
         for (chain, numbers) in [
             (Chain.Name.pick, \RuleNumberUsage.poolSizes), (.pickLocal, \.localPoolSizes),
-            (.remember, \.affinityTimeouts),
         ] {
             let count = usage[keyPath: numbers].listed.count
             switch usage[keyPath: numbers].settle() {
@@ -113,12 +112,16 @@ package struct TableState: Sendable {
                 changes.chains[chain] = .replace(self.program.chain(chain)?.rules ?? [])
             }
         }
-        guard program.numbers.affinityTimeouts != usage.affinityTimeouts.listed else { return }
-        let timeouts = Set(usage.affinityTimeouts.listed)
-        changes.addedSets = timeouts.subtracting(timeoutsBefore).sorted().map(SetID.stickyTimeout)
-        changes.removedSets = timeoutsBefore.subtracting(timeouts).sorted().map(SetID.stickyTimeout)
-        // Elements go with their set.
-        for set in changes.removedSets { changes.removed[set] = nil }
+        let before = usage.affinityTimeouts.listed
+        guard usage.affinityTimeouts.settle() != .none else { return }
+        let timeouts = usage.affinityTimeouts.listed
+        for timeout in Set(timeouts).subtracting(before) {
+            let chain = Program.remembering(timeout)
+            changes.chains[chain.name] = .create(chain)
+        }
+        for timeout in Set(before).subtracting(timeouts) {
+            changes.chains[.rememberFor(seconds: timeout)] = .delete
+        }
     }
 
     // MARK: Facts of the node

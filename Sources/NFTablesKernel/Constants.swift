@@ -12,6 +12,9 @@ enum Constant {
         subsystem << 8 | UInt16(type.rawValue)
     }
 
+    /// `NFT_DATA_VERDICT`, the data type of a map of verdicts.
+    static let verdictType: UInt32 = 0xFFFF_FF00
+
     static let request = UInt16(NLM_F_REQUEST)
     static let create = UInt16(NLM_F_REQUEST | NLM_F_CREATE)
     static let append = UInt16(NLM_F_REQUEST | NLM_F_CREATE | NLM_F_APPEND)

@@ -41,7 +41,9 @@ struct ElementParser {
             switch UInt32(attribute.type) {
             case NFTA_SET_ELEM_KEY.rawValue: key = value(attribute)
             case NFTA_SET_ELEM_KEY_END.rawValue: element.keyEnd = value(attribute)
-            case NFTA_SET_ELEM_DATA.rawValue: element.data = value(attribute)
+            case NFTA_SET_ELEM_DATA.rawValue:
+                element.data =
+                    set.data == .affinityTimeout ? timeout(attribute) : value(attribute)
             case NFTA_SET_ELEM_FLAGS.rawValue:
                 isEnd =
                     (attribute.bigEndianWord ?? 0) & UInt32(NFT_SET_ELEM_INTERVAL_END.rawValue) != 0
@@ -65,6 +67,19 @@ struct ElementParser {
             value.count <= ElementBytes.capacity
         else { return nil }
         return ElementBytes(value)
+    }
+
+    /// The seconds in the name of the chain that a verdict leads to.
+    private func timeout(_ attribute: AttributeReader.Attribute) -> ElementBytes? {
+        let verdict = attribute.nested[Int(NFTA_DATA_VERDICT.rawValue)]?.nested
+        let code = verdict?[Int(NFTA_VERDICT_CODE.rawValue)]?.bigEndianWord
+        let chain = verdict?[Int(NFTA_VERDICT_CHAIN.rawValue)]?.text
+        guard code == UInt32(bitPattern: KernelExpression.Verdict.goto.rawValue),
+            let seconds = chain.flatMap(Chain.Name.affinityTimeout)
+        else { return nil }
+        var bytes = ElementBytes()
+        bytes.append(hostOrder: seconds)
+        return bytes
     }
 
     private func packets(_ attribute: AttributeReader.Attribute) -> UInt64? {

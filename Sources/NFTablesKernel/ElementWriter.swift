@@ -67,8 +67,15 @@ struct ElementWriter {
             value(NFTA_SET_ELEM_KEY_END, keyEnd, &buffer)
         }
         if !isDeletion {
-            if let data = element.data { value(NFTA_SET_ELEM_DATA, data, &buffer) }
+            if let data = element.data { write(data: data, to: &buffer) }
             if let comment = element.comment { write(comment: comment, to: &buffer) }
+            // Linux from 6.12 on begins anew with an element that is there already.
+            if let timeout = set.timeout {
+                buffer.attribute(
+                    UInt16(NFTA_SET_ELEM_EXPIRATION.rawValue),
+                    (UInt64(timeout) * 1000).bigEndian
+                )
+            }
         }
         buffer.endNest(nest)
         // A range in a tree of single fields is two elements; one up to the highest key is open.
@@ -82,6 +89,25 @@ struct ElementWriter {
         )
         value(NFTA_SET_ELEM_KEY, next, &buffer)
         buffer.endNest(end)
+    }
+
+    private func write(data: ElementBytes, to buffer: inout MessageBuffer) {
+        var reader = ElementReader(data)
+        guard set.data == .affinityTimeout, let seconds = reader.hostOrderWord() else {
+            return value(NFTA_SET_ELEM_DATA, data, &buffer)
+        }
+        let nest = buffer.beginNest(UInt16(NFTA_SET_ELEM_DATA.rawValue))
+        let verdict = buffer.beginNest(UInt16(NFTA_DATA_VERDICT.rawValue))
+        buffer.attribute(
+            UInt16(NFTA_VERDICT_CODE.rawValue),
+            bigEndian: UInt32(bitPattern: KernelExpression.Verdict.goto.rawValue)
+        )
+        buffer.attribute(
+            UInt16(NFTA_VERDICT_CHAIN.rawValue),
+            Chain.Name.rememberFor(seconds: seconds).text
+        )
+        buffer.endNest(verdict)
+        buffer.endNest(nest)
     }
 
     private func value(

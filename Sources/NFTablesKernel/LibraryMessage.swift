@@ -120,6 +120,15 @@ struct LibrarySet: ~Copyable {
             ? nftnl_set_get_u32(handle, UInt16(attribute.rawValue)) : 0
     }
 
+    /// Milliseconds; zero if elements stay.
+    var timeout: UInt64 {
+        get {
+            nftnl_set_is_set(handle, UInt16(NFTNL_SET_TIMEOUT.rawValue))
+                ? nftnl_set_get_u64(handle, UInt16(NFTNL_SET_TIMEOUT.rawValue)) : 0
+        }
+        nonmutating set { nftnl_set_set_u64(handle, UInt16(NFTNL_SET_TIMEOUT.rawValue), newValue) }
+    }
+
     func data(_ attribute: nftnl_set_attr) -> [UInt8] {
         var length: UInt32 = 0
         guard let data = nftnl_set_get_data(handle, UInt16(attribute.rawValue), &length)

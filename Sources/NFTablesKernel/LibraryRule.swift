@@ -10,7 +10,7 @@ struct LibraryRule: ~Copyable {
     /// A rule of ours; without expressions it means all rules of the chain, for deletion.
     init(_ family: IPFamily, table: String, chain: Chain.Name, _ expressions: [KernelExpression]) {
         nftnl_rule_set_str(handle, UInt16(NFTNL_RULE_TABLE.rawValue), table)
-        nftnl_rule_set_str(handle, UInt16(NFTNL_RULE_CHAIN.rawValue), chain.rawValue)
+        nftnl_rule_set_str(handle, UInt16(NFTNL_RULE_CHAIN.rawValue), chain.text)
         for expression in expressions { add(expression, family) }
     }
 
@@ -51,12 +51,6 @@ struct RuleFingerprint: Equatable {
         switch name {
         case "numgen":
             number = nftnl_expr_get_u32(expression, UInt16(NFTNL_EXPR_NG_MODULUS))
-        case "dynset":
-            let milliseconds = nftnl_expr_get_u64(
-                expression,
-                UInt16(NFTNL_EXPR_DYNSET_TIMEOUT)
-            )
-            number = UInt32(truncatingIfNeeded: milliseconds / 1000)
         case "counter":
             // What it has counted is no part of the rule.
             expressions.append(name)
@@ -164,7 +158,7 @@ extension LibraryRule {
         case .verdict(let verdict, let chain):
             let immediate = make("immediate")
             immediate.set(NFTNL_EXPR_IMM_DREG, UInt32(NFT_REG_VERDICT.rawValue))
-            if let chain { immediate.set(NFTNL_EXPR_IMM_CHAIN, chain.rawValue) }
+            if let chain { immediate.set(NFTNL_EXPR_IMM_CHAIN, chain.text) }
             immediate.set(NFTNL_EXPR_IMM_VERDICT, UInt32(bitPattern: verdict.rawValue))
         default: preconditionFailure("\(expression) is no action")
         }

@@ -16,12 +16,13 @@ struct SetUserData {
         var bytes = word(0, set.isConcatenation ? 0 : 2)
         if set.data != nil { bytes += word(1, 0) }
         bytes += nest(3, data.typeOf(set.key))
-        if let fields = set.data {
-            bytes += nest(4, data.typeOf(fields))
-            // NFTNL_UDATA_SET_DATA_INTERVAL
-            bytes += word(6, 0)
+        guard let type = set.data else { return bytes }
+        switch type {
+        case .fields(let fields): bytes += nest(4, data.typeOf(fields))
+        case .affinityTimeout: bytes += nest(4, expression(1, []))
         }
-        return bytes
+        // NFTNL_UDATA_SET_DATA_INTERVAL
+        return bytes + word(6, 0)
     }
 
     private init(family: IPFamily) { self.family = family }
@@ -76,6 +77,16 @@ extension PacketField {
         case .transportProtocol: 12
         case .sourcePort, .destinationPort, .originalDestinationPort: 13
         case .random: 4
+        }
+    }
+}
+
+extension SetDefinition.Data {
+    /// The value of `NFTA_SET_DATA_TYPE`.
+    func dataType(_ family: IPFamily) -> UInt32 {
+        switch self {
+        case .fields(let fields): fields.dataType(family)
+        case .affinityTimeout: Constant.verdictType
         }
     }
 }

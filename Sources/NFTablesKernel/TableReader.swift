@@ -16,19 +16,22 @@ struct TableReader {
 
     /// What the table holds, as far as it is needletail's.
     func read(_ socket: inout NetlinkSocket) throws(NetlinkError) -> TableContents {
-        // A table that is not there has no chains.
-        guard try chains(&socket) == expectedChains else { return .unusable }
+        let chains = try chains(&socket)
         var contents = TableContents()
+        contents.numbers.affinityTimeouts = chains.compactMap(\.affinityTimeout).sorted()
+        let expected = Program(family, variant, numbers: contents.numbers)
+        // A table that is not there has no chains.
+        guard chains == Set(expected.chains.map(\.shape)) else { return .unusable }
         var rules = try rules(&socket)
-        contents.numbers = numbers(&rules, &contents.damagedChains)
+        readPoolSizes(&rules, &contents)
         let program = Program(family, variant, numbers: contents.numbers)
         guard try sets(&socket) == Set(program.sets.map { SetShape($0, family) }) else {
             return .unusable
         }
-        for chain in program.chains where rules[chain.name.rawValue] ?? [] != fingerprints(chain) {
+        for chain in program.chains where rules[chain.name.text] ?? [] != fingerprints(chain) {
             contents.damagedChains.insert(chain.name)
         }
-        for set in program.sets where !set.isDynamic {
+        for set in program.sets where !set.isForgetful {
             contents.elements[set.id] = try elements(of: set, &socket)
         }
         return contents
@@ -42,11 +45,6 @@ struct TableReader {
         try !TableReader(family: family).chains(&socket).isEmpty
     }
 
-    /// The same whatever numbers are in the rules.
-    private var expectedChains: Set<ChainShape> {
-        Set(Program(family, variant).chains.map(\.shape))
-    }
-
     private func fingerprints(_ chain: Chain) -> [RuleFingerprint] {
         chain.rules.map {
             LibraryRule(family, table: table, chain: chain.name, $0.expressions(family)).fingerprint
@@ -55,25 +53,22 @@ struct TableReader {
 
     /// The numbers in the rules of the chains that have some; such a chain is damaged if a rule
     /// has none.
-    private func numbers(
+    private func readPoolSizes(
         _ rules: inout [String: [RuleFingerprint]],
-        _ damaged: inout Set<Chain.Name>
-    ) -> ProgramNumbers {
-        var numbers = ProgramNumbers()
+        _ contents: inout TableContents
+    ) {
         for (chain, path) in [
             (Chain.Name.pick, \ProgramNumbers.poolSizes), (.pickLocal, \.localPoolSizes),
-            (.remember, \.affinityTimeouts),
         ] {
-            let found = rules[chain.rawValue] ?? []
-            numbers[keyPath: path] = found.compactMap(\.number)
-            let program = Program(family, variant, numbers: numbers)
+            let found = rules[chain.text] ?? []
+            contents.numbers[keyPath: path] = found.compactMap(\.number)
+            let program = Program(family, variant, numbers: contents.numbers)
             let expected = program.chain(chain).map(fingerprints) ?? []
-            guard found != expected, chain != .remember else { continue }
-            numbers[keyPath: path] = []
-            rules[chain.rawValue] = []
-            damaged.insert(chain)
+            guard found != expected else { continue }
+            contents.numbers[keyPath: path] = []
+            rules[chain.text] = []
+            contents.damagedChains.insert(chain)
         }
-        return numbers
     }
 
     // MARK: Dumps
@@ -189,6 +184,8 @@ struct ChainShape: Hashable {
     private let priority: UInt32?
     private let policy: UInt32?
 
+    fileprivate var affinityTimeout: UInt32? { Chain.Name.affinityTimeout(name) }
+
     fileprivate init(_ chain: borrowing LibraryChain) {
         name = chain.text(NFTNL_CHAIN_NAME)
         type = chain.text(NFTNL_CHAIN_TYPE)
@@ -198,7 +195,7 @@ struct ChainShape: Hashable {
     }
 
     fileprivate init(_ chain: Chain) {
-        name = chain.name.rawValue
+        name = chain.name.text
         type = chain.base?.type.rawValue ?? ""
         hook = chain.base?.hook.rawValue
         priority = chain.base.map { UInt32(bitPattern: $0.priority) }
@@ -217,6 +214,8 @@ private struct SetShape: Hashable {
     let keyLength: UInt32
     let dataLength: UInt32
     let size: UInt32
+    /// Milliseconds.
+    let timeout: UInt64
     let hasCounter: Bool
     let userData: [UInt8]
 
@@ -224,8 +223,11 @@ private struct SetShape: Hashable {
         name = set.text(NFTNL_SET_NAME)
         flags = set.number(NFTNL_SET_FLAGS)
         keyLength = set.number(NFTNL_SET_KEY_LEN)
-        dataLength = set.number(NFTNL_SET_DATA_LEN)
+        // The kernel tells how long a verdict is to it.
+        let isVerdictMap = set.number(NFTNL_SET_DATA_TYPE) == Constant.verdictType
+        dataLength = isVerdictMap ? 0 : set.number(NFTNL_SET_DATA_LEN)
         size = set.number(NFTNL_SET_DESC_SIZE)
+        timeout = set.timeout
         hasCounter = set.hasExpression
         userData = set.data(NFTNL_SET_USERDATA)
     }
@@ -236,6 +238,7 @@ private struct SetShape: Hashable {
         keyLength = UInt32(set.keyLength(family))
         dataLength = UInt32(set.dataLength(family))
         size = set.size ?? 0
+        timeout = UInt64(set.timeout ?? 0) * 1000
         hasCounter = set.hasCounter
         userData = SetUserData.bytes(set, family)
     }

@@ -18,10 +18,7 @@ struct TransactionEncoder {
             createTable(&batch)
         } else {
             for id in changes.addedSets { add(SetDefinition(id), &batch) }
-            for (chain, change) in changes.chains.sorted(by: { $0.key.rawValue < $1.key.rawValue })
-            {
-                apply(change, chain, &batch)
-            }
+            for (chain, change) in chains { apply(change, chain, &batch) }
         }
         // Within a transaction order is of no effect, but a key must be deleted before it is added
         // anew.
@@ -31,7 +28,12 @@ struct TransactionEncoder {
         for (set, elements) in changes.added {
             writer(set).append(elements, isDeletion: false, to: &batch)
         }
+        for (chain, change) in chains where change == .delete { delete(chain, &batch) }
         for id in changes.removedSets { delete(id, &batch) }
+    }
+
+    private var chains: [(key: Chain.Name, value: Changeset.ChainChange)] {
+        changes.chains.sorted { $0.key.text < $1.key.text }
     }
 
     private func writer(_ id: SetID) -> ElementWriter {
@@ -86,19 +88,23 @@ struct TransactionEncoder {
             add(new, &batch)
             for rule in new.rules { add(rule, to: chain, &batch) }
         case .delete:
+            // The chain itself goes when nothing refers to it any more.
             empty(chain, &batch)
-            append(
-                "deleting chain \(chain.rawValue) of \(place)",
-                NFT_MSG_DELCHAIN,
-                Constant.request,
-                &batch
-            ) { LibraryChain(table: table, name: chain.rawValue).write($0) }
         }
+    }
+
+    private func delete(_ chain: Chain.Name, _ batch: inout NetlinkBatch) {
+        append(
+            "deleting chain \(chain.text) of \(place)",
+            NFT_MSG_DELCHAIN,
+            Constant.request,
+            &batch
+        ) { LibraryChain(table: table, name: chain.text).write($0) }
     }
 
     private func empty(_ chain: Chain.Name, _ batch: inout NetlinkBatch) {
         append(
-            "emptying chain \(chain.rawValue) of \(place)",
+            "emptying chain \(chain.text) of \(place)",
             NFT_MSG_DELRULE,
             Constant.request,
             &batch
@@ -108,7 +114,7 @@ struct TransactionEncoder {
     private func add(_ rule: Rule, to chain: Chain.Name, _ batch: inout NetlinkBatch) {
         let text = RulesetPrinter(family).text(rule)
         append(
-            "adding rule \"\(text)\" to chain \(chain.rawValue) of \(place)",
+            "adding rule \"\(text)\" to chain \(chain.text) of \(place)",
             NFT_MSG_NEWRULE,
             Constant.append,
             &batch
@@ -117,12 +123,12 @@ struct TransactionEncoder {
 
     private func add(_ chain: Chain, _ batch: inout NetlinkBatch) {
         append(
-            "adding chain \(chain.name.rawValue) to \(place)",
+            "adding chain \(chain.name.text) to \(place)",
             NFT_MSG_NEWCHAIN,
             Constant.create,
             &batch
         ) { header in
-            let handle = LibraryChain(table: table, name: chain.name.rawValue)
+            let handle = LibraryChain(table: table, name: chain.name.text)
             if let base = chain.base {
                 handle.set(NFTNL_CHAIN_TYPE, base.type.rawValue)
                 handle.set(NFTNL_CHAIN_HOOKNUM, base.hook.rawValue)
@@ -154,6 +160,7 @@ struct TransactionEncoder {
                 handle.set(NFTNL_SET_DATA_LEN, UInt32(set.dataLength(family)))
             }
             if let size = set.size { handle.set(NFTNL_SET_DESC_SIZE, size) }
+            if let timeout = set.timeout { handle.timeout = UInt64(timeout) * 1000 }
             if set.isInterval, set.isConcatenation {
                 handle.set(NFTNL_SET_DESC_CONCAT, set.key.map { UInt8($0.length(family)) })
             }
@@ -193,7 +200,8 @@ extension SetDefinition {
         var flags: UInt32 = 0
         if isInterval { flags |= UInt32(NFT_SET_INTERVAL.rawValue) }
         if data != nil { flags |= UInt32(NFT_SET_MAP.rawValue) }
-        if isDynamic { flags |= UInt32(NFT_SET_TIMEOUT.rawValue | NFT_SET_EVAL.rawValue) }
+        if isForgetful { flags |= UInt32(NFT_SET_TIMEOUT.rawValue) }
+        if isDynamic { flags |= UInt32(NFT_SET_EVAL.rawValue) }
         if isInterval, isConcatenation { flags |= UInt32(NFT_SET_CONCAT.rawValue) }
         return flags
     }

@@ -98,14 +98,14 @@ private func differenceLines(_ program: Program, _ changes: Changeset) -> [Strin
     if changes.createsTable { lines.append("+ table \(table)") }
     lines += changes.addedSets.map { "+ \(table) set \($0.name)" }
     lines += changes.removedSets.map { "- \(table) set \($0.name)" }
-    for (chain, change) in changes.chains.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
+    for (chain, change) in changes.chains.sorted(by: { $0.key.text < $1.key.text }) {
         switch change {
         case .append(let rules):
-            lines += rules.map { "+ \(table) chain \(chain.rawValue): \(printer.text($0))" }
+            lines += rules.map { "+ \(table) chain \(chain.text): \(printer.text($0))" }
         case .replace(let rules):
-            lines.append("~ \(table) chain \(chain.rawValue): \(rules.count) rules")
-        case .create: lines.append("+ \(table) chain \(chain.rawValue)")
-        case .delete: lines.append("- \(table) chain \(chain.rawValue)")
+            lines.append("~ \(table) chain \(chain.text): \(rules.count) rules")
+        case .create: lines.append("+ \(table) chain \(chain.text)")
+        case .delete: lines.append("- \(table) chain \(chain.text)")
         }
     }
     for (sign, elements) in [("-", changes.removed), ("+", changes.added)] {

@@ -10,13 +10,16 @@ import Testing
 /// kubernetes/kubernetes#74839: a packet that conntrack calls INVALID must not leave with the
 /// endpoint's own address, or the client answers it with a reset.
 @Suite struct InvalidPacketTests {
-    @Test(arguments: [true, false])
-    func `an endpoint's invalid packet does not leave untranslated`(isEndpoint: Bool) async throws {
+    enum Sender: CaseIterable { case endpoint, terminating, gone, serviceGone, stranger }
+
+    @Test(arguments: Sender.allCases)
+    func `an endpoint's invalid packet does not leave untranslated`(sender: Sender) async throws {
+        let isEndpoint = sender != .stranger
         let table = try KernelTable()
         let (client, pod) = (try NetworkNamespace(), try NetworkNamespace())
         try connect(table.namespace, client, "10.1.0", pod, "10.244.1")
         let port: UInt16 = isEndpoint ? 8080 : 9999
-        let plan = ServicePlan(
+        var plan = ServicePlan(
             service: "test/web",
             frontends: [
                 Frontend(
@@ -30,6 +33,31 @@ import Testing
             pools: [Pool([Endpoint(ip("10.244.1.2"), 8080, isLocal: true)])]
         )
         _ = try await table.dataplane.commit(.everything([plan]), node: table.node)
+        let endpoint = plan.pools[0].endpoints
+        let other = [Endpoint(ip("10.244.1.9"), 8080, isLocal: true)]
+        var next: ServicePlan? = plan
+        switch sender {
+        case .endpoint, .stranger: break
+        case .terminating:
+            plan.pools = [Pool(other, draining: endpoint)]
+            next = plan
+        case .gone:
+            // It goes, comes back and goes again.
+            for pool in [Pool(other), Pool(endpoint), Pool(other)] {
+                plan.pools = [pool]
+                _ = try await table.dataplane.commit(.some([("test/web", plan)]), node: table.node)
+            }
+            next = plan
+        case .serviceGone: next = nil
+        }
+        _ = try await table.dataplane.commit(.some([("test/web", next)]), node: table.node)
+        // A restart keeps what it knows of the past.
+        let restarted = try KernelTable.open(table.namespace)
+        let report = try await restarted.commit(
+            .everything(next.map { [$0] } ?? []),
+            node: table.node
+        )
+        #expect(report.isEmpty)
 
         // A SYN-ACK that answers nothing is invalid to conntrack.
         let receiver = try client.inside { try rawSocket() }
@@ -59,10 +87,16 @@ import Testing
         // The untranslated packet of a pod that is no endpoint arrives: nobody asked us to stop it.
         #expect(poll(&limit, 1, isEndpoint ? 300 : 2000) == (isEndpoint ? 0 : 1))
         let counters = try table.nft("list", "chain", "ip", "needletail", "invalid")
-        #expect(
-            counters.contains("@service-endpoints counter packets \(isEndpoint ? 1 : 0) "),
-            "\(counters)"
-        )
+        let isThere = [.endpoint, .terminating].contains(sender)
+        let expected = [
+            ("service", isThere ? 1 : 0), ("former", isEndpoint && !isThere ? 1 : 0),
+        ]
+        for (set, count) in expected {
+            #expect(
+                counters.contains("@\(set)-endpoints counter packets \(count) "),
+                "\(counters)"
+            )
+        }
     }
 
     private func connect(

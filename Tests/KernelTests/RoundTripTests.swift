@@ -127,6 +127,50 @@ import Testing
         try await table.check([])
     }
 
+    private func sticky(_ index: Int, _ timeout: UInt32?) -> ServicePlan {
+        ServicePlan(
+            service: "test/s\(index)",
+            frontends: [
+                Frontend(
+                    key: FrontendKey(IPAddress(ipv4: 0x0A60_0000 + UInt32(index)), .tcp, 80),
+                    kind: .clusterIP,
+                    portName: "",
+                    action: .balance(pool: 0),
+                    masquerade: .nonPods,
+                    affinityTimeout: timeout
+                )
+            ],
+            pools: [Pool([Endpoint(ip("10.244.1.5"), 8080, isLocal: true)])]
+        )
+    }
+
+    @Test func `affinity timeouts come, change and go, and cost one rule`() async throws {
+        let table = try KernelTable()
+        var plans: [ServicePlan] = []
+        _ = try await table.dataplane.commit(.everything([]), node: table.node)
+        // The longest that the API admits is a day.
+        for timeouts in [[1, 86400], Array(100..<200), [7] + Array(150..<250), [86400, 86400]] {
+            let new = timeouts.enumerated().map { sticky($0, UInt32($1)) }
+            let gone = plans.dropFirst(new.count)
+            _ = try await table.dataplane.commit(
+                .some(new.map { ($0.service, $0) } + gone.map { ($0.service, nil) }),
+                node: table.node
+            )
+            plans = new
+            try await table.check(plans)
+            let rules = try table.nft("list", "chain", "ip", "needletail", "remember")
+            #expect(rules.components(of: "@") == 1, "\(rules)")
+        }
+        plans = plans.enumerated().map { sticky($0.offset, nil) }
+        _ = try await table.dataplane.commit(
+            .some(plans.map { ($0.service, $0) }),
+            node: table.node
+        )
+        try await table.check(plans)
+        let restarted = try KernelTable.open(table.namespace)
+        #expect(try await restarted.commit(.everything(plans), node: table.node).isEmpty)
+    }
+
     @Test func `overlapping source ranges replace each other`() async throws {
         let table = try KernelTable()
         let plan = { (ranges: [String]) in

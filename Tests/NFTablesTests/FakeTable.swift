@@ -8,11 +8,16 @@ struct FakeTable {
 
     private(set) var contents = TableContents()
     private var sets = Set(SetID.constant(Program.Variant()))
+    private var affinityTimeouts: Set<UInt32> = []
 
     mutating func commit(_ changes: Changeset, program: Program) throws {
         if changes.createsTable {
             self = FakeTable()
             sets.formUnion(program.sets.map(\.id))
+            affinityTimeouts = Set(program.numbers.affinityTimeouts)
+        }
+        for case (.rememberFor(let seconds), .create) in changes.chains {
+            affinityTimeouts.insert(seconds)
         }
         sets.formUnion(changes.addedSets)
         for (set, elements) in changes.removed {
@@ -25,13 +30,23 @@ struct FakeTable {
         }
         for (set, elements) in changes.added {
             guard sets.contains(set) else { throw Refusal(description: "no set \(set.name)") }
-            for element in elements {
+            // What the kernel forgets is not read back.
+            for element in elements where !SetDefinition(set).isForgetful {
                 if let old = contents.elements[set, default: [:]].updateValue(
                     element,
                     forKey: element.key
                 ), old != element {
                     throw Refusal(description: "EEXIST: \(set) \(element)")
                 }
+            }
+        }
+        for case (.rememberFor(let seconds), .delete) in changes.chains {
+            affinityTimeouts.remove(seconds)
+        }
+        for element in contents.elements[.stickyTimeouts, default: [:]].values {
+            var reader = ElementReader(element.data ?? ElementBytes())
+            guard let seconds = reader.hostOrderWord(), affinityTimeouts.contains(seconds) else {
+                throw Refusal(description: "ENOENT: no chain for \(element)")
             }
         }
         for set in changes.removedSets {

@@ -97,8 +97,40 @@ import Testing
         let changes = state.apply([("a", plan(["10.0.0.0", "10.0.0.2", "10.0.0.3"]))], node: facts)
         #expect(changes.removed[.endpoints]?.count == 1)
         #expect(changes.added[.endpoints]?.count == 1)
-        #expect(changes.removedCount == 2 && changes.addedCount == 2)
+        // One endpoint, and its predecessor's place among the former ones.
+        #expect(changes.removedCount == 2 && changes.addedCount == 3)
+        #expect(changes.added[.formerEndpoints] == changes.removed[.serviceEndpoints])
+        #expect(state.elementCounts[.formerEndpoints] == nil)
         #expect(changes.chains.isEmpty)
+    }
+
+    @Test func `endpoints come and go without verdicts that change`() {
+        let plan = { (count: Int) in
+            ServicePlan(
+                service: "a",
+                frontends: [
+                    Frontend(
+                        key: FrontendKey(ip("10.96.0.1"), .tcp, 80),
+                        kind: .clusterIP,
+                        portName: "",
+                        action: .balance(pool: 0),
+                        masquerade: .nonPods,
+                        affinityTimeout: 10800
+                    )
+                ],
+                pools: [Pool((1...count).map { Endpoint(ip("10.0.0.\($0)"), 80, isLocal: false) })]
+            )
+        }
+        var state = TableState(.ipv4)
+        let start = state.apply([("a", plan(2))], node: facts)
+        #expect(start.added[.stickyTimeouts]?.count == 1)
+        #expect(start.chains.keys.contains(.rememberFor(seconds: 10800)))
+        for count in [3, 1, 2] {
+            let changes = state.apply([("a", plan(count))], node: facts)
+            #expect(
+                changes.added[.stickyTimeouts] == nil && changes.removed[.stickyTimeouts] == nil
+            )
+        }
     }
 
     @Test func `an endpoint shared by two Services goes with the last of them`() {
@@ -116,6 +148,7 @@ import Testing
         _ = state.apply([("a", plan), ("b", other)], node: facts)
         let first = state.apply([("a", nil)], node: facts)
         #expect(first.removed[.serviceEndpoints] == nil && first.removed[.hairpin] == nil)
+        #expect(first.added[.formerEndpoints] == nil)
         let second = state.apply([("b", nil)], node: facts)
         #expect(second.removed[.serviceEndpoints]?.isEmpty == false)
     }
