@@ -74,10 +74,11 @@ package actor ClusterStore {
         // Facts of the node concern every Service; unchanged plans go no further than this.
         let dirty = newView == view ? changes.services : changes.services.union(state.services.keys)
         view = newView
-        let changed = plans.update(dirty, for: newView, input: state.input)
+        let update = plans.update(dirty, for: newView, input: state.input)
         return PlanUpdate(
-            plans: changed,
-            diagnostics: dirty.map { ($0, plans.diagnostics[$0] ?? []) } + state.nodeDiagnostics,
+            plans: update.plans,
+            diagnostics: update.diagnosed.map { ($0, plans.diagnostics[$0] ?? []) }
+                + state.nodeDiagnostics,
             facts: configuration.facts(node: state.node, serviceCIDRs: state.serviceCIDRs),
             nodePortAddresses: newView.nodePortAddresses,
             pending: pending,
@@ -110,7 +111,7 @@ package actor ClusterStore {
 package struct PlanUpdate: Sendable {
     /// The Services whose plans changed; nil: the Service is gone.
     package let plans: [(service: String, plan: ServicePlan?)]
-    /// For every Service that was compiled.
+    /// For every Service of which something else may be told than before.
     package let diagnostics: [(ObjectName, [Diagnostic])]
     package let facts: NodeFacts
     package let nodePortAddresses: [IPAddress]

@@ -20,6 +20,9 @@ package struct Balancing: Sendable, Hashable {
 
     package init() {}
 
+    /// Each endpoint is compared with each block.
+    private static let blockLimit = 64
+
     package static let schedulerAnnotation = "ipvs.needletail.io/scheduler"
     package static let weightsAnnotation = "ipvs.needletail.io/weights"
 
@@ -43,6 +46,7 @@ extension Balancing {
                     + " (\(Self.schedulers.sorted().joined(separator: ", ")))"
             )
         }
+        var blocks = 0
         for entry in weights.split(separator: ",") {
             let parts = entry.split(separator: "=").map { $0.filter { !$0.isWhitespace } }
             guard parts.count == 2, !parts[0].isEmpty, let weight = UInt16(parts[1]) else {
@@ -54,20 +58,49 @@ extension Balancing {
                 continue
             }
             let prefix = IPPrefix(parts[0]) ?? IPAddress(parts[0]).map(IPPrefix.init(host:))
+            if let prefix, prefix != IPPrefix(host: prefix.base) {
+                blocks += 1
+                guard blocks <= Self.blockLimit else {
+                    reader.report(
+                        "metadata.annotations[\(Self.weightsAnnotation)]",
+                        "\"\(entry)\" is left out: no more than \(Self.blockLimit) CIDR blocks are read"
+                    )
+                    continue
+                }
+            }
             self.weights.append(
                 Weight(selector: prefix.map { .addresses($0) } ?? .node(parts[0]), weight: weight)
             )
         }
     }
+}
 
-    /// The weight of an endpoint.
-    package func weight(of address: IPAddress, on node: String?) -> UInt16 {
-        let match = weights.first { entry in
-            switch entry.selector {
-            case .addresses(let prefix): prefix.contains(address)
-            case .node(let name): name == node
+/// Finds weights of endpoints fast, however many entries there are.
+package struct WeightTable {
+    private typealias Entry = (place: Int, weight: UInt16)
+
+    private var addresses: [IPAddress: Entry] = [:]
+    private var nodes: [String: Entry] = [:]
+    private var blocks: [(block: IPPrefix, entry: Entry)] = []
+
+    package init(_ balancing: Balancing) {
+        for (place, weight) in balancing.weights.enumerated() {
+            let entry = (place, weight.weight)
+            switch weight.selector {
+            case .addresses(let block) where block == IPPrefix(host: block.base):
+                addresses[block.base] = addresses[block.base] ?? entry
+            case .addresses(let block): blocks.append((block, entry))
+            case .node(let name): nodes[name] = nodes[name] ?? entry
             }
         }
-        return match?.weight ?? 1
+    }
+
+    /// That of the first entry that matches; 1 without one.
+    package func weight(of address: IPAddress, on node: String?) -> UInt16 {
+        let found = [
+            addresses[address], node.flatMap { nodes[$0] },
+            blocks.first { $0.block.contains(address) }?.entry,
+        ].compactMap(\.self)
+        return found.min { $0.place < $1.place }?.weight ?? 1
     }
 }

@@ -86,7 +86,7 @@ extension SliceEndpoint {
         self.init(
             address: address,
             isReady: conditions.hasReady ? conditions.ready : true,
-            isServing: conditions.hasServing ? conditions.serving : nil,
+            isServing: conditions.hasServing ? conditions.serving : true,
             isTerminating: conditions.terminating,
             nodeName: wire.nodeName.isEmpty ? nil : wire.nodeName,
             zoneHints: wire.hints.forZones.map(\.name),

@@ -37,8 +37,8 @@ package struct EndpointPort: Sendable, Hashable {
 package struct SliceEndpoint: Sendable, Hashable {
     /// The first address; the API says that the others mean nothing to a proxy.
     package var address: IPAddress
-    /// Absent conditions are already resolved: ready is true, serving follows ready, terminating
-    /// is false (`pkg/proxy/endpointslicecache.go`).
+    /// Absent conditions are already resolved: ready and serving are true, terminating is false
+    /// (`pkg/proxy/endpointslicecache.go`).
     package var isReady: Bool
     package var isServing: Bool
     package var isTerminating: Bool
@@ -49,7 +49,7 @@ package struct SliceEndpoint: Sendable, Hashable {
     package init(
         address: IPAddress,
         isReady: Bool = true,
-        isServing: Bool? = nil,
+        isServing: Bool = true,
         isTerminating: Bool = false,
         nodeName: String? = nil,
         zoneHints: [String] = [],
@@ -57,7 +57,7 @@ package struct SliceEndpoint: Sendable, Hashable {
     ) {
         self.address = address
         self.isReady = isReady
-        self.isServing = isServing ?? isReady
+        self.isServing = isServing
         self.isTerminating = isTerminating
         self.nodeName = nodeName
         self.zoneHints = zoneHints

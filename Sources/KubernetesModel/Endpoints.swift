@@ -74,6 +74,7 @@ extension Endpoints: KubernetesResource {
             return SliceEndpoint(
                 address: address,
                 isReady: isReady,
+                isServing: isReady,
                 nodeName: item.nodeName.isEmpty ? nil : item.nodeName
             )
         }

@@ -1,11 +1,27 @@
 internal import NetworkTypes
 
-/// Collects the unusable values of one object while its fields are read.
+/// Collects the unusable values of one object while its fields are read: the first few, and how
+/// many more there are, since who writes the object decides about their number.
 struct FieldReader {
-    private(set) var problems: [FieldProblem] = []
+    private static let limit = 10
+    /// In bytes; the values that reasons quote may be of any length.
+    private static let longestReason = 300
 
-    mutating func report(_ field: String, _ reason: String) {
-        problems.append(FieldProblem(field, reason))
+    private var told: [FieldProblem] = []
+    private var untold = 0
+
+    var problems: [FieldProblem] { untold == 0 ? told : told + [.more(untold)] }
+
+    mutating func report(_ field: @autoclosure () -> String, _ reason: @autoclosure () -> String) {
+        guard told.count < Self.limit else {
+            untold += 1
+            return
+        }
+        var text = reason()
+        if text.utf8.count > Self.longestReason {
+            text = String(decoding: text.utf8.prefix(Self.longestReason), as: UTF8.self) + "…"
+        }
+        told.append(FieldProblem(field(), text))
     }
 
     mutating func address(_ text: String, _ field: @autoclosure () -> String) -> IPAddress? {

@@ -11,7 +11,7 @@ package struct PoolLayout: Sendable, Hashable {
 
     package static let largestExactSize = 32
     /// Slot numbers are `size << 16 + index` in 32 bits.
-    package static let largestSize = 1 << 15
+    package static let largestSize = Pool.largestSize
 
     package var size: UInt32 { UInt32(endpoints.count) }
 

@@ -20,12 +20,14 @@ package struct IPPrefix: Sendable, Hashable {
         length = UInt8(address.family.bitWidth)
     }
 
-    /// Parses `address/length`, white space around it allowed.
+    /// Parses `address/length`; white space around it is left out, as Kubernetes does for every
+    /// block (`strings.TrimSpace` of Go: Unicode's property White_Space).
     package init?(_ text: some StringProtocol) {
-        let parts = text.split(separator: "/", omittingEmptySubsequences: false)
-        guard parts.count == 2,
-            let address = IPAddress(parts[0].drop { $0 == " " }),
-            let length = Int(parts[1].prefix { $0 != " " }), parts[1].first != "+"
+        var scalars = Substring(text).unicodeScalars.drop(while: \.properties.isWhitespace)
+        while scalars.last?.properties.isWhitespace == true { scalars.removeLast() }
+        let parts = Substring(scalars).split(separator: "/", omittingEmptySubsequences: false)
+        guard parts.count == 2, let address = IPAddress(parts[0]), let length = Int(parts[1]),
+            parts[1].utf8.allSatisfy((UInt8(ascii: "0")...UInt8(ascii: "9")).contains)
         else { return nil }
         self.init(address, length: length)
     }

@@ -1,19 +1,4 @@
-internal import KubernetesModel
-internal import NetworkTypes
 internal import ServicePlan
-
-/// An endpoint of one Service port with what its selection depends on.
-struct Candidate {
-    var endpoint: Endpoint
-    var isReady: Bool
-    var isServing: Bool
-    var isTerminating: Bool
-    var zoneHints: [String]
-    var nodeHints: [String]
-
-    /// A terminating endpoint that still answers.
-    var isDraining: Bool { isServing && isTerminating }
-}
 
 /// The endpoints of one Service port and family that this node may use.
 ///
@@ -78,52 +63,4 @@ enum Topology {
         case .anywhere: true
         }
     }
-}
-
-/// The candidates of a Service port in one family, each address and port once, sorted.
-///
-/// An endpoint in several slices counts once; the ready one wins, then the serving one, and it is
-/// local if any of them says so.
-func candidates(
-    of port: ServicePort,
-    family: IPFamily,
-    in slices: some Sequence<EndpointSlice>,
-    node: NodeView
-) -> [Candidate] {
-    var found: [Endpoint: Candidate] = [:]
-    for slice in slices where slice.family == family {
-        // A slice may map one port name to several numbers for different pods.
-        for slicePort in slice.ports
-        where slicePort.name == port.name && slicePort.transport == port.transport {
-            for endpoint in slice.endpoints {
-                let candidate = Candidate(endpoint, port: slicePort.port, node: node)
-                let key = Endpoint(endpoint.address, slicePort.port, isLocal: false)
-                found[key] = found[key].map { $0.merged(with: candidate) } ?? candidate
-            }
-        }
-    }
-    return found.sorted { $0.key < $1.key }.map(\.value)
-}
-
-extension Candidate {
-    fileprivate init(_ slice: SliceEndpoint, port: UInt16, node: NodeView) {
-        endpoint = Endpoint(slice.address, port, isLocal: slice.nodeName == node.name)
-        isReady = slice.isReady
-        isServing = slice.isServing
-        isTerminating = slice.isTerminating
-        zoneHints = slice.zoneHints
-        nodeHints = slice.nodeHints
-    }
-
-    fileprivate func merged(with other: Candidate) -> Candidate {
-        var best = (other.isReady, other.isServing) > (isReady, isServing) ? other : self
-        if endpoint.isLocal || other.endpoint.isLocal {
-            best.endpoint = Endpoint(endpoint.address, endpoint.port, isLocal: true)
-        }
-        return best
-    }
-}
-
-private func > (left: (Bool, Bool), right: (Bool, Bool)) -> Bool {
-    left.0 != right.0 ? left.0 : left.1 && !right.1
 }

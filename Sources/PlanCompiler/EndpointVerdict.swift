@@ -19,16 +19,18 @@ extension PlanCompiler {
         _ family: IPFamily,
         in slices: [EndpointSlice]
     ) -> [EndpointVerdict] {
-        let all = candidates(of: port, family: family, in: slices, node: node)
+        var index = CandidateIndex(slices, family: family, node: node)
+        let all = index.candidates(of: port)
         let selection = EndpointSelection(all, usesCluster: true, usesLocal: true, node: node)
         let topology = Topology(all, node: node)
+        let (cluster, local) = (Set(selection.cluster), Set(selection.local))
         let isDesperate = !all.contains { $0.isReady }
         return all.map { candidate in
             EndpointVerdict(
                 endpoint: candidate.endpoint.description,
                 isLocal: candidate.endpoint.isLocal,
-                servesCluster: selection.cluster.contains(candidate.endpoint),
-                servesLocal: selection.local.contains(candidate.endpoint),
+                servesCluster: cluster.contains(candidate.endpoint),
+                servesLocal: local.contains(candidate.endpoint),
                 reason: reason(candidate, topology, isDesperate: isDesperate)
             )
         }
@@ -40,7 +42,8 @@ extension PlanCompiler {
         _ family: IPFamily,
         in slices: [EndpointSlice]
     ) -> String {
-        let all = candidates(of: port, family: family, in: slices, node: node)
+        var index = CandidateIndex(slices, family: family, node: node)
+        let all = index.candidates(of: port)
         let ready = all.filter(\.isReady)
         switch Topology(all, node: node) {
         case .node:

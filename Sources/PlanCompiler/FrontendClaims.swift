@@ -1,101 +1,234 @@
 package import KubernetesModel
-internal import NetworkTypes
+package import NetworkTypes
 package import ServicePlan
 
-/// Who owns each frontend when several Services claim it: the oldest, and among equally old ones
-/// the first by name.
+/// Who has each address and port when several Services claim it.
+///
+/// What the API server allots (cluster IPs, NodePorts, health check node ports) nobody takes. Then
+/// whoever has claimed it longest, so that nobody loses what he has to a Service that is edited; of
+/// those that came at once, as all do after a start, the oldest, and then the first by name. The
+/// order in which Services of one round are resolved does not matter.
 ///
 /// Costs what a plan has frontends, whatever the number of Services.
 package struct FrontendClaims: Sendable {
+    fileprivate enum Purpose {
+        case frontend(Frontend.Kind)
+        case healthCheck
+    }
+
     private struct Claim {
-        var service: ObjectName
-        var createdAt: Int64
+        let service: ObjectName
+        let createdAt: Int64
+        let purpose: Purpose
+        /// When the Service began to claim this.
+        var round: Int
+
+        var isAllotted: Bool {
+            switch purpose {
+            case .frontend(.clusterIP), .frontend(.nodePort), .healthCheck: true
+            case .frontend(.externalIP), .frontend(.loadBalancerVIP): false
+            }
+        }
 
         func precedes(_ other: Claim) -> Bool {
-            (createdAt, service) < (other.createdAt, other.service)
+            guard isAllotted == other.isAllotted else { return isAllotted }
+            return (round, createdAt, service) < (other.round, other.createdAt, other.service)
         }
     }
 
     private var owners: [FrontendKey: Claim] = [:]
-    /// Those that lost, by key; most clusters have none.
-    private var losers: [FrontendKey: [Claim]] = [:]
+    /// Those that lost; most clusters have none.
+    private var losers: [FrontendKey: [ObjectName: Claim]] = [:]
     private var claimed: [ObjectName: (createdAt: Int64, keys: [FrontendKey])] = [:]
+    private var round = 0
+    /// Services that won or lost something and must be resolved again.
+    private var moved: Set<ObjectName> = []
+    /// Services about which `conflicts` may now say something else.
+    private var touched: Set<ObjectName> = []
 
     package init() {}
 
-    /// Replaces the claims of a Service with those of its new plan, and takes the frontends out of
-    /// the plan that another Service owns.
+    /// What is claimed from now on is claimed later than what was before.
+    package mutating func beginRound() { round += 1 }
+
+    /// Replaces the claims of a Service with those of its new plan, and takes out of the plan what
+    /// another Service owns.
     ///
     /// Returns the Services whose own plans must be resolved again because ownership moved.
+    ///
+    /// - Parameter healthCheckAddresses: where health checks are answered
     package mutating func resolve(
         _ plan: inout ServicePlan?,
         of service: ObjectName,
-        createdAt: Int64?
-    ) -> (affected: Set<ObjectName>, diagnostics: [Diagnostic]) {
+        createdAt: Int64?,
+        healthCheckAddresses: [IPAddress]
+    ) -> Set<ObjectName> {
         // An object without a timestamp is one that is only about to be created.
-        let claim = Claim(service: service, createdAt: createdAt ?? .max)
-        let keys = plan?.frontends.map(\.key) ?? []
-        // A Service that was deleted and created again between two looks at it is a younger one.
-        let isSame = claimed[service]?.createdAt == claim.createdAt
-        var affected = release(service, keeping: isSame ? keys : [])
-        for key in keys { affected.formUnion(acquire(key, claim)) }
-        claimed[service] = keys.isEmpty ? nil : (claim.createdAt, keys)
-        affected.remove(service)
-
-        var diagnostics: [Diagnostic] = []
-        guard !losers.isEmpty else { return (affected, []) }
-        for key in keys {
-            guard let owner = owners[key], owner.service != service else { continue }
-            diagnostics.append(
-                Diagnostic(
-                    "Service \(service)",
-                    FieldProblem(
-                        "spec",
-                        "\(key) belongs to the older Service \(owner.service) and is not programmed"
-                    )
-                )
+        let createdAt = createdAt ?? .max
+        var claims = (plan?.frontends ?? []).map { ($0.key, Purpose.frontend($0.kind)) }
+        let checks = (plan?.healthCheck?.port).map { port in
+            healthCheckAddresses.map { FrontendKey($0, .tcp, port) }
+        }
+        // Of its own two the frontend has it, as packets reach that first.
+        claims += (checks ?? []).filter { check in !claims.contains { $0.0 == check } }
+            .map { ($0, .healthCheck) }
+        // A Service that was deleted and created again between two looks at it is another one.
+        let isSame = claimed[service]?.createdAt == createdAt
+        let keys = claims.map(\.0)
+        release(service, keeping: isSame ? keys : [])
+        for (key, purpose) in claims {
+            enter(
+                Claim(service: service, createdAt: createdAt, purpose: purpose, round: round),
+                key
             )
         }
-        plan?.frontends.removeAll { owners[$0.key].map { $0.service != service } ?? false }
-        return (affected, diagnostics)
+        claimed[service] = keys.isEmpty ? nil : (createdAt, keys)
+        if !losers.isEmpty {
+            plan?.frontends.removeAll { owners[$0.key]?.service != service }
+        }
+        if let checks, !checks.allSatisfy({ isHealthCheck($0, of: service) }) {
+            plan?.healthCheck = nil
+        }
+        defer { moved = [] }
+        return moved.subtracting([service])
     }
 
-    /// Gives up what the Service no longer claims; returns the Services that inherit.
-    private mutating func release(
-        _ service: ObjectName,
-        keeping keys: [FrontendKey]
-    ) -> Set<ObjectName> {
-        guard let old = claimed[service]?.keys, old != keys else { return [] }
+    private func isHealthCheck(_ key: FrontendKey, of service: ObjectName) -> Bool {
+        guard let owner = owners[key], owner.service == service, case .healthCheck = owner.purpose
+        else { return false }
+        return true
+    }
+
+    /// Gives up what the Service no longer claims.
+    private mutating func release(_ service: ObjectName, keeping keys: [FrontendKey]) {
+        guard let old = claimed[service]?.keys, old != keys else { return }
         let kept = Set(keys)
-        var heirs: Set<ObjectName> = []
         for key in old where !kept.contains(key) {
-            losers[key]?.removeAll { $0.service == service }
-            if losers[key]?.isEmpty == true { losers[key] = nil }
-            guard owners[key]?.service == service else { continue }
-            owners[key] = nil
-            guard var waiting = losers[key], let heir = waiting.min(by: { $0.precedes($1) })
-            else { continue }
-            waiting.removeAll { $0.service == heir.service }
-            losers[key] = waiting.isEmpty ? nil : waiting
-            owners[key] = heir
-            heirs.insert(heir.service)
+            if owners[key]?.service == service {
+                owners[key] = nil
+                elect(key)
+            } else if losers[key]?.removeValue(forKey: service) != nil {
+                if losers[key]?.isEmpty == true { losers[key] = nil }
+                if let owner = owners[key] { touched.insert(owner.service) }
+            }
         }
-        return heirs
     }
 
-    /// Enters the claim; returns the Service that loses the frontend by it.
-    private mutating func acquire(_ key: FrontendKey, _ claim: Claim) -> Set<ObjectName> {
-        guard let owner = owners[key], owner.service != claim.service else {
+    private mutating func enter(_ claim: Claim, _ key: FrontendKey) {
+        var claim = claim
+        guard let owner = owners[key] else {
             owners[key] = claim
-            return []
+            return
         }
-        losers[key, default: []].removeAll { $0.service == claim.service }
-        if claim.precedes(owner) {
+        if owner.service == claim.service {
+            claim.round = owner.round
             owners[key] = claim
-            losers[key]?.append(owner)
-            return [owner.service]
+            if owner.isAllotted != claim.isAllotted { elect(key) }
+        } else {
+            claim.round = losers[key]?[claim.service]?.round ?? claim.round
+            losers[key, default: [:]][claim.service] = claim
+            touched.formUnion([claim.service, owner.service])
+            if claim.precedes(owner) { elect(key) }
         }
-        losers[key]?.append(claim)
-        return []
+    }
+
+    /// Gives what is contested to the first of those that claim it.
+    private mutating func elect(_ key: FrontendKey) {
+        guard var waiting = losers[key], let first = waiting.values.min(by: { $0.precedes($1) })
+        else { return }
+        if let owner = owners[key] {
+            guard first.precedes(owner) else { return }
+            waiting[owner.service] = owner
+            moved.insert(owner.service)
+        }
+        waiting[first.service] = nil
+        moved.insert(first.service)
+        touched.formUnion(waiting.keys)
+        touched.insert(first.service)
+        owners[key] = first
+        losers[key] = waiting.isEmpty ? nil : waiting
+    }
+}
+
+// MARK: - What owners and losers hear
+
+extension FrontendClaims {
+    /// The Services of which `conflicts` may say something else than when this was last asked.
+    package mutating func takeTouched() -> Set<ObjectName> {
+        defer { touched = [] }
+        return touched
+    }
+
+    /// What a Service lost to others, and what others want of it.
+    package func conflicts(of service: ObjectName) -> [Diagnostic] {
+        guard !losers.isEmpty, let keys = claimed[service]?.keys else { return [] }
+        var list = DiagnosticList(of: "Service \(service)")
+        for key in keys {
+            guard let others = losers[key], let owner = owners[key] else { continue }
+            if owner.service == service {
+                guard let rival = others.values.min(by: { $0.precedes($1) }) else { continue }
+                list.add(
+                    .conflict(service, owner.purpose.field, won(key, from: rival, of: others.count))
+                )
+            } else if let own = others[service] {
+                list.add(.conflict(service, own.purpose.field, lost(key, own, to: owner)))
+            }
+        }
+        return list.all
+    }
+
+    private func won(_ key: FrontendKey, from rival: Claim, of count: Int) -> String {
+        let others = count > 1 ? " and \(count - 1) more want" : " wants"
+        return
+            "Service \(rival.service)\(others) \(key), too, as \(rival.purpose.name); it stays with"
+            + " this Service"
+    }
+
+    private func lost(_ key: FrontendKey, _ own: Claim, to owner: Claim) -> String {
+        let outcome =
+            switch own.purpose {
+            case .frontend: "is not programmed for this Service"
+            case .healthCheck: "this Service's health check is not answered"
+            }
+        let why =
+            if owner.isAllotted != own.isAllotted {
+                "is \(owner.purpose.name) of Service \(owner.service), which nobody can take"
+            } else if owner.round != own.round {
+                "was in use by Service \(owner.service) before"
+            } else if owner.createdAt != own.createdAt {
+                "belongs to the older Service \(owner.service)"
+            } else {
+                "belongs to Service \(owner.service), as old as this one and first by name"
+            }
+        return "\(key) \(why), and \(outcome); choose another address or port"
+    }
+}
+
+extension FrontendClaims.Purpose {
+    fileprivate var field: String {
+        switch self {
+        case .frontend(let kind): kind.field
+        case .healthCheck: "spec.healthCheckNodePort"
+        }
+    }
+
+    fileprivate var name: String {
+        switch self {
+        case .frontend(.clusterIP): "the cluster IP"
+        case .frontend(.nodePort): "a NodePort"
+        case .frontend(.externalIP): "an external IP"
+        case .frontend(.loadBalancerVIP): "a load balancer VIP"
+        case .healthCheck: "the health check node port"
+        }
+    }
+}
+
+extension Diagnostic {
+    fileprivate static func conflict(
+        _ service: ObjectName,
+        _ field: String,
+        _ text: String
+    ) -> Diagnostic {
+        Diagnostic("Service \(service)", FieldProblem(field, text), event: .frontendConflict)
     }
 }

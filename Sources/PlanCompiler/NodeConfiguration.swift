@@ -53,7 +53,7 @@ package struct NodeConfiguration: Sendable, Hashable {
                         && blocks.contains { $0.contains(address) }
                 }
             }
-        return NodeView(
+        var view = NodeView(
             name: nodeName,
             zone: node?.zone,
             nodePortAddresses: answering,
@@ -61,6 +61,8 @@ package struct NodeConfiguration: Sendable, Hashable {
             masqueradesAll: masqueradesAll,
             allowsExternalIPs: allowsExternalIPs
         )
+        view.largestPool = balancer == .nftables ? Pool.largestSize : nil
+        return view
     }
 
     /// What a dataplane needs to know.

@@ -1,4 +1,5 @@
 package import NetworkTypes
+internal import ServicePlan
 
 /// What the compiler knows of the node it compiles for.
 package struct NodeView: Sendable, Hashable {
@@ -13,6 +14,8 @@ package struct NodeView: Sendable, Hashable {
     package var masqueradesAll: Bool
     /// Feature gate AllowServiceExternalIPs (KEP-5707): off, `spec.externalIPs` are left out.
     package var allowsExternalIPs: Bool
+    /// As many endpoints of a pool as get connections; nil: all.
+    package var largestPool: Int? = Pool.largestSize
 
     package init(
         name: String,

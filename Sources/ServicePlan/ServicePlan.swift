@@ -70,6 +70,9 @@ extension Endpoint: CustomStringConvertible {
 
 /// The endpoints that new connections are spread over.
 package struct Pool: Sendable, Hashable {
+    /// As many endpoints as mode nftables can spread connections over; the others get none.
+    package static let largestSize = 1 << 15
+
     /// Sorted, without duplicates.
     package var endpoints: [Endpoint]
     /// Terminating endpoints that still serve: they get no new connection, and keep their old

@@ -224,7 +224,7 @@ package actor Syncer {
 
     /// Logs what is newly wrong with a Service.
     private func log(_ diagnostics: [Diagnostic], of name: ObjectName) {
-        let known = reported[name] ?? []
+        let known = Set(reported[name] ?? [])
         for diagnostic in diagnostics where !known.contains(diagnostic) {
             logger.warning("\(diagnostic)")
         }

@@ -35,7 +35,7 @@ private func decode<T: Decodable>(_: T.Type, _ json: String) throws -> T {
         #expect(objects.count { if case .node = $0 { true } else { false } } == 5)
     }
 
-    @Test func `absent conditions mean ready and not terminating`() throws {
+    @Test func `absent conditions mean ready, serving and not terminating`() throws {
         let slice = try decode(
             EndpointSlice.self,
             """
@@ -43,14 +43,15 @@ private func decode<T: Decodable>(_: T.Type, _ json: String) throws -> T {
              "addressType": "IPv4", "ports": [{"port": 8080}, {"name": "all"}],
              "endpoints": [{"addresses": ["10.0.0.1"]},
                            {"addresses": ["10.0.0.2"], "conditions": {"ready": false}},
-                           {"addresses": ["10.0.0.3"], "conditions": {"ready": false, "serving": true, "terminating": true}}]}
+                           {"addresses": ["10.0.0.3"], "conditions": {"ready": false, "terminating": true}},
+                           {"addresses": ["10.0.0.4"], "conditions": {"ready": false, "serving": false, "terminating": true}}]}
             """
         )
         #expect(slice.service == ObjectName(namespace: "n", name: "web"))
         #expect(slice.ports == [EndpointPort(name: "", transport: .tcp, port: 8080)])
-        #expect(slice.endpoints.map(\.isReady) == [true, false, false])
-        #expect(slice.endpoints.map(\.isServing) == [true, false, true])
-        #expect(slice.endpoints.map(\.isTerminating) == [false, false, true])
+        #expect(slice.endpoints.map(\.isReady) == [true, false, false, false])
+        #expect(slice.endpoints.map(\.isServing) == [true, true, true, false])
+        #expect(slice.endpoints.map(\.isTerminating) == [false, false, true, true])
     }
 
     @Test func `unusable values are reported and the rest is kept`() throws {
@@ -76,6 +77,38 @@ private func decode<T: Decodable>(_: T.Type, _ json: String) throws -> T {
                 "spec.ports[3].nodePort", "spec.sessionAffinityConfig.clientIP.timeoutSeconds",
             ]
         )
+    }
+
+    @Test func `problems are counted, the first few told, and long values cut`() throws {
+        let addresses = (0..<1000).map { _ in
+            #"{"addresses": ["\#(String(repeating: "é", count: 1000))"]}"#
+        }
+        let slice = try decode(
+            EndpointSlice.self,
+            #"{"metadata": {"name": "s", "namespace": "n"}, "addressType": "IPv4", "endpoints": [\#(addresses.joined(separator: ","))]}"#
+        )
+        #expect(slice.problems.count == 11)
+        #expect(slice.problems.map(\.count).reduce(0, +) == 1000)
+        #expect(slice.problems.allSatisfy { "\($0)".utf8.count < 400 })
+        #expect(
+            slice.problems.last?.description == "and 990 more values that cannot be used as written"
+        )
+    }
+
+    @Test func `the first weight that matches an endpoint counts`() throws {
+        let blocks = (0..<70).map { "172.16.\($0).0/24=9" }.joined(separator: ",")
+        let service = try decode(
+            Service.self,
+            #"{"metadata": {"name": "s", "namespace": "n", "annotations": {"ipvs.needletail.io/weights": "10.0.0.1=0, 10.0.0.0/24=2, a=3, 10.0.0.2=4, a=5,\#(blocks)"}}}"#
+        )
+        let table = WeightTable(service.balancing)
+        #expect(table.weight(of: ip("10.0.0.1"), on: "a") == 0)
+        #expect(table.weight(of: ip("10.0.0.2"), on: "a") == 2)
+        #expect(table.weight(of: ip("10.9.0.2"), on: "a") == 3)
+        #expect(table.weight(of: ip("10.9.0.2"), on: nil) == 1)
+        #expect(table.weight(of: ip("172.16.62.1"), on: nil) == 9)
+        #expect(table.weight(of: ip("172.16.69.1"), on: nil) == 1)
+        #expect(service.problems.count == 7)
     }
 
     @Test(arguments: ["127.0.0.1", "0.0.0.0", "169.254.0.1", "fd00::1", "x"])

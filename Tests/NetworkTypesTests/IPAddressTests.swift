@@ -60,11 +60,17 @@ import Testing
     @Test func `clears host bits`() {
         #expect(IPPrefix("10.1.2.3/8")?.description == "10.0.0.0/8")
         #expect(IPPrefix("fd00:1:2::3/48")?.description == "fd00:1:2::/48")
-        #expect(IPPrefix(" 10.0.0.0/24 ")?.description == "10.0.0.0/24")
+        for (front, back) in [
+            (" ", " "), ("\t", "\n"), ("\r\n", "\r\n"), ("\u{b}", "\u{c}"), ("\u{85}", "\u{a0}"),
+            ("\u{2028}", "\u{3000}"),
+        ] {
+            #expect(IPPrefix(front + "10.0.0.0/24" + back)?.description == "10.0.0.0/24")
+        }
     }
 
     @Test(arguments: [
         "10.0.0.0", "10.0.0.0/33", "10.0.0.0/-1", "::/129", "10.0.0.0/", "/8", "10.0.0.0/8/9",
+        "10.0.0.0/8 9", "10.0.0.0 /8", "10.0.0.0/ 8", "10.0.0.0/-0", "10.0.0.0/+8",
     ])
     func `refuses what is no block`(text: String) {
         #expect(IPPrefix(text) == nil)

@@ -138,6 +138,121 @@ import Testing
         #expect(service.lines()[0].contains("to [10.0.0.1:8080* 10.0.0.2:8080 10.0.0.3:9090]"))
     }
 
+    // endpointslicecache.go; an address is given to another pod while slices still list the old one
+    @Test func `of two pods with one address the one that does not terminate decides`() {
+        let service = ClusterBuilder().with {
+            $0.service.type = .loadBalancer
+            $0.service.externalTrafficPolicy = .local
+            $0.service.healthCheckNodePort = 32000
+            $0.service.ports[0].nodePort = 30080
+            $0.add(
+                endpoint("10.0.0.1", on: "here", ready: false, terminating: true),
+                endpoint("10.0.0.1", on: "there")
+            )
+        }
+        #expect(service.lines()[1].contains("pods to [10.0.0.1:8080] others dropped"))
+        #expect(service.compile().plan?.healthCheck?.localEndpoints == 0)
+        let reversed = service.with { $0.slices[0].endpoints.reverse() }
+        #expect(reversed.compile().plan == service.compile().plan)
+        let notReady = ClusterBuilder().with {
+            $0.add(endpoint("10.0.0.1", ready: false, terminating: true))
+            $0.add(endpoint("10.0.0.1", ready: false))
+        }
+        #expect(notReady.lines()[0].contains("reject"))
+        let moved = service.with { $0.slices[0].endpoints[1].nodeName = "here" }
+        #expect(moved.compile().plan?.healthCheck?.localEndpoints == 1)
+    }
+
+    // A VIP with source ranges in kube-proxy's map firewall-ips, whatever else the address is.
+    @Test func `an address that is a VIP and something else keeps the VIP's source ranges`() {
+        let service = base.with {
+            $0.service.type = .loadBalancer
+            $0.service.loadBalancerVIPs = [ip("198.51.100.7")]
+            $0.service.loadBalancerSourceRanges = [prefix("203.0.113.0/24")]
+        }
+        let twice = service.with {
+            $0.service.externalIPs = [ip("198.51.100.7"), ip("198.51.100.8")]
+        }
+        #expect(twice.lines()[1] == service.lines()[1])
+        #expect(twice.lines()[2].contains("198.51.100.8:80/tcp ExternalIP"))
+        #expect(!twice.lines()[2].contains("from="))
+        #expect(twice.compile().diagnostics.isEmpty)
+        let cluster = service.with { $0.service.loadBalancerVIPs = [ip("10.96.0.10")] }
+        #expect(cluster.lines().count == 1)
+        #expect(cluster.lines()[0].contains("ClusterIP"))
+        #expect(cluster.lines()[0].hasSuffix("masquerade=non-pods from=[203.0.113.0/24]"))
+        #expect(
+            cluster.compile().diagnostics.map(\.description) == [
+                "Service default/web: status.loadBalancer.ingress: 10.96.0.10:80/tcp is a frontend as"
+                    + " ClusterIP and as LoadBalancer; it is programmed as ClusterIP, with the traffic"
+                    + " policy of that"
+            ]
+        )
+        let node = service.with {
+            $0.service.loadBalancerVIPs = [ip("192.0.2.1")]
+            $0.service.ports[0].nodePort = 80
+        }
+        #expect(node.lines()[1].contains("NodePort"))
+        #expect(node.lines()[1].hasSuffix("from=[203.0.113.0/24]"))
+    }
+
+    @Test func `one key of two ports leads to the endpoints of one, and that is told`() {
+        let service = base.with {
+            $0.service.externalIPs = [ip("192.0.2.1")]
+            $0.service.ports.append(
+                ServicePort(name: "other", transport: .tcp, port: 81, nodePort: 80)
+            )
+        }
+        #expect(service.lines()[2].hasPrefix("192.0.2.1:80/tcp NodePort port=other reject"))
+        #expect(
+            service.compile().diagnostics.map(\.problem.reason) == [
+                "192.0.2.1:80/tcp is asked for by ports \"other\" and \"http\"; it leads to the"
+                    + " endpoints of \"other\""
+            ]
+        )
+    }
+
+    @Test func `diagnostics are counted, and the first few told`() {
+        let service = base.with {
+            $0.service.externalIPs = (0..<40_000).map {
+                IPAddress(ipv4: 0xE100_0000 + UInt32($0))
+            }
+            for index in 0..<60 {
+                $0.add(endpoint("10.0.1.\(index)"))
+                $0.slices[index + 1].problems = [
+                    FieldProblem("endpoints[0].addresses[0]", "x"), .more(999),
+                ]
+            }
+        }
+        let told = service.compile().diagnostics.map(\.description)
+        #expect(told.count == 22)
+        #expect(
+            told[10] == "Service default/web: and 39990 more values that cannot be used as written"
+        )
+        #expect(
+            told[21]
+                == "EndpointSlices of Service default/web: and 55000 more values that cannot be used"
+                + " as written"
+        )
+    }
+
+    @Test func `more endpoints than have slots are told, with their number`() {
+        let service = ClusterBuilder().with {
+            $0.add()
+            $0.slices[0].endpoints = (0..<Pool.largestSize + 3).map {
+                SliceEndpoint(address: IPAddress(ipv4: 0x0A00_0001 + UInt32($0)))
+            }
+            $0.service.externalIPs = [ip("198.51.100.1")]
+        }
+        let (plan, diagnostics) = service.compile()
+        #expect(plan?.pools.map(\.endpoints.count) == [Pool.largestSize + 3])
+        #expect(diagnostics.map(\.event) == [.tooManyEndpoints])
+        #expect(
+            diagnostics[0].problem.reason.contains("32771 endpoints, of which 3 get no connections")
+        )
+        #expect(service.with { $0.node.largestPool = nil }.compile().diagnostics.isEmpty)
+    }
+
     @Test func `each family has its own endpoints`() {
         let service = base.with {
             $0.service.clusterIPs.append(ip("fd96::10"))

@@ -73,7 +73,7 @@ package func endpoint(
     _ address: String,
     on nodeName: String? = "there",
     ready: Bool = true,
-    serving: Bool? = nil,
+    serving: Bool = true,
     terminating: Bool = false,
     zones: [String] = [],
     nodes: [String] = []

@@ -1,0 +1,113 @@
+internal import KubernetesModel
+internal import NetworkTypes
+internal import ServicePlan
+
+/// An endpoint of one Service port with what its selection depends on.
+struct Candidate {
+    var endpoint: Endpoint
+    var isReady: Bool
+    var isServing: Bool
+    var isTerminating: Bool
+    var zoneHints: [String]
+    var nodeHints: [String]
+
+    /// A terminating endpoint that still answers.
+    var isDraining: Bool { isServing && isTerminating }
+}
+
+/// The candidates of one Service in one family, port by port.
+///
+/// What slices say of an address is merged once for all ports whose slices are the same: a Service
+/// of many ports and many endpoints costs little more for each further port.
+struct CandidateIndex {
+    private struct PortName: Hashable {
+        let name: String
+        let transport: TransportProtocol
+    }
+
+    private let slices: [EndpointSlice]
+    private let nodeName: String
+    /// The numbers of each port, with the places of the slices that give them.
+    ///
+    /// A name may stand for several numbers, for different pods.
+    private var places: [PortName: [UInt16: [Int]]] = [:]
+    private var merged: [[Int]: [Candidate]] = [:]
+
+    init(_ slices: [EndpointSlice], family: IPFamily, node: NodeView) {
+        let slices = slices.filter { $0.family == family }
+        self.slices = slices
+        nodeName = node.name
+        for (place, slice) in slices.enumerated() {
+            for port in slice.ports {
+                let name = PortName(name: port.name, transport: port.transport)
+                let known = places[name]?[port.port]?.last
+                if known != place {
+                    places[name, default: [:]][port.port, default: []].append(place)
+                }
+            }
+        }
+    }
+
+    /// The candidates of a port, each address and port once, sorted.
+    mutating func candidates(of port: ServicePort) -> [Candidate] {
+        let numbers = places[PortName(name: port.name, transport: port.transport)] ?? [:]
+        var found: [Candidate] = []
+        for (number, places) in numbers {
+            found += candidates(at: places).map { $0.on(number) }
+        }
+        return numbers.count > 1 ? found.sorted { $0.endpoint < $1.endpoint } : found
+    }
+
+    /// Every address once, whatever its ports; those of the candidates are 0.
+    mutating func candidatesOfAllPorts() -> [Candidate] { candidates(at: Array(slices.indices)) }
+
+    private mutating func candidates(at places: [Int]) -> [Candidate] {
+        if let known = merged[places] { return known }
+        var found: [IPAddress: Candidate] = [:]
+        for place in places {
+            for endpoint in slices[place].endpoints {
+                let candidate = Candidate(endpoint, isLocal: endpoint.nodeName == nodeName)
+                found[endpoint.address] =
+                    found[endpoint.address].map { $0.merged(with: candidate) } ?? candidate
+            }
+        }
+        let list = found.values.sorted { $0.endpoint < $1.endpoint }
+        merged[places] = list
+        return list
+    }
+}
+
+extension Candidate {
+    fileprivate init(_ slice: SliceEndpoint, isLocal: Bool) {
+        endpoint = Endpoint(slice.address, 0, isLocal: isLocal)
+        isReady = slice.isReady
+        isServing = slice.isServing
+        isTerminating = slice.isTerminating
+        zoneHints = slice.zoneHints
+        nodeHints = slice.nodeHints
+    }
+
+    fileprivate func on(_ port: UInt16) -> Candidate {
+        var copy = self
+        copy.endpoint = Endpoint(endpoint.address, port, isLocal: endpoint.isLocal)
+        return copy
+    }
+
+    /// Makes one of two endpoints with one address.
+    ///
+    /// The one that does not terminate decides: a pod's address goes to another pod, perhaps of
+    /// another node, while slices still list the old one. Otherwise the ready one, then the serving
+    /// one, and it is local if either says so, as in `pkg/proxy/endpointslicecache.go`.
+    fileprivate func merged(with other: Candidate) -> Candidate {
+        guard isTerminating == other.isTerminating else { return isTerminating ? other : self }
+        var best = (other.isReady, other.isServing) > (isReady, isServing) ? other : self
+        if endpoint.isLocal || other.endpoint.isLocal {
+            best.endpoint = Endpoint(endpoint.address, endpoint.port, isLocal: true)
+        }
+        return best
+    }
+}
+
+private func > (left: (Bool, Bool), right: (Bool, Bool)) -> Bool {
+    left.0 != right.0 ? left.0 : left.1 && !right.1
+}
