@@ -79,7 +79,7 @@ package actor ClusterStore {
             plans: changed,
             diagnostics: dirty.map { ($0, plans.diagnostics[$0] ?? []) } + state.nodeDiagnostics,
             facts: configuration.facts(node: state.node, serviceCIDRs: state.serviceCIDRs),
-            nodePortAddresses: newView.nodePortAddresses,
+            nodePortAddresses: newView.nodePortAddresses + newView.localhostAddresses,
             pending: pending,
             waited: waited
         )
