@@ -12,6 +12,11 @@ enum Constant {
         subsystem << 8 | UInt16(type.rawValue)
     }
 
+    /// Verdicts of `linux/netfilter.h`.
+    static let (drop, accept): (UInt32, UInt32) = (0, 1)
+    /// `NFTA_TARGET_NAME` of `linux/netfilter/nf_tables_compat.h`.
+    static let targetName = 1
+
     static let request = UInt16(NLM_F_REQUEST)
     static let create = UInt16(NLM_F_REQUEST | NLM_F_CREATE)
     static let append = UInt16(NLM_F_REQUEST | NLM_F_CREATE | NLM_F_APPEND)
