@@ -80,7 +80,7 @@ package actor ClusterStore {
             diagnostics: update.diagnosed.map { ($0, plans.diagnostics[$0] ?? []) }
                 + state.nodeDiagnostics,
             facts: configuration.facts(node: state.node, serviceCIDRs: state.serviceCIDRs),
-            nodePortAddresses: newView.nodePortAddresses,
+            nodePortAddresses: newView.nodePortAddresses + newView.localhostAddresses,
             pending: pending,
             waited: waited
         )

@@ -1,3 +1,5 @@
+package import NetworkTypes
+
 /// `kubeproxy.config.k8s.io/v1alpha1`, with its defaults, and needletail's own section.
 ///
 /// Values are as written; `validate()` says which of them mean nothing.
@@ -127,7 +129,43 @@ extension KubeProxyConfiguration {
     /// The one gate of kube-proxy that decides what is programmed (KEP-5707).
     package var allowsExternalIPs: Bool { featureGates[Self.externalIPsGate] ?? true }
 
-    package static let externalIPsGate = "AllowServiceExternalIPs"
+    private static let externalIPsGate = "AllowServiceExternalIPs"
+    private static let localhostGate = "KubeProxyNFTablesLocalhostNodePorts"
+
+    /// The gates of kube-proxy that mean something here.
+    package static let effectiveGates: Set = [externalIPsGate, localhostGate]
+
+    /// What `nodePortAddresses` means in this mode.
+    ///
+    /// Unset it is `primary` in mode nftables and all addresses in every other mode
+    /// (`server_linux.go: platformApplyDefaults`). Mode iptables answers on 127.0.0.1 as well, unless
+    /// `iptables.localhostNodePorts` is false.
+    package var nodePortAddressesInForce: NodePortAddresses {
+        let isUnset = nodePortAddresses.isEmpty
+        var addresses = NodePortAddresses(
+            isUnset ? [mode == "nftables" ? "primary" : "all"] : nodePortAddresses
+        )
+        if featureGates[Self.localhostGate] == false { addresses.localhost = [] }
+        if isModeIPTables, iptables.localhostNodePorts,
+            addresses.blocks.contains(where: { $0.contains(.loopback(.ipv4)) })
+        {
+            addresses.localhost.insert(.ipv4)
+        }
+        return addresses
+    }
+
+    /// What a change of the default would do to a cluster that relies on it, for the log.
+    package var nodePortNotice: String? {
+        guard isModeIPTables, nodePortAddresses.isEmpty else { return nil }
+        let localhost = iptables.localhostNodePorts ? ", 127.0.0.1 included" : ""
+        return
+            "nodePortAddresses (--nodeport-addresses) is not set: NodePorts answer on all addresses of"
+            + " this node\(localhost), as in kube-proxy's mode iptables; with mode nftables they would on"
+            + " the primary ones alone"
+    }
+
+    /// An empty mode is iptables.
+    private var isModeIPTables: Bool { mode.isEmpty || mode == "iptables" }
 
     private var isIPv6Bound: Bool { bindAddress.contains(":") }
 

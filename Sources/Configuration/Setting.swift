@@ -174,7 +174,7 @@ extension Setting {
             "iptables.localhostNodePorts",
             \.iptables.localhostNodePorts,
             flag: "iptables-localhost-nodeports",
-            noIPTables
+            isLive: true
         ),
         Setting("iptables.syncPeriod", \.iptables.syncPeriod, isZeroDefault: true, noIPTables),
         Setting(

@@ -72,14 +72,8 @@ extension KubeProxyConfiguration {
             "clusterCIDR",
             "\"\(clusterCIDR)\" has several blocks of one family; one of each is possible"
         )
-        let isPrimary = nodePortAddresses.contains("primary")
-        check(
-            !isPrimary || nodePortAddresses.count == 1,
-            "nodePortAddresses",
-            "\"primary\" cannot be mixed with CIDR blocks"
-        )
-        for text in nodePortAddresses where text != "primary" {
-            check(IPPrefix(text) != nil, "nodePortAddresses", "\"\(text)\" is not a CIDR block")
+        for reason in NodePortAddresses.problems(in: nodePortAddresses) {
+            check(false, "nodePortAddresses", reason)
         }
         for text in ipvs.excludeCIDRs {
             check(IPPrefix(text) != nil, "ipvs.excludeCIDRs", "\"\(text)\" is not a CIDR block")

@@ -14,6 +14,10 @@ enum Constant {
 
     /// `NFT_DATA_VERDICT`, the data type of a map of verdicts.
     static let verdictType: UInt32 = 0xFFFF_FF00
+    /// Verdicts of `linux/netfilter.h`.
+    static let (drop, accept): (UInt32, UInt32) = (0, 1)
+    /// `NFTA_TARGET_NAME` of `linux/netfilter/nf_tables_compat.h`.
+    static let targetName = 1
 
     static let request = UInt16(NLM_F_REQUEST)
     static let create = UInt16(NLM_F_REQUEST | NLM_F_CREATE)

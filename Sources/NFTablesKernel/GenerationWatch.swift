@@ -14,6 +14,11 @@ struct GenerationWatch: ~Copyable {
     private(set) var known: UInt32 = 0
     /// Somebody changed one of our tables, or notifications were lost.
     private(set) var isTampered = false
+    /// What decides about forwarding may have changed: a table or chain, or a rule of one of
+    /// `forwardChains`.
+    private var isForwardingTouched = false
+    /// The base chains of others at the forward hook that were found last.
+    var forwardChains: Set<ChainPlace> = []
 
     /// - Parameter ownPort: the socket whose commits are ours
     init(ignoring ownPort: UInt32) throws(NetlinkError) {
@@ -35,6 +40,12 @@ struct GenerationWatch: ~Copyable {
 
     mutating func committed() { known &+= 1 }
 
+    /// Whether forwarding may have changed since this was asked last.
+    mutating func takeForwardingTouch() -> Bool {
+        defer { isForwardingTouched = false }
+        return isForwardingTouched
+    }
+
     /// Runs a large commit of ours without listening.
     ///
     /// While anybody listens the kernel writes a notification for each element, which takes longer
@@ -51,13 +62,13 @@ struct GenerationWatch: ~Copyable {
         try listener.setMembership(of: Constant.notificationGroup, true)
         if let failure { throw failure }
         committed()
-        if try Self.read(&socket) != known { isTampered = true }
+        if try Self.read(&socket) != known { (isTampered, isForwardingTouched) = (true, true) }
     }
 
     /// Takes in what has arrived.
     mutating func drain() {
         var generation = known
-        var isTouched = false
+        var (isTouched, isForwarding) = (false, false)
         do {
             while try listener.receive(
                 timeout: 0,
@@ -66,13 +77,16 @@ struct GenerationWatch: ~Copyable {
                         generation = new
                     } else if Self.concernsUs(message) {
                         isTouched = true
+                    } else if Self.concernsForwarding(message, forwardChains) {
+                        isForwarding = true
                     }
                 }
             ) {}
         } catch {
-            // ENOBUFS: lost notifications may have been about our tables.
-            isTouched = true
+            // ENOBUFS: lost notifications may have been about our tables, or anything.
+            (isTouched, isForwarding) = (true, true)
         }
+        isForwardingTouched = isForwardingTouched || isForwarding
         known = generation
         isTampered = isTampered || isTouched
     }
@@ -96,6 +110,26 @@ struct GenerationWatch: ~Copyable {
     private static func concernsUs(_ message: NetlinkMessage) -> Bool {
         message.netfilterAttributes[Int(NFTA_TABLE_NAME.rawValue)]?.text == RulesetPrinter.tableName
             && IPFamily(netfilterFamily: message.netfilterFamily) != nil
+    }
+
+    private static func concernsForwarding(
+        _ message: NetlinkMessage,
+        _ chains: Set<ChainPlace>
+    ) -> Bool {
+        switch message.type {
+        case Int(Constant.messageType(NFT_MSG_NEWTABLE)),
+            Int(Constant.messageType(NFT_MSG_DELTABLE)),
+            Int(Constant.messageType(NFT_MSG_NEWCHAIN)),
+            Int(Constant.messageType(NFT_MSG_DELCHAIN)):
+            return true
+        case Int(Constant.messageType(NFT_MSG_NEWRULE)), Int(Constant.messageType(NFT_MSG_DELRULE)):
+            let rule = message.netfilterAttributes
+            guard !chains.isEmpty, let table = rule[Int(NFTA_RULE_TABLE.rawValue)]?.text,
+                let chain = rule[Int(NFTA_RULE_CHAIN.rawValue)]?.text
+            else { return false }
+            return chains.contains(ChainPlace(message.netfilterFamily, table, chain))
+        default: return false
+        }
     }
 
     /// Asks the kernel for the generation in force.

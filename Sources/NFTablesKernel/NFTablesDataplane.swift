@@ -18,6 +18,9 @@ package actor NFTablesDataplane: Dataplane {
     /// Empty until the kernel was read, and after a failure.
     private var tables: [IPFamily: TableState] = [:]
     private var notificationSource: (any DispatchSourceRead)?
+    private nonisolated let forwardingBell: AsyncStream<Void>.Continuation
+    /// Yields when another program may have changed what is forwarded; changes meanwhile are one.
+    package nonisolated let forwardingChanges: AsyncStream<Void>
 
     package nonisolated var unownedExecutor: UnownedSerialExecutor {
         kernelQueue.asUnownedSerialExecutor()
@@ -27,6 +30,9 @@ package actor NFTablesDataplane: Dataplane {
     package init(families: [IPFamily], logger: Logger) throws(CommitError) {
         self.families = families
         self.logger = logger
+        (forwardingChanges, forwardingBell) = AsyncStream.makeStream(
+            bufferingPolicy: .bufferingNewest(1)
+        )
         do throws(NetlinkError) {
             socket = try NetlinkSocket(.netfilter)
             _ = try GenerationWatch.read(&socket)
@@ -50,6 +56,7 @@ package actor NFTablesDataplane: Dataplane {
         source.setEventHandler {
             let isTampered = self.assumeIsolated { dataplane in
                 dataplane.generations.drain()
+                dataplane.tellForwarding()
                 return dataplane.generations.isTampered
             }
             if isTampered { continuation.yield() }
@@ -59,10 +66,26 @@ package actor NFTablesDataplane: Dataplane {
         return changes
     }
 
+    private func tellForwarding() {
+        if generations.takeForwardingTouch() { forwardingBell.yield() }
+    }
+
+    /// What others have at the forward hook; it is followed from now on.
+    package func forwardChains() throws(CommitError) -> [ForwardChain] {
+        do throws(NetlinkError) {
+            let chains = try ForwardChain.read(&socket)
+            generations.forwardChains = Set(chains.map(\.place))
+            return chains
+        } catch {
+            throw CommitError(error)
+        }
+    }
+
     package func commit(
         _ changes: PlanChanges,
         node: NodeFacts
     ) async throws(CommitError) -> CommitReport {
+        defer { tellForwarding() }
         do throws(NetlinkError) {
             switch changes {
             case .everything(let plans):

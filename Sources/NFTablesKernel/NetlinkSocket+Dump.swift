@@ -12,6 +12,25 @@ extension NetlinkSocket {
         restart: () -> Void,
         _ body: (NetlinkMessage) -> Void
     ) throws(NetlinkError) {
+        try dump(
+            what,
+            type,
+            netfilterFamily: family.netfilterFamily,
+            attributes: attributes,
+            restart: restart,
+            body
+        )
+    }
+
+    /// The same for any family; 0: all of them.
+    mutating func dump(
+        _ what: String,
+        _ type: nf_tables_msg_types,
+        netfilterFamily family: UInt8,
+        attributes: (inout MessageBuffer) -> Void = { _ in },
+        restart: () -> Void,
+        _ body: (NetlinkMessage) -> Void
+    ) throws(NetlinkError) {
         let sequence = nextSequence()
         var request = MessageBuffer(capacity: 256)
         request.beginMessage(
@@ -19,7 +38,7 @@ extension NetlinkSocket {
             flags: Constant.dump,
             sequence: sequence
         )
-        request.appendNetfilterHeader(family: family.netfilterFamily)
+        request.appendNetfilterHeader(family: family)
         attributes(&request)
         request.endMessage()
         try dump(what, request: request, sequence: sequence, restart: restart, body)

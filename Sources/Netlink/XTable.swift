@@ -45,7 +45,7 @@ package struct XTable: Equatable, Sendable {
         _ family: IPFamily,
         chains isRemoved: (String) -> Bool
     ) throws(Malformed) -> Removal {
-        let all = try Entry.all(of: entries, family)
+        let all = try XTableEntry.all(of: entries, family)
         // A jump leads to the entry behind the one that bears the chain's name.
         var chainNames: [Int: String] = [:]
         for case (let entry, .head(let name)) in all.map({ ($0, $0.kind) }) {
@@ -91,7 +91,7 @@ package struct XTable: Equatable, Sendable {
             guard let place = moved[Int(offset)] else { throw Malformed(offset: Int(offset)) }
             return place
         }
-        for entry in try Entry.all(of: entries, family) {
+        for entry in try XTableEntry.all(of: entries, family) {
             guard case .verdict(let verdict) = entry.kind, verdict >= 0 else { continue }
             let target = Int32(truncatingIfNeeded: try place(verdict))
             entries.withUnsafeMutableBytes {
@@ -106,7 +106,7 @@ package struct XTable: Equatable, Sendable {
 }
 
 /// Where an entry is, and what of it matters here.
-private struct Entry {
+struct XTableEntry {
     enum Kind {
         /// The begin of a chain that is no hook's.
         case head(String)
@@ -126,10 +126,11 @@ private struct Entry {
     private static let targetHeader = 32
     private static let targetNameLength = 29
 
-    static func all(of bytes: [UInt8], _ family: IPFamily) throws(XTable.Malformed) -> [Entry] {
+    static func all(of bytes: [UInt8], _ family: IPFamily) throws(XTable.Malformed) -> [XTableEntry]
+    {
         // Of `struct ipt_entry` and `struct ip6t_entry`.
         let (targetOffset, header) = family == .ipv4 ? (88, 112) : (140, 168)
-        var entries: [Entry] = []
+        var entries: [XTableEntry] = []
         var start = 0
         while start < bytes.count {
             let malformed = XTable.Malformed(offset: start)
@@ -148,7 +149,7 @@ private struct Entry {
                 kind = .verdict(Int(bytes.load(data, as: Int32.self)))
             default: kind = .otherTarget
             }
-            entries.append(Entry(start: start, end: end, targetData: data, kind: kind))
+            entries.append(XTableEntry(start: start, end: end, targetData: data, kind: kind))
             start = end
         }
         guard case .end? = entries.last?.kind else { throw XTable.Malformed(offset: start) }

@@ -44,6 +44,18 @@ package struct XTables: ~Copyable {
         return removal.removed.map { "\(label) \($0)" }
     }
 
+    /// The chain FORWARD of the table filter; nil: this network namespace has no such table.
+    package func forwardChain() throws(NetlinkError) -> XTable.HookChain? {
+        guard Self.names(family).contains("filter") else { return nil }
+        let label = "table \(family == .ipv4 ? "ip" : "ip6") filter of iptables-legacy"
+        let table = try read("filter", label)
+        do throws(XTable.Malformed) {
+            return try table.chain(ofHook: XTable.forwardHook, family)
+        } catch {
+            throw NetlinkError("\(label) is not laid out as expected at \(error.offset)", code: 0)
+        }
+    }
+
     private func removal(
         _ isRemoved: (String) -> Bool,
         _ table: String,

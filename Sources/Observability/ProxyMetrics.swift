@@ -203,6 +203,15 @@ package struct ProxyMetrics: Sendable {
             + " ports (insert_failed), and connections forgotten to make place (early_drop).",
         labels: ["counter"]
     )
+    package let forwardingObstacles = Gauge(
+        "needletail_forwarding_obstacles",
+        "What keeps this node from forwarding to pods, or may: sysctls that are 0, and chains of others"
+            + " that drop what they do not accept (needletail status names them).",
+        labels: ["cause", "ip_family"],
+        initial: ForwardingObstacle.Cause.allCases.flatMap { cause in
+            families.map { [cause.rawValue] + $0 }
+        }
+    )
     package let failures = Counter("needletail_sync_failures_total", "Syncs that failed.")
     package let ready = Gauge("needletail_ready", "Whether /readyz is green.")
     package let httpRequests = Counter(
@@ -253,7 +262,8 @@ package struct ProxyMetrics: Sendable {
             requestDuration, info, stageDuration,
             transactionBytes, elementsChanged, serversChanged, elements, services, endpoints,
             viewAge, serviceConnections, driftDetected, driftRepaired, repairDuration, stale,
-            trackedConnections, trackedLimit, trackingFailures, failures, ready, httpRequests,
+            trackedConnections, trackedLimit, trackingFailures, forwardingObstacles, failures,
+            ready, httpRequests,
         ] + process.all
     }
 }

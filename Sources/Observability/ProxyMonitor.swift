@@ -19,6 +19,9 @@ package final class ProxyMonitor: SyncObserver {
         /// When drift was last told, and how often it happened since.
         var lastTold: ContinuousClock.Instant?
         var untold = 0
+        var obstacles: [ForwardingObstacle] = []
+        /// What could not be looked at, told once.
+        var unread: [String] = []
     }
 
     package let metrics: ProxyMetrics
@@ -116,6 +119,36 @@ package final class ProxyMonitor: SyncObserver {
         state.withLock { $0.health.reasonNotEligible = reason }
     }
 
+    /// What was found to keep this node from forwarding, and what could not be looked at.
+    package func setForwarding(_ obstacles: [ForwardingObstacle], unread: [String]) {
+        let (old, wasUnread) = state.withLock { state in
+            defer { (state.obstacles, state.unread) = (obstacles, unread) }
+            return (state.obstacles, state.unread)
+        }
+        let counts = ForwardingObstacle.Cause.allCases.flatMap { cause in
+            families.map { family in
+                (
+                    labels: [cause.rawValue, family.kubernetesName],
+                    value: Double(
+                        obstacles.count { $0.cause == cause && $0.families.contains(family) }
+                    )
+                )
+            }
+        }
+        metrics.forwardingObstacles.replace(counts)
+        for obstacle in obstacles where !old.contains(where: { $0.subject == obstacle.subject }) {
+            let text = "traffic to pods may be dropped: \(obstacle.text)"
+            logger.warning("\(text)")
+            announce("ForwardingBlocked", "Look", text)
+        }
+        for obstacle in old where !obstacles.contains(where: { $0.subject == obstacle.subject }) {
+            logger.notice("\(obstacle.subject) does not stand in the way of forwarding any more")
+        }
+        for problem in unread where !wasUnread.contains(problem) {
+            logger.warning("whether this node forwards cannot be seen: \(problem)")
+        }
+    }
+
     package var isHealthy: Bool {
         let now = Date().timeIntervalSince1970
         return state.withLock { $0.health.isHealthy(at: now) }
@@ -188,6 +221,7 @@ package final class ProxyMonitor: SyncObserver {
                 missingLists: summary.missing.map(\.rawValue).sorted(),
                 lastSync: state.lastSync,
                 drift: state.drift,
+                forwarding: state.obstacles.map(\.text),
                 apiViewAgeSeconds: viewAge,
                 families: Dictionary(
                     uniqueKeysWithValues: families.map { ($0.kubernetesName, isHealthy) }

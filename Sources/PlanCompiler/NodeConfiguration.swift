@@ -4,13 +4,6 @@ package import ServicePlan
 
 /// What an operator says of the node (flags and configuration).
 package struct NodeConfiguration: Sendable, Hashable {
-    package enum NodePortAddresses: Sendable, Hashable {
-        /// The node's primary address of each family.
-        case primary
-        /// Every address of the node's interfaces in one of the blocks.
-        case within([IPPrefix])
-    }
-
     /// Where the blocks of `LocalDetection.podCIDRs` come from.
     package enum PodCIDRs: Sendable, Hashable {
         /// `--cluster-cidr`: the pods of the whole cluster.
@@ -24,7 +17,7 @@ package struct NodeConfiguration: Sendable, Hashable {
     package var nodeIPs: [IPAddress] = []
     /// `--bind-address`: the primary address of its family; nil: not set.
     package var bindAddress: IPAddress?
-    package var nodePortAddresses = NodePortAddresses.primary
+    package var nodePortAddresses = NodePortAddresses(["primary"])
     package var masqueradesAll = false
     package var localDetection = LocalDetection.podCIDRs
     package var podCIDRs = PodCIDRs.cluster([])
@@ -35,24 +28,20 @@ package struct NodeConfiguration: Sendable, Hashable {
     package init(nodeName: String) { self.nodeName = nodeName }
 
     /// Whether a change of the interfaces' addresses matters.
-    package var followsInterfaces: Bool { nodePortAddresses != .primary }
+    package var followsInterfaces: Bool { !nodePortAddresses.blocks.isEmpty }
 
     /// What the compiler needs to know, from configuration and observation.
     package func view(node: Node?, interfaceAddresses: [IPAddress]) -> NodeView {
         let known =
             (bindAddress.map { [$0] } ?? []) + (nodeIPs.isEmpty ? node?.addresses ?? [] : nodeIPs)
         let primary = IPFamily.allCases.compactMap { family in known.first { $0.family == family } }
-        let answering: [IPAddress] =
-            switch nodePortAddresses {
-            case .primary: primary
-            case .within(let blocks):
-                // A loopback address cannot be translated to an endpoint elsewhere without
-                // route_localnet, which exposes the node (CVE-2020-8558).
-                interfaceAddresses.filter { address in
-                    address.reasonNotForServices == nil
-                        && blocks.contains { $0.contains(address) }
-                }
-            }
+        var answering = nodePortAddresses.includesPrimary ? primary : []
+        // A loopback address cannot be translated to an endpoint elsewhere without
+        // route_localnet, which exposes the node (CVE-2020-8558).
+        answering += interfaceAddresses.filter { address in
+            address.reasonNotForServices == nil && !answering.contains(address)
+                && nodePortAddresses.blocks.contains { $0.contains(address) }
+        }
         var view = NodeView(
             name: nodeName,
             zone: node?.zone,
@@ -62,6 +51,7 @@ package struct NodeConfiguration: Sendable, Hashable {
             allowsExternalIPs: allowsExternalIPs
         )
         view.largestPool = balancer == .nftables ? Pool.largestSize : nil
+        view.localhostAddresses = nodePortAddresses.localhost.sorted().map { .loopback($0) }
         return view
     }
 

@@ -8,6 +8,8 @@ package struct NodeView: Sendable, Hashable {
     package var zone: String?
     /// The node's addresses that answer on NodePorts.
     package var nodePortAddresses: [IPAddress]
+    /// The loopback addresses where the daemon's forwarder answers on NodePorts.
+    package var localhostAddresses: [IPAddress] = []
     /// The node's primary addresses, one of each family at most.
     package var primaryAddresses: [IPAddress]
     /// The flag `--masquerade-all`.

@@ -37,7 +37,9 @@ struct EffectiveConfiguration {
         for flag in flags where file == nil || flag.isAlways { try flag.apply(&value) }
         try check(file)
         if value.mode == "iptables" { notices.append("mode iptables is run as nftables") }
-        let gates = value.featureGates.keys.filter { $0 != KubeProxyConfiguration.externalIPsGate }
+        let gates = value.featureGates.keys.filter {
+            !KubeProxyConfiguration.effectiveGates.contains($0)
+        }
         if !gates.isEmpty {
             notices.append(
                 "featureGates \(gates.sorted().joined(separator: ", ")): no effect, what they turn on"
@@ -101,9 +103,7 @@ extension KubeProxyConfiguration {
         configuration.nodeIPs = needletail.nodeIPs.compactMap { IPAddress($0) }
         let bound = IPAddress(bindAddress)
         configuration.bindAddress = bound?.isUnspecified == false ? bound : nil
-        if !nodePortAddresses.isEmpty, nodePortAddresses != ["primary"] {
-            configuration.nodePortAddresses = .within(nodePortAddresses.compactMap { IPPrefix($0) })
-        }
+        configuration.nodePortAddresses = nodePortAddressesInForce
         configuration.masqueradesAll = masqueradesAll
         configuration.allowsExternalIPs = allowsExternalIPs
         configuration.countsConnections = needletail.serviceMetrics > 0

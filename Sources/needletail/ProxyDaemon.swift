@@ -149,6 +149,7 @@ struct ProxyDaemon {
         )
         var services: [any ServiceLifecycle.Service] = [
             SyncLoop(syncer: syncer, store: store, dataplane: dataplane),
+            ForwardingWatch(store: store, dataplane: dataplane, monitor: monitor),
             Listening(
                 server: server,
                 addresses: endpoints.addresses,

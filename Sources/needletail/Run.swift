@@ -46,6 +46,7 @@ struct Run: AsyncParsableCommand {
         }
         let logger = DaemonLog.start(configuration.logging)
         for notice in effective.notices { logger.notice("\(notice)") }
+        if let notice = configuration.nodePortNotice { logger.notice("\(notice)") }
         let preparation = NodePreparation(configuration: configuration)
         if initOnly { return preparation.apply(logger, isForLater: true) }
         if once {

@@ -15,6 +15,10 @@ enum StatusText {
             ("last sync", lastSync(status)),
             ("drift", drift(status)),
         ]
+        rows +=
+            status.forwarding.isEmpty
+            ? [("forwarding", "nothing seen that would stop it")]
+            : status.forwarding.map { ("forwarding", "may be stopped: \($0)") }
         if !status.missingLists.isEmpty {
             rows.append(("waiting for", status.missingLists.joined(separator: ", ")))
         }

@@ -10,6 +10,8 @@ package final class Node {
     package static let address6 = "fd00:192::1"
     package static let clientAddress = "192.0.2.9"
     private let names: [String]
+    /// What NodePorts are to answer on.
+    package var nodePortAddresses = "primary"
 
     /// - Parameter pods: hosts of 10.244.1.0/24
     package init(pods: [Int] = [2, 3]) throws {
@@ -63,6 +65,7 @@ package final class Node {
             "--manifests", folder.path, "--hostname-override", "here",
             "--node-ip", "\(Self.address),\(Self.address6)",
             "--cluster-cidr", "10.244.0.0/16,fd00:1::/48",
+            "--nodeport-addresses", nodePortAddresses,
         ]
     }
 

@@ -57,7 +57,7 @@ import Testing
         try folder.write(manifest(["10.244.1.6"]), to: "web.yaml")
         try daemon.wait(for: "synced", count: 2)
         let moved = try namespace.run(["nft", "list", "ruleset"])
-        #expect(moved.contains(": 10.244.1.6 . 8080") && !moved.contains("10.244.1.5"))
+        #expect(moved.contains(": 10.244.1.6 . 8080") && !moved.contains(": 10.244.1.5"))
         try folder.write("{broken", to: "web.yaml")
         try daemon.wait(for: "its last good content stays in force")
         #expect(try namespace.run(["nft", "list", "ruleset"]) == moved)
@@ -76,6 +76,24 @@ import Testing
         try namespace.ip(["addr del 192.0.2.77/32 dev lo"])
         try daemon.wait(for: "synced", count: 3)
         #expect(try !namespace.run(["nft", "list", "ruleset"]).contains("192.0.2.77"))
+    }
+
+    @Test func `what stops forwarding is told at the start and live`() throws {
+        try folder.write(manifest(["10.244.1.5"]), to: "web.yaml")
+        try namespace.setSysctl("net/ipv4/ip_forward", "0")
+        try namespace.run(["iptables-nft", "-P", "FORWARD", "DROP"])
+        let daemon = try start(["--cluster-cidr", "10.244.0.0/16"])
+        func status() throws -> String { try Binary.run(["status"], in: namespace).output }
+        let policy = "chain FORWARD of table ip filter has the policy drop"
+        try daemon.wait(for: "traffic to pods may be dropped: sysctl net.ipv4.ip_forward is 0")
+        try daemon.wait(for: "traffic to pods may be dropped: \(policy)")
+        try daemon.wait { try status().contains("forwarding   may be stopped: \(policy)") }
+        try namespace.setSysctl("net/ipv4/ip_forward", "1")
+        try daemon.wait(for: "sysctl net.ipv4.ip_forward does not stand in the way")
+        try namespace.run(["iptables-nft", "-P", "FORWARD", "ACCEPT"])
+        try daemon.wait { try status().contains("forwarding   nothing seen that would stop it") }
+        try namespace.run(["iptables-nft", "-P", "FORWARD", "DROP"])
+        try daemon.wait(for: "traffic to pods may be dropped: \(policy)", count: 2)
     }
 
     @Test func `a flushed ruleset comes back`() throws {

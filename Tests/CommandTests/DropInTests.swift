@@ -15,7 +15,7 @@ import Testing
     init() throws {
         namespace = try NetworkNamespace()
         folder = try Folder()
-        try namespace.ip(["link set lo up"])
+        try namespace.ip(["link set lo up", "addr add 192.0.2.1/32 dev lo"])
         let server = APIServer()
         self.server = server
         let listener = try namespace.inside { try server.listen() }
@@ -104,7 +104,11 @@ import Testing
         #expect(try Binary.run(["--help"], in: namespace).status == 0)
     }
 
-    @Test func `kubeadm's ConfigMap starts it, and its endpoints are kube-proxy's`() throws {
+    @Test
+    func
+        `kubeadm's ConfigMap starts it, its NodePorts are at all addresses, and its endpoints are kube-proxy's`()
+        throws
+    {
         defer { server.stop() }
         let kubeconfig = try folder.write(
             """
@@ -125,6 +129,9 @@ import Testing
         )
         let daemon = try start(["--config=\(config)", "--hostname-override=here"])
         try daemon.wait(for: "synced")
+        #expect(daemon.output.contains("NodePorts answer on all addresses of this node"))
+        let rules = try namespace.run(["nft", "list", "ruleset"])
+        #expect(rules.contains("192.0.2.1 . tcp . 30080") && !rules.contains("127.0.0.1 . tcp"))
         #expect(!daemon.output.contains("ignored") && !daemon.output.contains("no effect"))
         try daemon.wait { try get("/healthz", 10256).status == 200 }
         #expect(try get("/livez", 10256).body.contains(#""status":{"IPv4":{"healthy":true"#))
@@ -314,7 +321,7 @@ import Testing
         try applySlice(node: "there")
         try namespace.run(["nft", "flush", "map", "ip", "needletail", "endpoints"])
         let outside = try Binary.run(
-            ["explain", "127.0.0.1:30080", "--from", "192.0.2.77"] + flags,
+            ["explain", "192.0.2.1:30080", "--from", "192.0.2.77"] + flags,
             in: namespace
         )
         #expect(outside.status == 1)
@@ -330,10 +337,7 @@ import Testing
 
     @Test func `connections are counted by Service, for so many Services`() throws {
         defer { server.stop() }
-        try namespace.ip([
-            "addr add 10.244.1.5/32 dev lo", "addr add 192.0.2.1/32 dev lo",
-            "route add default dev lo",
-        ])
+        try namespace.ip(["addr add 10.244.1.5/32 dev lo", "route add default dev lo"])
         let daemon = try start([
             "--master", url, "--hostname-override", "here", "--service-metrics", "1",
         ])

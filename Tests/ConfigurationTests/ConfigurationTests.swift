@@ -144,7 +144,7 @@ import Testing
         ("configSyncPeriod: -1s", "configSyncPeriod"),
         ("metricsBindAddress: localhost:80", "metricsBindAddress"),
         ("healthzBindAddress: 1.2.3.4:99999", "healthzBindAddress"),
-        ("nodePortAddresses: [primary, 10.0.0.0/8]", "nodePortAddresses"),
+        ("nodePortAddresses: [primary, Localhost]", "nodePortAddresses"),
         ("nodePortAddresses: [10.0.0.0]", "nodePortAddresses"),
         ("clusterCIDR: 10.0.0.0/8,10.1.0.0/16", "clusterCIDR"),
         ("clusterCIDR: \"10.0.0.0/8,fd00::/48,fd01::/48\"", "clusterCIDR"),
@@ -170,9 +170,9 @@ import Testing
     }
 
     @Test func `what means nothing here says so`() throws {
-        let text = "iptables: {localhostNodePorts: false}\nwinkernel: {enableDSR: true}"
+        let text = "iptables: {syncPeriod: 10s}\nwinkernel: {enableDSR: true}"
         let idle = try read(text).configuration.idleSettings
-        #expect(idle.map(\.field) == ["iptables.localhostNodePorts", "winkernel.enableDSR"])
+        #expect(idle.map(\.field) == ["iptables.syncPeriod", "winkernel.enableDSR"])
     }
 
     @Test func `what can change at run time is taken over alone`() throws {

@@ -22,12 +22,23 @@ import Testing
 
     @Test func `NodePorts follow interfaces within blocks, never on loopback or link-local`() {
         var configuration = NodeConfiguration(nodeName: "here")
-        configuration.nodePortAddresses = .within([prefix("0.0.0.0/0"), prefix("::/0")])
+        configuration.nodePortAddresses = NodePortAddresses(["all"])
         #expect(configuration.followsInterfaces)
         let view = configuration.view(node: nil, interfaceAddresses: interfaces)
         #expect(
             view.nodePortAddresses
                 == ["192.0.2.1", "192.0.2.9", "10.244.0.1", "2001:db8::1"].map(ip)
+        )
+    }
+
+    @Test func `primary addresses and blocks add up, each address once`() {
+        var configuration = NodeConfiguration(nodeName: "here")
+        configuration.nodeIPs = ["192.0.2.9", "2001:db8::9"].map(ip)
+        configuration.nodePortAddresses = NodePortAddresses(["primary", "192.0.2.0/24"])
+        #expect(configuration.followsInterfaces)
+        #expect(
+            configuration.view(node: nil, interfaceAddresses: interfaces).nodePortAddresses
+                == ["192.0.2.9", "2001:db8::9", "192.0.2.1"].map(ip)
         )
     }
 

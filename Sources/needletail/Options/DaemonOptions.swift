@@ -84,7 +84,7 @@ struct DaemonOptions: ParsableArguments {
     @Flag(
         name: .customLong("iptables-localhost-nodeports"),
         inversion: .prefixedNo,
-        help: "Accepted; there is no iptables."
+        help: "Mode iptables: NodePorts answer on 127.0.0.1 if it is among their addresses."
     )
     var iptablesLocalhostNodePorts: Bool?
 

@@ -35,7 +35,8 @@ struct PlanningOptions: ParsableArguments {
     @Option(
         name: .customLong("nodeport-addresses"),
         help: """
-            Where NodePorts answer: CIDR blocks of node addresses, or "primary" (the default).
+            Where NodePorts answer: CIDR blocks of node addresses, primary, localhost (127.0.0.1 and \
+            ::1), all; default: primary in mode nftables, else all.
             """
     )
     var nodePortAddresses: String?

@@ -1,0 +1,190 @@
+internal import CMnl
+internal import CNftnl
+internal import NFTables
+package import NetworkTypes
+internal import Netlink
+
+/// Where a chain is: the family as netfilter numbers it, table and name.
+package struct ChainPlace: Sendable, Hashable {
+    let family: UInt8
+    package let table: String
+    package let chain: String
+
+    init(_ family: UInt8, _ table: String, _ chain: String) {
+        (self.family, self.table, self.chain) = (family, table, chain)
+    }
+
+    /// As nft writes it: `ip`, `ip6` or `inet`.
+    package var familyName: String {
+        switch family {
+        case 2: "ip"
+        case 10: "ip6"
+        default: "inet"
+        }
+    }
+
+    package var families: [IPFamily] {
+        IPFamily(netfilterFamily: family).map { [$0] } ?? IPFamily.allCases
+    }
+}
+
+/// A base chain of another program at the forward hook, those of iptables-nft included.
+///
+/// A packet is forwarded only if every such chain lets it pass; whoever accepts it does so for its own
+/// chain alone.
+package struct ForwardChain: Sendable, Hashable {
+    /// What becomes of a packet that no other rule decides about.
+    package enum Ending: Sendable, Hashable {
+        case accepted
+        /// By the chain's policy.
+        case droppedByPolicy
+        /// By a rule without conditions, `drop` or `reject`.
+        case refusedByRule(String)
+    }
+
+    package let place: ChainPlace
+    package let ending: Ending
+    /// The rules before that.
+    package let ruleCount: Int
+    /// The chains that these lead to.
+    package let targets: [String]
+    /// Whether one of them accepts every connection whose destination was translated
+    /// (`ct status dnat accept`), as Services' are in mode nftables.
+    package let acceptsTranslated: Bool
+}
+
+extension ForwardChain {
+    private static let forwardHook = 2
+    /// NFPROTO_INET, NFPROTO_IPV4, NFPROTO_IPV6; bridges and devices have hooks of their own.
+    private static let protocols: Set<UInt8> = [1, 2, 10]
+
+    /// Reads them, but for our own tables'.
+    static func read(_ socket: inout NetlinkSocket) throws(NetlinkError) -> [ForwardChain] {
+        var found: [(place: ChainPlace, drops: Bool)] = []
+        try socket.dump("the chains", NFT_MSG_GETCHAIN, netfilterFamily: 0, restart: { found = [] })
+        {
+            let chain = $0.netfilterAttributes
+            let hook = chain[Int(NFTA_CHAIN_HOOK.rawValue)]?.nested
+            guard protocols.contains($0.netfilterFamily),
+                hook?[Int(NFTA_HOOK_HOOKNUM.rawValue)]?.bigEndianWord == UInt32(forwardHook),
+                let table = chain[Int(NFTA_CHAIN_TABLE.rawValue)]?.text,
+                table != RulesetPrinter.tableName,
+                let name = chain[Int(NFTA_CHAIN_NAME.rawValue)]?.text
+            else { return }
+            let policy = chain[Int(NFTA_CHAIN_POLICY.rawValue)]?.bigEndianWord
+            found.append((ChainPlace($0.netfilterFamily, table, name), policy == Constant.drop))
+        }
+        var chains: [ForwardChain] = []
+        for (place, drops) in found {
+            let rules = try rules(of: place, &socket)
+            chains.append(ForwardChain(place, rules, hasDropPolicy: drops))
+        }
+        return chains
+    }
+
+    private static func rules(
+        of place: ChainPlace,
+        _ socket: inout NetlinkSocket
+    ) throws(NetlinkError) -> [ForwardRule] {
+        var rules: [ForwardRule] = []
+        try socket.dump(
+            "the rules of chain \(place.chain) of table \(place.table)",
+            NFT_MSG_GETRULE,
+            netfilterFamily: place.family,
+            attributes: {
+                $0.attribute(UInt16(NFTA_RULE_TABLE.rawValue), place.table)
+                $0.attribute(UInt16(NFTA_RULE_CHAIN.rawValue), place.chain)
+            },
+            restart: { rules = [] }
+        ) { message in
+            guard let expressions = message.netfilterAttributes[Int(NFTA_RULE_EXPRESSIONS.rawValue)]
+            else { return }
+            rules.append(ForwardRule(expressions.nested))
+        }
+        return rules
+    }
+
+    private init(_ place: ChainPlace, _ rules: [ForwardRule], hasDropPolicy: Bool) {
+        let last = rules.firstIndex { !$0.hasConditions && $0.verdict.isFinal }
+        let before = rules[..<(last ?? rules.endIndex)]
+        self.place = place
+        ending =
+            switch last.map({ rules[$0].verdict }) {
+            case .accept?: .accepted
+            case .refuse(let word)?: .refusedByRule(word)
+            default: hasDropPolicy ? .droppedByPolicy : .accepted
+            }
+        ruleCount = before.count
+        var targets: [String] = []
+        for case .chain(let name) in before.map(\.verdict) where !targets.contains(name) {
+            targets.append(name)
+        }
+        self.targets = targets
+        acceptsTranslated = before.contains { $0.matchesTranslated && $0.verdict == .accept }
+    }
+}
+
+/// What matters here of a rule.
+private struct ForwardRule {
+    enum Verdict: Equatable {
+        case none, accept
+        /// `drop` or `reject`.
+        case refuse(String)
+        case chain(String)
+
+        var isFinal: Bool {
+            switch self {
+            case .accept, .refuse: true
+            case .none, .chain: false
+            }
+        }
+    }
+
+    private(set) var verdict = Verdict.none
+    private(set) var hasConditions = false
+    /// Its only condition is that the destination was translated.
+    private(set) var matchesTranslated = false
+
+    /// NFT_CT_STATUS of `enum nft_ct_keys`, and IPS_DST_NAT of `nf_conntrack_common.h`.
+    private static let (statusKey, translated): (UInt32, UInt32) = (2, 1 << 5)
+
+    init(_ expressions: AttributeReader) {
+        var conditions: [(name: String, data: AttributeReader)] = []
+        for element in expressions {
+            let name = element.nested[Int(NFTA_EXPR_NAME.rawValue)]?.text ?? ""
+            guard let data = element.nested[Int(NFTA_EXPR_DATA.rawValue)]?.nested else { continue }
+            switch name {
+            case "counter", "log": break
+            case "immediate": if let found = Self.verdict(data) { verdict = found }
+            case "reject": verdict = .refuse("reject")
+            case "target":
+                // Those of iptables; DROP and ACCEPT are verdicts there as well.
+                if data[Constant.targetName]?.text == "REJECT" {
+                    verdict = .refuse("reject")
+                }
+            default: conditions.append((name, data))
+            }
+        }
+        hasConditions = !conditions.isEmpty
+        guard conditions.map(\.name) == ["ct", "bitwise", "cmp"] else { return }
+        let mask = conditions[1].data[Int(NFTA_BITWISE_MASK.rawValue)]?
+            .nested[Int(NFTA_DATA_VALUE.rawValue)]?.word
+        matchesTranslated =
+            conditions[0].data[Int(NFTA_CT_KEY.rawValue)]?.bigEndianWord == Self.statusKey
+            && (mask ?? 0) & Self.translated != 0
+            && conditions[2].data[Int(NFTA_CMP_OP.rawValue)]?.bigEndianWord == NFT_CMP_NEQ.rawValue
+    }
+
+    private static func verdict(_ immediate: AttributeReader) -> Verdict? {
+        let data = immediate[Int(NFTA_IMMEDIATE_DATA.rawValue)]?.nested
+        guard let verdict = data?[Int(NFTA_DATA_VERDICT.rawValue)]?.nested,
+            let code = verdict[Int(NFTA_VERDICT_CODE.rawValue)]?.bigEndianWord
+        else { return nil }
+        if let chain = verdict[Int(NFTA_VERDICT_CHAIN.rawValue)]?.text { return .chain(chain) }
+        switch code {
+        case Constant.drop: return .refuse("drop")
+        case Constant.accept: return .accept
+        default: return Verdict.none
+        }
+    }
+}

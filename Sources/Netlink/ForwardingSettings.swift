@@ -1,0 +1,24 @@
+internal import CMnl
+package import NetworkTypes
+
+/// The sysctls that let a node forward, `net.ipv4.ip_forward` and `net.ipv6.conf.all.forwarding`.
+package enum ForwardingSettings {
+    /// The multicast groups where the kernel tells that one was changed.
+    package static let groups =
+        UInt32(1) << (RTNLGRP_IPV4_NETCONF.rawValue - 1)
+        | UInt32(1) << (RTNLGRP_IPV6_NETCONF.rawValue - 1)
+
+    package static func isChange(_ message: NetlinkMessage) -> Bool {
+        message.type == Int(RTM_NEWNETCONF)
+    }
+
+    /// The families, of some, in which this network namespace forwards nothing.
+    package static func off(_ families: [IPFamily]) -> [IPFamily] {
+        families.filter { KernelSettings.read("/proc/sys/\(name($0))") == "0" }
+    }
+
+    /// As in `/proc/sys`.
+    package static func name(_ family: IPFamily) -> String {
+        family == .ipv4 ? "net/ipv4/ip_forward" : "net/ipv6/conf/all/forwarding"
+    }
+}

@@ -1,0 +1,38 @@
+package import NetworkTypes
+
+extension XTable {
+    /// NF_INET_FORWARD.
+    static let forwardHook = 2
+
+    /// The chain of a hook, as far as it decides what becomes of everything else.
+    package struct HookChain: Equatable, Sendable {
+        /// Its policy is DROP.
+        package let drops: Bool
+        /// Beside the policy.
+        package let ruleCount: Int
+        /// The chains that its rules lead to.
+        package let targets: [String]
+    }
+
+    /// Nil: the table has no chain at this hook.
+    package func chain(ofHook hook: Int, _ family: IPFamily) throws(Malformed) -> HookChain? {
+        guard validHooks & 1 << UInt32(hook) != 0 else { return nil }
+        let all = try XTableEntry.all(of: entries, family)
+        var chainNames: [Int: String] = [:]
+        for case (let end, .head(let name)) in all.map({ ($0.end, $0.kind) }) {
+            chainNames[end] = name
+        }
+        let (first, policy) = (Int(hookEntries[hook]), Int(underflows[hook]))
+        // A standard target has a negative verdict: -1 is NF_DROP, -2 NF_ACCEPT.
+        guard case .verdict(let verdict)? = all.first(where: { $0.start == policy })?.kind,
+            verdict < 0
+        else { throw Malformed(offset: policy) }
+        let rules = all.filter { first..<policy ~= $0.start }
+        var targets: [String] = []
+        for case .verdict(let target) in rules.map(\.kind) {
+            guard let name = chainNames[target], !targets.contains(name) else { continue }
+            targets.append(name)
+        }
+        return HookChain(drops: verdict == -1, ruleCount: rules.count, targets: targets)
+    }
+}

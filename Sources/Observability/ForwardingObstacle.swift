@@ -1,0 +1,124 @@
+package import NetworkTypes
+
+/// Something on this node, not needletail's, that keeps packets from being forwarded to pods, or may.
+///
+/// A chain that drops what no rule accepts is no proof: its rules may accept what Services and pods
+/// need. So it is told what was seen, and what to do.
+package struct ForwardingObstacle: Sendable, Hashable {
+    package enum Cause: String, Sendable, Hashable, CaseIterable {
+        case sysctl, nftables
+        case iptablesLegacy = "iptables-legacy"
+    }
+
+    package let cause: Cause
+    package let families: [IPFamily]
+    /// What it is about, the same as long as it is there.
+    package let subject: String
+    package let state: String
+    package let advice: String
+
+    /// On one line.
+    package var text: String { "\(subject) \(state); \(advice)" }
+}
+
+extension ForwardingObstacle {
+    /// The kernel forwards nothing in a family.
+    ///
+    /// - Parameter name: as in `/proc/sys`
+    package init(sysctl name: String, of family: IPFamily) {
+        let name = name.replacing("/", with: ".")
+        self.init(
+            cause: .sysctl,
+            families: [family],
+            subject: "sysctl \(name)",
+            state: "is 0: this node forwards no \(family) packet, to no pod",
+            advice: "set it to 1 (sysctl -w \(name)=1, and in /etc/sysctl.d)"
+        )
+    }
+
+    /// A chain of iptables-legacy whose policy is DROP.
+    package init(
+        legacyChainOf family: IPFamily,
+        ruleCount: Int,
+        targets: [String],
+        pods: [IPPrefix]
+    ) {
+        let command = family == .ipv4 ? "iptables-legacy" : "ip6tables-legacy"
+        self.init(
+            cause: .iptablesLegacy,
+            families: [family],
+            subject: "chain FORWARD of \(command)",
+            state: "has the policy DROP" + Self.rules(ruleCount, targets),
+            advice: Self.advice(command, targets, pods.filter { $0.family == family })
+        )
+    }
+
+    /// A base chain of nf_tables at the forward hook.
+    ///
+    /// - Parameters:
+    ///   - family: as nft writes it
+    ///   - refusal: the word of its last rule; nil: its policy drops
+    package init(
+        chain: String,
+        of table: String,
+        _ family: String,
+        _ families: [IPFamily],
+        refusal: String?,
+        ruleCount: Int,
+        targets: [String],
+        pods: [IPPrefix]
+    ) {
+        let ending = refusal.map { "ends with \($0)" } ?? "has the policy drop"
+        let pods = pods.filter { families.contains($0.family) }
+        let advice: String
+        if table == "firewalld" {
+            let sources = pods.map { " --add-source=\($0)" }.joined()
+            advice =
+                "firewalld has it: put the pods into a zone that forwards (firewall-cmd --permanent"
+                + " --zone=trusted\(sources.isEmpty ? " --add-source=PODS" : sources);"
+                + " firewall-cmd --reload)"
+        } else if chain == "FORWARD", table == "filter", family != "inet" {
+            advice = Self.advice(family == "ip" ? "iptables" : "ip6tables", targets, pods)
+        } else {
+            advice =
+                "see that it accepts pods and Services (nft insert rule \(family) \(table) \(chain)"
+                + " ct status dnat accept, and the pods' own packets)"
+        }
+        self.init(
+            cause: .nftables,
+            families: families,
+            subject: "chain \(chain) of table \(family) \(table)",
+            state: ending + Self.rules(ruleCount, targets),
+            advice: advice
+        )
+    }
+
+    private static func rules(_ count: Int, _ targets: [String]) -> String {
+        let rules =
+            switch count {
+            case 0: ", and it has no rule that could accept anything"
+            case 1: ": what its 1 rule does not accept is dropped"
+            default: ": what its \(count) rules do not accept is dropped"
+            }
+        guard !targets.isEmpty else { return rules }
+        let shown = targets.prefix(8).joined(separator: ", ")
+        return rules + " (they lead to \(shown)\(targets.count > 8 ? ", …" : ""))"
+    }
+
+    /// For the chain FORWARD of a command of iptables, by who seems to have it.
+    private static func advice(_ command: String, _ targets: [String], _ pods: [IPPrefix]) -> String
+    {
+        let block = pods.first.map(\.description) ?? "PODS"
+        if targets.contains(where: { $0.hasPrefix("DOCKER") }) {
+            return
+                "Docker sets it: accept pods (\(command) -I DOCKER-USER -s \(block) -j ACCEPT, and"
+                + " the same with -d), or set \"ip-forward-no-drop\": true in /etc/docker/daemon.json"
+                + " and \(command) -P FORWARD ACCEPT"
+        }
+        if targets.contains(where: { $0.hasPrefix("ufw") }) {
+            return "ufw sets it: ufw default allow routed, or ufw route allow to \(block)"
+        }
+        return "if nothing needs it, \(command) -P FORWARD ACCEPT; else see that rules accept pods"
+            + " (\(command) -A FORWARD -s \(block) -j ACCEPT, and the same with -d)"
+    }
+}
