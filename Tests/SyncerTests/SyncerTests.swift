@@ -10,7 +10,7 @@ import TestSupport
 import Testing
 
 /// What happens when, over a kernel that obeys a script and a clock that obeys the test.
-@Suite(.timeLimit(.minutes(1))) struct SyncerTests {
+@Suite(.timeLimit(.minutes(10))) struct SyncerTests {
     private let dataplane = FakeDataplane()
     private let clock = TestClock()
     private let observer = Observer()
