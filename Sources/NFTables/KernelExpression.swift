@@ -22,8 +22,8 @@ package enum KernelExpression: Sendable, Hashable {
     case random(modulus: UInt32, offset: UInt32, register: UInt32)
     /// `fib saddr type`
     case sourceAddressType(register: UInt32)
-    /// Ands four bytes of a register with a mask, and then xors them; in host order.
-    case mask(register: UInt32, UInt32, xor: UInt32 = 0)
+    /// Ands a register with as many bytes as the mask has, and then xors it with others.
+    case mask(register: UInt32, [UInt8], xor: [UInt8])
     case setMeta(MetaKey, register: UInt32)
     case compare(Comparison, register: UInt32, [UInt8])
     case lookup(SetID, register: UInt32, into: UInt32?, negated: Bool)

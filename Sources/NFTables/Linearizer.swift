@@ -58,7 +58,11 @@ private struct Linearizer {
         case .steer(let isOn):
             [
                 .meta(.mark, register: register(0)),
-                .mask(register: register(0), ~SteeringMark.bit, xor: isOn ? SteeringMark.bit : 0),
+                .mask(
+                    register: register(0),
+                    hostOrder(~SteeringMark.bit),
+                    xor: hostOrder(isOn ? SteeringMark.bit : 0)
+                ),
                 .setMeta(.mark, register: register(0)),
             ]
         case .counter: [.counter]
@@ -99,16 +103,22 @@ private struct Linearizer {
     ) -> [KernelExpression] {
         [
             .connection(key, of: nil, register: register(0)),
-            .mask(register: register(0), bits),
+            .mask(register: register(0), hostOrder(bits), xor: hostOrder(0)),
             .compare(.notEqual, register: register(0), [0, 0, 0, 0]),
         ]
     }
 
     private func load(_ fields: [PacketField], from slot: Int = 0) -> [KernelExpression] {
         var slot = slot
-        return fields.map { field in
+        return fields.flatMap { field in
             defer { slot += (field.length(family) + 3) / 4 }
-            return load(field, register(slot))
+            guard case .sourceBlock(let length) = field,
+                let mask = PacketField.mask(length, family)?.networkOrderBytes
+            else { return [load(field, register(slot))] }
+            let zero = [UInt8](repeating: 0, count: mask.count)
+            return [
+                load(field, register(slot)), .mask(register: register(slot), mask, xor: zero),
+            ]
         }
     }
 
@@ -119,7 +129,7 @@ private struct Linearizer {
             KernelExpression.payload(base, offset: offset, length: length, register: register)
         }
         switch field {
-        case .sourceAddress: return payload(.network, isIPv4 ? 12 : 8)
+        case .sourceAddress, .sourceBlock: return payload(.network, isIPv4 ? 12 : 8)
         case .destinationAddress: return payload(.network, isIPv4 ? 16 : 24)
         case .sourcePort: return payload(.transport, 0)
         case .destinationPort: return payload(.transport, 2)

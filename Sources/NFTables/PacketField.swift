@@ -3,6 +3,8 @@ package import NetworkTypes
 /// Something that a rule can read of a packet, its connection or chance.
 package enum PacketField: Sendable, Hashable {
     case sourceAddress, destinationAddress
+    /// The first bits of the source address, zeros behind them.
+    case sourceBlock(length: UInt32)
     case transportProtocol
     case sourcePort, destinationPort
     /// Of the connection's first packet, before any translation.
@@ -27,7 +29,7 @@ package enum PacketField: Sendable, Hashable {
     /// Bytes without padding.
     package func length(_ family: IPFamily) -> Int {
         switch self {
-        case .sourceAddress, .destinationAddress, .originalSourceAddress,
+        case .sourceAddress, .sourceBlock, .destinationAddress, .originalSourceAddress,
             .originalDestinationAddress, .replySourceAddress:
             family.byteCount
         case .transportProtocol: 1
@@ -36,11 +38,21 @@ package enum PacketField: Sendable, Hashable {
         }
     }
 
+    /// So many ones, and zeros behind them; nil if there are none.
+    static func mask(_ length: UInt32, _ family: IPFamily) -> IPAddress? {
+        let ones =
+            family == .ipv4
+            ? IPAddress(ipv4: .max) : IPAddress(ipv6High: .max, low: .max)
+        return length < family.bitWidth ? IPPrefix(ones, length: Int(length))?.base : nil
+    }
+
     /// The field in nft's syntax.
     package func text(_ family: IPFamily) -> String {
         let header = family.nftName
         return switch self {
         case .sourceAddress: "\(header) saddr"
+        case .sourceBlock(let length):
+            "\(header) saddr\(Self.mask(length, family).map { " & \($0)" } ?? "")"
         case .destinationAddress: "\(header) daddr"
         case .transportProtocol: "meta l4proto"
         case .sourcePort: "th sport"

@@ -68,11 +68,10 @@ package struct LaidOutPlan: Sendable, Hashable {
                 seconds.append(hostOrder: timeout)
                 body(.stickyTimeouts, Element(key: key, data: seconds))
             }
-            for source in frontend.allowedSources ?? [] {
-                var (first, last) = (key, key)
-                first.append(source.base)
-                last.append(source.last)
-                body(.allowedSources, Element(key: first, keyEnd: last))
+            for source in allowedSources(frontend) ?? [] {
+                var block = key
+                block.append(source.base)
+                body(.allowedSources(length: UInt32(source.length)), Element(key: block))
             }
         }
     }
@@ -113,6 +112,14 @@ package struct LaidOutPlan: Sendable, Hashable {
         maps(frontend).isEmpty ? nil : frontend.affinityTimeout
     }
 
+    /// Nil if everyone may use the frontend.
+    private func allowedSources(_ frontend: Frontend) -> [IPPrefix]? {
+        guard let sources = frontend.allowedSources,
+            !sources.contains(where: { $0.length == 0 })
+        else { return nil }
+        return sources
+    }
+
     /// The plain sets that hold the frontend's key, beside `frontends`.
     private func memberships(_ frontend: Frontend) -> [SetID] {
         var sets: [SetID] = []
@@ -129,7 +136,7 @@ package struct LaidOutPlan: Sendable, Hashable {
         case (.node, _): sets.append(.localPolicy)
         }
         if affinityTimeout(frontend) != nil { sets.append(.sticky) }
-        if frontend.allowedSources != nil { sets.append(.restricted) }
+        if allowedSources(frontend) != nil { sets.append(.restricted) }
         if balancer == .ipvs, [.externalIP, .loadBalancerVIP].contains(frontend.kind) {
             sets.append(.externalFrontends)
         }
@@ -156,7 +163,7 @@ package struct LaidOutPlan: Sendable, Hashable {
         return shared
     }
 
-    /// Calls the body with each number that rules must know: pool sizes and affinity timeouts.
+    /// Calls the body with each number that rules must know.
     package func forEachNumber(
         _ family: IPFamily,
         _ body: (WritableKeyPath<RuleNumberUsage, NumberUsage>, UInt32) -> Void
@@ -166,6 +173,9 @@ package struct LaidOutPlan: Sendable, Hashable {
                 body(set == .endpoints ? \.poolSizes : \.localPoolSizes, layouts[pool].size)
             }
             if let timeout = affinityTimeout(frontend) { body(\.affinityTimeouts, timeout) }
+            for source in allowedSources(frontend) ?? [] {
+                body(\.sourceLengths, UInt32(source.length))
+            }
         }
     }
 

@@ -48,7 +48,8 @@ package struct Program: Sendable, Hashable {
     package var chains: [Chain] { regularChains + baseChains + steerChains }
 
     package var sets: [SetDefinition] {
-        SetID.constant(variant).map { id in
+        let sourceSets = numbers.sourceLengths.map(SetID.allowedSources)
+        return (SetID.constant(variant) + sourceSets).map { id in
             var definition = SetDefinition(id)
             definition.hasCounter = id == .frontends && variant.countsConnections
             return definition
@@ -59,21 +60,7 @@ package struct Program: Sendable, Hashable {
 
     private var regularChains: [Chain] {
         [
-            Chain(
-                .sourceRanges,
-                [
-                    Rule(
-                        .lookup(PacketField.frontend, in: .restricted),
-                        .lookup(
-                            PacketField.frontend + [.sourceAddress],
-                            in: .allowedSources,
-                            negated: true
-                        ),
-                        .counter,
-                        .drop
-                    )
-                ]
-            ),
+            Chain(.sourceRanges, sourceRanges),
             // Packets that conntrack cannot place would leave untranslated, and the other side
             // would answer with a reset that kills the connection (kubernetes/kubernetes#74839).
             Chain(
@@ -113,6 +100,16 @@ package struct Program: Sendable, Hashable {
     /// A timeout is part of an expression, so each one has a rule of its own.
     static func remembering(_ timeout: UInt32) -> Chain {
         Chain(.rememberFor(seconds: timeout), [Rule(.remember(timeout: timeout))])
+    }
+
+    /// One rule for each length of blocks in use: a set of ranges over all frontends would be quadratic
+    /// to fill (`net/netfilter/nft_set_pipapo.c`).
+    private var sourceRanges: [Rule] {
+        [Rule(.lookup(PacketField.frontend, in: .restricted, negated: true), .returning)]
+            + numbers.sourceLengths.map { length in
+                let block = PacketField.frontend + [.sourceBlock(length: length)]
+                return Rule(.lookup(block, in: .allowedSources(length: length)), .returning)
+            } + [Rule(.counter, .drop)]
     }
 
     private var noService: [Rule] {

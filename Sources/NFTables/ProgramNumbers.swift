@@ -5,6 +5,8 @@ package struct ProgramNumbers: Sendable, Hashable {
     package var localPoolSizes: [UInt32] = []
     /// Seconds; each has a chain.
     package var affinityTimeouts: [UInt32] = []
+    /// Leading bits of source ranges, most used first; each has a set.
+    package var sourceLengths: [UInt32] = []
 
     package init() {}
 }

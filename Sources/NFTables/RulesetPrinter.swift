@@ -80,20 +80,17 @@ package struct RulesetPrinter {
         _ high: inout ElementReader?
     ) -> String {
         switch field {
-        case .sourceAddress, .destinationAddress, .originalSourceAddress,
+        case .sourceAddress, .sourceBlock, .destinationAddress, .originalSourceAddress,
             .originalDestinationAddress, .replySourceAddress:
             let (first, last) = (low.address(family), high?.address(family))
             guard let first else { return unreadable }
             guard let last, last != first else { return "\(first)" }
             return prefix(first, last).map(\.description) ?? "\(first)-\(last)"
         case .transportProtocol:
-            _ = high?.transport()
             return low.transport()?.description ?? unreadable
         case .sourcePort, .destinationPort, .originalDestinationPort:
-            _ = high?.port()
             return low.port().map(String.init) ?? unreadable
         case .random:
-            _ = high?.hostOrderWord()
             return low.hostOrderWord().map { "0x" + String($0, radix: 16) } ?? unreadable
         }
     }

@@ -13,6 +13,7 @@ package struct SetDefinition: Sendable, Hashable {
     package let key: [PacketField]
     /// Nil for a set.
     package var data: Data?
+    /// Of ranges; only sets of single fields are.
     package var isInterval = false
     /// The rules add elements, which expire.
     package var isDynamic = false
@@ -41,10 +42,7 @@ package struct SetDefinition: Sendable, Hashable {
         case .podCIDRs:
             key = [.sourceAddress]
             isInterval = true
-        case .allowedSources:
-            key = PacketField.frontend + [.sourceAddress]
-            isInterval = true
-        case .draining: key = PacketField.frontend + [.sourceAddress]
+        case .allowedSources, .draining: key = PacketField.frontend + [.sourceAddress]
         case .ipvsConnections: key = PacketField.connection
         case .hairpin: key = [.sourceAddress, .destinationAddress]
         case .serviceEndpoints: key = [.sourceAddress, .transportProtocol, .sourcePort]

@@ -28,9 +28,10 @@ package enum SetID: Sendable, Hashable {
     /// Frontends that refuse, and frontends that stay silent, if no endpoint was chosen.
     case noEndpoints
     case noLocalEndpoints
-    /// Frontends with loadBalancerSourceRanges, and who may use them.
+    /// Frontends with loadBalancerSourceRanges.
     case restricted
-    case allowedSources
+    /// Those of them with the blocks that may use them, of so many leading bits.
+    case allowedSources(length: UInt32)
     /// Local endpoints, each paired with itself.
     case hairpin
     /// Address and port of every endpoint, those that are terminating among them.
@@ -55,9 +56,18 @@ package enum SetID: Sendable, Hashable {
     private static let constant: [SetID] = [
         .frontends, .endpoints, .localEndpoints, .localPolicy, .sticky, .stickyTimeouts, .affinity,
         .masqueradeFrontends, .clusterIPs, .externalFrontends, .draining, .ipvsConnections,
-        .noEndpoints, .noLocalEndpoints, .restricted, .allowedSources, .hairpin, .serviceEndpoints,
-        .formerEndpoints, .podCIDRs, .serviceCIDRs,
+        .noEndpoints, .noLocalEndpoints, .restricted, .hairpin, .serviceEndpoints, .formerEndpoints,
+        .podCIDRs, .serviceCIDRs,
     ]
+
+    private static let allowedSourcesPrefix = "allowed-sources-"
+
+    /// The length of blocks in the name of a set `allowedSources`.
+    package static func sourceLength(_ name: String) -> UInt32? {
+        guard name.hasPrefix(allowedSourcesPrefix) else { return nil }
+        let length = UInt32(name.dropFirst(allowedSourcesPrefix.count))
+        return length.flatMap { Self.allowedSources(length: $0).name == name ? $0 : nil }
+    }
 
     package var name: String {
         switch self {
@@ -76,7 +86,7 @@ package enum SetID: Sendable, Hashable {
         case .noEndpoints: "no-endpoints"
         case .noLocalEndpoints: "no-local-endpoints"
         case .restricted: "restricted"
-        case .allowedSources: "allowed-sources"
+        case .allowedSources(let length): "\(Self.allowedSourcesPrefix)\(length)"
         case .hairpin: "hairpin"
         case .serviceEndpoints: "service-endpoints"
         case .formerEndpoints: "former-endpoints"

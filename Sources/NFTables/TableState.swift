@@ -112,6 +112,24 @@ package struct TableState: Sendable {
                 changes.chains[chain] = .replace(self.program.chain(chain)?.rules ?? [])
             }
         }
+        settleAffinityTimeouts(&changes)
+        settleSourceLengths(&changes)
+    }
+
+    private mutating func settleSourceLengths(_ changes: inout Changeset) {
+        let before = usage.sourceLengths.listed
+        guard usage.sourceLengths.settle() != .none else { return }
+        let lengths = usage.sourceLengths.listed
+        // The last rule drops who has found nothing.
+        changes.chains[.sourceRanges] = .replace(program.chain(.sourceRanges)?.rules ?? [])
+        let sets = { (lengths: Set<UInt32>) in lengths.sorted().map(SetID.allowedSources) }
+        changes.addedSets = sets(Set(lengths).subtracting(before))
+        changes.removedSets = sets(Set(before).subtracting(lengths))
+        // Elements go with their set.
+        for set in changes.removedSets { changes.removed[set] = nil }
+    }
+
+    private mutating func settleAffinityTimeouts(_ changes: inout Changeset) {
         let before = usage.affinityTimeouts.listed
         guard usage.affinityTimeouts.settle() != .none else { return }
         let timeouts = usage.affinityTimeouts.listed

@@ -16,8 +16,6 @@ struct ElementParser {
 
     init(_ set: SetDefinition) { self.set = set }
 
-    private var isTree: Bool { self.set.isInterval && !self.set.isConcatenation }
-
     mutating func removeAll() {
         elements = [:]
         counters = [:]
@@ -40,7 +38,6 @@ struct ElementParser {
         for attribute in attributes {
             switch UInt32(attribute.type) {
             case NFTA_SET_ELEM_KEY.rawValue: key = value(attribute)
-            case NFTA_SET_ELEM_KEY_END.rawValue: element.keyEnd = value(attribute)
             case NFTA_SET_ELEM_DATA.rawValue:
                 element.data =
                     set.data == .affinityTimeout ? timeout(attribute) : value(attribute)
@@ -53,7 +50,7 @@ struct ElementParser {
             }
         }
         guard let key else { return }
-        if isTree {
+        if set.isInterval {
             bounds[key] = isEnd
         } else {
             element.key = key
@@ -98,7 +95,7 @@ struct ElementParser {
     /// nft opens a tree with an end at zero, which bounds
     /// nothing.
     mutating func finish(_ family: IPFamily) {
-        guard isTree else { return }
+        guard set.isInterval else { return }
         var start: ElementBytes?
         for (key, isEnd) in bounds.sorted(by: { $0.key < $1.key }) {
             if let first = start, isEnd {

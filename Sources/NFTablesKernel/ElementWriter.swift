@@ -63,9 +63,6 @@ struct ElementWriter {
     private func write(_ element: Element, isDeletion: Bool, to buffer: inout MessageBuffer) {
         let nest = buffer.beginNest(UInt16(NFTA_LIST_ELEM.rawValue))
         value(NFTA_SET_ELEM_KEY, element.key, &buffer)
-        if let keyEnd = element.keyEnd, set.isConcatenation {
-            value(NFTA_SET_ELEM_KEY_END, keyEnd, &buffer)
-        }
         if !isDeletion {
             if let data = element.data { write(data: data, to: &buffer) }
             if let comment = element.comment { write(comment: comment, to: &buffer) }
@@ -78,10 +75,8 @@ struct ElementWriter {
             }
         }
         buffer.endNest(nest)
-        // A range in a tree of single fields is two elements; one up to the highest key is open.
-        guard set.isInterval, !set.isConcatenation, let next = element.keyEnd?.successor else {
-            return
-        }
+        // A range is two elements; one up to the highest key is open.
+        guard set.isInterval, let next = element.keyEnd?.successor else { return }
         let end = buffer.beginNest(UInt16(NFTA_LIST_ELEM.rawValue))
         buffer.attribute(
             UInt16(NFTA_SET_ELEM_FLAGS.rawValue),

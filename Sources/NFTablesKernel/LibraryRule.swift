@@ -51,6 +51,9 @@ struct RuleFingerprint: Equatable {
         switch name {
         case "numgen":
             number = nftnl_expr_get_u32(expression, UInt16(NFTNL_EXPR_NG_MODULUS))
+        case "lookup":
+            let set = nftnl_expr_get_str(expression, UInt16(NFTNL_EXPR_LOOKUP_SET))
+            number = set.flatMap { SetID.sourceLength(String(cString: $0)) } ?? number
         case "counter":
             // What it has counted is no part of the rule.
             expressions.append(name)
@@ -103,7 +106,7 @@ extension LibraryRule {
             let bitwise = make("bitwise")
             bitwise.set(NFTNL_EXPR_BITWISE_SREG, register)
             bitwise.set(NFTNL_EXPR_BITWISE_DREG, register)
-            bitwise.set(NFTNL_EXPR_BITWISE_LEN, 4)
+            bitwise.set(NFTNL_EXPR_BITWISE_LEN, UInt32(mask.count))
             bitwise.set(NFTNL_EXPR_BITWISE_MASK, mask)
             bitwise.set(NFTNL_EXPR_BITWISE_XOR, xor)
         case .compare(let comparison, let register, let bytes):

@@ -43,8 +43,8 @@ struct SetUserData {
         case .transportProtocol: Self.expression(9, Self.word(0, 16))
         case .random(let modulus, let offset):
             Self.expression(23, Self.word(0, 1) + Self.word(1, modulus) + Self.word(2, offset))
-        case .originalSourceAddress, .originalDestinationAddress, .originalDestinationPort,
-            .replySourceAddress:
+        case .sourceBlock, .originalSourceAddress, .originalDestinationAddress,
+            .originalDestinationPort, .replySourceAddress:
             preconditionFailure("no set is keyed by \(field)")
         }
     }
@@ -71,7 +71,7 @@ extension PacketField {
     /// nft's number of the field's data type, which the kernel keeps for nft.
     fileprivate func dataType(_ family: IPFamily) -> UInt32 {
         switch self {
-        case .sourceAddress, .destinationAddress, .originalSourceAddress,
+        case .sourceAddress, .sourceBlock, .destinationAddress, .originalSourceAddress,
             .originalDestinationAddress, .replySourceAddress:
             family == .ipv4 ? 7 : 8
         case .transportProtocol: 12

@@ -24,10 +24,10 @@ struct TableReader {
         guard chains == Set(expected.chains.map(\.shape)) else { return .unusable }
         var rules = try rules(&socket)
         readPoolSizes(&rules, &contents)
+        let sets = try sets(&socket)
+        contents.numbers.sourceLengths = sourceLengths(rules, sets)
         let program = Program(family, variant, numbers: contents.numbers)
-        guard try sets(&socket) == Set(program.sets.map { SetShape($0, family) }) else {
-            return .unusable
-        }
+        guard sets == Set(program.sets.map { SetShape($0, family) }) else { return .unusable }
         for chain in program.chains where rules[chain.name.text] ?? [] != fingerprints(chain) {
             contents.damagedChains.insert(chain.name)
         }
@@ -69,6 +69,16 @@ struct TableReader {
             rules[chain.text] = []
             contents.damagedChains.insert(chain)
         }
+    }
+
+    /// The lengths of which there are sets, in the order of the rules.
+    private func sourceLengths(
+        _ rules: [String: [RuleFingerprint]],
+        _ sets: Set<SetShape>
+    ) -> [UInt32] {
+        let lengths = sets.compactMap { SetID.sourceLength($0.name) }.sorted()
+        let listed = (rules[Chain.Name.sourceRanges.text] ?? []).compactMap(\.number)
+        return listed.sorted() == lengths ? listed : lengths
     }
 
     // MARK: Dumps

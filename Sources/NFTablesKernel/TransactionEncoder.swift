@@ -161,9 +161,6 @@ struct TransactionEncoder {
             }
             if let size = set.size { handle.set(NFTNL_SET_DESC_SIZE, size) }
             if let timeout = set.timeout { handle.timeout = UInt64(timeout) * 1000 }
-            if set.isInterval, set.isConcatenation {
-                handle.set(NFTNL_SET_DESC_CONCAT, set.key.map { UInt8($0.length(family)) })
-            }
             handle.set(NFTNL_SET_USERDATA, SetUserData.bytes(set, family))
             if set.hasCounter { handle.addCounter() }
             handle.write(header)
@@ -202,7 +199,6 @@ extension SetDefinition {
         if data != nil { flags |= UInt32(NFT_SET_MAP.rawValue) }
         if isForgetful { flags |= UInt32(NFT_SET_TIMEOUT.rawValue) }
         if isDynamic { flags |= UInt32(NFT_SET_EVAL.rawValue) }
-        if isInterval, isConcatenation { flags |= UInt32(NFT_SET_CONCAT.rawValue) }
         return flags
     }
 }

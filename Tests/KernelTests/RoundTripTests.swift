@@ -58,7 +58,7 @@ import Testing
     ])
     func `what is rendered is what is programmed`(detection: LocalDetection) async throws {
         var random = RandomPlans(seed: 5)
-        let plans = random.cluster(12)
+        let plans = random.cluster(12) + IPFamily.allCases.map(Self.restricted)
         var table = try KernelTable()
         table.node = NodeFacts(
             serviceCIDRs: [prefix("10.96.0.0/12"), prefix("fd96::/108"), prefix("0.0.0.0/8")],
@@ -125,6 +125,65 @@ import Testing
         #expect(try !table.nft("list", "ruleset").contains("ipvs"))
         _ = try await table.dataplane.commit(.everything([]), node: node)
         try await table.check([])
+    }
+
+    /// A frontend that admits a block of each length.
+    private static func restricted(_ family: IPFamily) -> ServicePlan {
+        let isIPv4 = family == .ipv4
+        return ServicePlan(
+            service: "test/restricted-\(family.nftName)",
+            frontends: [
+                Frontend(
+                    key: FrontendKey(ip(isIPv4 ? "198.51.100.7" : "2001:db8::7"), .tcp, 80),
+                    kind: .loadBalancerVIP,
+                    portName: "",
+                    action: .reject,
+                    masquerade: .everyone,
+                    allowedSources: (1...family.bitWidth).compactMap { length in
+                        // A one behind zeros, so that no block holds another.
+                        let bit = family.bitWidth - length
+                        let address =
+                            isIPv4
+                            ? IPAddress(ipv4: 1 << UInt32(bit))
+                            : IPAddress(
+                                ipv6High: bit >= 64 ? 1 << UInt64(bit - 64) : 0,
+                                low: bit < 64 ? 1 << UInt64(bit) : 0
+                            )
+                        return IPPrefix(address, length: length)
+                    }
+                )
+            ]
+        )
+    }
+
+    @Test func `a set for each length of source ranges comes and goes`() async throws {
+        let table = try KernelTable()
+        _ = try await table.dataplane.commit(.everything([]), node: table.node)
+        let all = IPFamily.allCases.map(Self.restricted)
+        let some = all.map { plan in
+            var plan = plan
+            plan.frontends[0].allowedSources = Array(
+                plan.frontends[0].allowedSources?.suffix(3) ?? []
+            )
+            return plan
+        }
+        let open = all.map { plan in
+            var plan = plan
+            plan.frontends[0].allowedSources = [
+                prefix(plan.frontends[0].key.address.family == .ipv4 ? "0.0.0.0/0" : "::/0")
+            ]
+            return plan
+        }
+        for (plans, count) in [(some, 3), (all, 33), (some, 3), (open, 0), (all, 33), ([], 0)] {
+            let gone = plans.isEmpty ? all.map { ($0.service, ServicePlan?.none) } : []
+            _ = try await table.dataplane.commit(
+                .some(plans.map { ($0.service, $0) } + gone),
+                node: table.node
+            )
+            try await table.check(plans)
+            let rules = try table.nft("list", "chain", "ip", "needletail", "source-ranges")
+            #expect(rules.components(of: "@allowed-sources-") <= count + 4, "\(rules)")
+        }
     }
 
     private func sticky(_ index: Int, _ timeout: UInt32?) -> ServicePlan {
