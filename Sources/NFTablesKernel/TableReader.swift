@@ -17,13 +17,16 @@ struct TableReader {
     /// What the table holds, as far as it is needletail's.
     func read(_ socket: inout NetlinkSocket) throws(NetlinkError) -> TableContents {
         // A table that is not there has no chains.
-        guard try chains(&socket) == expectedChains else { return .unusable }
+        let chains = try chains(&socket)
+        guard chains == expectedChains else {
+            return chains.isEmpty ? .unusable : try unusable(&socket)
+        }
         var contents = TableContents()
         var rules = try rules(&socket)
         contents.numbers = numbers(&rules, &contents.damagedChains)
         let program = Program(family, variant, numbers: contents.numbers)
         guard try sets(&socket) == Set(program.sets.map { SetShape($0, family) }) else {
-            return .unusable
+            return try unusable(&socket)
         }
         for chain in program.chains where rules[chain.name.rawValue] ?? [] != fingerprints(chain) {
             contents.damagedChains.insert(chain.name)
@@ -31,6 +34,19 @@ struct TableReader {
         for set in program.sets where !set.isDynamic {
             contents.elements[set.id] = try elements(of: set, &socket)
         }
+        return contents
+    }
+
+    /// A table that another version or mode has made: it goes, and the flows of its frontends must be
+    /// found all the same.
+    private func unusable(_ socket: inout NetlinkSocket) throws(NetlinkError) -> TableContents {
+        var contents = TableContents.unusable
+        let wanted = FormerFrontends.sets.map(SetDefinition.init)
+        let present = try sets(&socket).map(\.contents)
+        guard wanted.allSatisfy({ present.contains(SetShape($0, family).contents) }) else {
+            return contents
+        }
+        for set in wanted { contents.elements[set.id] = try elements(of: set, &socket) }
         return contents
     }
 
@@ -123,7 +139,10 @@ struct TableReader {
             attributes: { $0.attribute(UInt16(NFTA_SET_TABLE.rawValue), table) },
             restart: { sets = [] },
             {
-                guard let set = LibrarySet(parsing: $0.header) else { return }
+                // The sets of a rule itself come and go with it.
+                guard let set = LibrarySet(parsing: $0.header),
+                    set.number(NFTNL_SET_FLAGS) & UInt32(NFT_SET_ANONYMOUS.rawValue) == 0
+                else { return }
                 sets.insert(SetShape(set))
             }
         )
@@ -219,6 +238,9 @@ private struct SetShape: Hashable {
     let size: UInt32
     let hasCounter: Bool
     let userData: [UInt8]
+
+    /// What must be equal for its elements to be read.
+    var contents: [String] { [name, "\(keyLength)", "\(dataLength)"] }
 
     init(_ set: borrowing LibrarySet) {
         name = set.text(NFTNL_SET_NAME)
