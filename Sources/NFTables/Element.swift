@@ -7,7 +7,7 @@ package struct Element: Sendable, Hashable {
     package var keyEnd: ElementBytes?
     /// What a map maps the key to; nil in sets.
     package var data: ElementBytes?
-    package var comment: String?
+    package private(set) var comment: String?
 
     package init(
         key: ElementBytes,
@@ -18,7 +18,21 @@ package struct Element: Sendable, Hashable {
         self.key = key
         self.keyEnd = keyEnd
         self.data = data
-        self.comment = comment
+        self.comment = comment?.asComment
+    }
+}
+
+/// nft takes 128 bytes with the closing zero, whatever the number of characters.
+private let longestComment = 127
+
+extension String {
+    /// What a kernel can hold of it: no zero, and not more than fits.
+    fileprivate var asComment: String {
+        let text = unicodeScalars.contains("\0") ? String(prefix { $0 != "\0" }) : self
+        guard text.utf8.count > longestComment else { return text }
+        var kept = text.prefix(longestComment)
+        while kept.utf8.count > longestComment - 3 { kept.removeLast() }
+        return kept + "..."
     }
 }
 

@@ -29,74 +29,127 @@ package enum SharedElement: Sendable, Hashable {
     }
 }
 
-/// A plan with its pools laid out in slots: all that the elements of a Service depend on.
-package struct LaidOutPlan: Sendable, Hashable {
-    package let plan: ServicePlan
-    private let balancer: Balancer
-    /// In the order of the plan's pools.
-    package let layouts: [PoolLayout]
+extension SharedElement {
+    /// What an endpoint takes that new connections may be sent to.
+    static func of(_ endpoint: Endpoint, _ transport: TransportProtocol) -> [SharedElement] {
+        let own = of(draining: endpoint, transport)
+        return endpoint.isLocal ? [own, .hairpin(endpoint.address)] : [own]
+    }
 
-    package init(
+    /// What an endpoint takes that keeps its old connections.
+    static func of(draining endpoint: Endpoint, _ transport: TransportProtocol) -> SharedElement {
+        .serviceEndpoint(endpoint.address, endpoint.port, transport)
+    }
+}
+
+/// A plan with its pools laid out in slots for one family: all that the elements of a Service depend
+/// on.
+package struct LaidOutPlan: Sendable {
+    package let plan: ServicePlan
+    let family: IPFamily
+    private let balancer: Balancer
+    /// In the order of the plan's pools; pools that no frontend of the family draws from are empty.
+    let layouts: [PoolLayout]
+
+    /// - Parameter previous: the layout that the pool of a frontend's map had, if it was there
+    init(
         _ plan: ServicePlan,
         _ balancer: Balancer,
-        previous: (_ pool: Int) -> PoolLayout?
+        _ family: IPFamily,
+        previous: (Frontend, SetID) -> PoolLayout?
     ) {
         self.plan = plan
+        self.family = family
         self.balancer = balancer
-        layouts = plan.pools.indices.map {
-            PoolLayout(plan.pools[$0].endpoints, previous: previous($0))
-        }
-    }
-
-    package init(_ plan: ServicePlan, _ balancer: Balancer, replacing old: LaidOutPlan?) {
-        self.init(plan, balancer) { pool in
-            // The same port's pool has the same place as long as the Service keeps its shape.
-            guard let old, old.layouts.indices.contains(pool) else { return nil }
-            return old.layouts[pool]
-        }
-    }
-
-    /// Calls the body for each element that is this Service's alone.
-    package func forEachElement(_ family: IPFamily, _ body: (SetID, Element) -> Void) {
+        var former: [Int: PoolLayout?] = [:]
         for frontend in plan.frontends where frontend.key.address.family == family {
-            let key = ElementBytes(frontend.key)
-            body(.frontends, Element(key: key, comment: Self.comment(plan.portLabel(frontend))))
-            forEachSlot(frontend, key, body)
-            for set in memberships(frontend) { body(set, Element(key: key)) }
-            if let timeout = affinityTimeout(frontend) {
-                var seconds = ElementBytes()
-                seconds.append(hostOrder: timeout)
-                body(.stickyTimeouts, Element(key: key, data: seconds))
+            for (set, pool) in Self.maps(frontend, balancer) where (former[pool] ?? nil) == nil {
+                // The first frontend that has been there tells for all of its pool.
+                former[pool] = .some(previous(frontend, set))
             }
-            for source in allowedSources(frontend) ?? [] {
-                var block = key
-                block.append(source.base)
-                body(.allowedSources(length: UInt32(source.length)), Element(key: block))
-            }
+        }
+        layouts = plan.pools.indices.map { pool in
+            former[pool].map { PoolLayout(plan.pools[pool].endpoints, previous: $0) } ?? .empty
         }
     }
 
-    private func forEachSlot(
-        _ frontend: Frontend,
-        _ key: ElementBytes,
+    /// - Parameter old: the plan before; pools of the same frontends keep their slots
+    init(
+        _ plan: ServicePlan,
+        _ balancer: Balancer,
+        _ family: IPFamily,
+        replacing old: LaidOutPlan?
+    ) {
+        let former = Dictionary(
+            old?.frontends.map { ($0.key, $0) } ?? [],
+            uniquingKeysWith: { first, _ in first }
+        )
+        self.init(plan, balancer, family) { frontend, set in
+            guard let old, let former = former[frontend.key] else { return nil }
+            return old.maps(former).first { $0.set == set }.map { old.layouts[$0.pool] }
+        }
+    }
+
+    /// Those of the family.
+    var frontends: some Sequence<Frontend> {
+        plan.frontends.lazy.filter { $0.key.address.family == family }
+    }
+
+    // MARK: Elements that are this Service's alone
+
+    /// Calls the body for each of them.
+    func forEachElement(_ body: (SetID, Element) -> Void) {
+        for frontend in frontends {
+            forEachElement(of: frontend, body)
+            for (set, pool) in maps(frontend) { forEachSlot(of: frontend, set, pool, body) }
+        }
+    }
+
+    /// Calls the body for each element of a frontend but the slots of its pools.
+    func forEachElement(of frontend: Frontend, _ body: (SetID, Element) -> Void) {
+        let key = ElementBytes(frontend.key)
+        body(.frontends, Element(key: key, comment: plan.portLabel(frontend)))
+        for set in memberships(frontend) { body(set, Element(key: key)) }
+        if let timeout = affinityTimeout(frontend) {
+            var seconds = ElementBytes()
+            seconds.append(hostOrder: timeout)
+            body(.stickyTimeouts, Element(key: key, data: seconds))
+        }
+        for source in allowedSources(frontend) ?? [] {
+            var block = key
+            block.append(source.base)
+            body(.allowedSources(length: UInt32(source.length)), Element(key: block))
+        }
+    }
+
+    func forEachSlot(
+        of frontend: Frontend,
+        _ set: SetID,
+        _ pool: Int,
         _ body: (SetID, Element) -> Void
     ) {
-        for (set, pool) in maps(frontend) {
-            let layout = layouts[pool]
-            let first = PoolLayout.firstSlot(layout.size)
-            for (index, endpoint) in layout.endpoints.enumerated() {
-                var slot = key
-                slot.append(hostOrder: first + UInt32(index))
-                body(
-                    set,
-                    Element(key: slot, data: ElementBytes(endpoint.address, port: endpoint.port))
-                )
-            }
-        }
+        let layout = layouts[pool]
+        let key = ElementBytes(frontend.key)
+        for slot in 0..<Int(layout.size) { body(set, Self.element(key, layout, slot)) }
+    }
+
+    /// The element of one slot in the map of a frontend's pool.
+    static func element(_ frontend: ElementBytes, _ layout: PoolLayout, _ slot: Int) -> Element {
+        let endpoint = layout.endpoint(slot)
+        var key = frontend
+        key.append(
+            hostOrder: PoolLayout.firstSlot(layout.size) + UInt32(truncatingIfNeeded: slot)
+        )
+        return Element(key: key, data: ElementBytes(endpoint.address, port: endpoint.port))
     }
 
     /// The maps that a frontend's pools are in.
-    private func maps(_ frontend: Frontend) -> [(SetID, Int)] {
+    func maps(_ frontend: Frontend) -> [(set: SetID, pool: Int)] { Self.maps(frontend, balancer) }
+
+    private static func maps(
+        _ frontend: Frontend,
+        _ balancer: Balancer
+    ) -> [(set: SetID, pool: Int)] {
         switch (frontend.action, balancer) {
         case (.balance(let pool), .nftables): [(.endpoints, pool)]
         case (.split(let cluster, let local), .nftables):
@@ -143,32 +196,52 @@ package struct LaidOutPlan: Sendable, Hashable {
         return sets
     }
 
-    /// Calls the body for each element that other Services may have too, once.
-    package func sharedElements(_ family: IPFamily) -> Set<SharedElement> {
-        var shared: Set<SharedElement> = []
-        for frontend in plan.frontends where frontend.key.address.family == family {
-            if frontend.kind == .clusterIP { shared.insert(.clusterIP(frontend.key.address)) }
-            let pools = plan.pools(of: frontend)
-            for pool in [pools.cluster, pools.local].compactMap(\.self) {
-                for endpoint in pool.endpoints + pool.draining {
-                    shared.insert(
-                        .serviceEndpoint(endpoint.address, endpoint.port, frontend.key.transport)
-                    )
-                }
-                for endpoint in pool.endpoints where endpoint.isLocal {
-                    shared.insert(.hairpin(endpoint.address))
-                }
+    // MARK: What other Services may have, too
+
+    /// The endpoints of a pool under one protocol, of which several frontends are one use.
+    struct PoolUse: Hashable {
+        let pool: Int
+        let transport: TransportProtocol
+    }
+
+    /// The pools of a frontend, in a fixed order.
+    func uses(_ frontend: Frontend) -> [PoolUse] {
+        let pools: [Int] =
+            switch frontend.action {
+            case .balance(let pool): [pool]
+            case .split(let cluster, let local): [cluster] + (local.map { [$0] } ?? [])
+            case .reject, .drop: []
+            }
+        return pools.map { PoolUse(pool: $0, transport: frontend.key.transport) }
+    }
+
+    /// Calls the body for each use of an element that other Services may have too; the same one may
+    /// come several times.
+    func forEachSharedElement(_ body: (SharedElement) -> Void) {
+        var seen: Set<PoolUse> = []
+        for frontend in frontends {
+            if let address = clusterIP(frontend) { body(address) }
+            for use in uses(frontend) where seen.insert(use).inserted {
+                forEachSharedElement(of: use, body)
             }
         }
-        return shared
+    }
+
+    func forEachSharedElement(of use: PoolUse, _ body: (SharedElement) -> Void) {
+        let pool = plan.pools[use.pool]
+        for endpoint in pool.endpoints {
+            for shared in SharedElement.of(endpoint, use.transport) { body(shared) }
+        }
+        for endpoint in pool.draining { body(.of(draining: endpoint, use.transport)) }
+    }
+
+    func clusterIP(_ frontend: Frontend) -> SharedElement? {
+        frontend.kind == .clusterIP ? .clusterIP(frontend.key.address) : nil
     }
 
     /// Calls the body with each number that rules must know.
-    package func forEachNumber(
-        _ family: IPFamily,
-        _ body: (WritableKeyPath<RuleNumberUsage, NumberUsage>, UInt32) -> Void
-    ) {
-        for frontend in plan.frontends where frontend.key.address.family == family {
+    func forEachNumber(_ body: (WritableKeyPath<RuleNumberUsage, NumberUsage>, UInt32) -> Void) {
+        for frontend in frontends {
             for (set, pool) in maps(frontend) {
                 body(set == .endpoints ? \.poolSizes : \.localPoolSizes, layouts[pool].size)
             }
@@ -177,10 +250,5 @@ package struct LaidOutPlan: Sendable, Hashable {
                 body(\.sourceLengths, UInt32(source.length))
             }
         }
-    }
-
-    /// nft takes comments of 128 bytes at most; names are ASCII.
-    private static func comment(_ label: String) -> String {
-        label.utf8.count <= 127 ? label : String(label.prefix(124)) + "..."
     }
 }

@@ -5,15 +5,25 @@ package import ServicePlan
 /// A packet draws a slot at random. Up to 32 endpoints have a slot each. A larger pool has a power
 /// of two of slots, at least 8 for each endpoint, shared out as evenly as can be, so that
 /// endpoints come and go without another pool size, hence without another rule.
-package struct PoolLayout: Sendable, Hashable {
-    /// By slot.
-    package let endpoints: [Endpoint]
+package struct PoolLayout: Sendable {
+    /// The endpoints of the pool, in its order.
+    private let members: [Endpoint]
+    /// By slot: the index of its endpoint among the members.
+    private let owners: [UInt16]
 
     package static let largestExactSize = 32
     /// Slot numbers are `size << 16 + index` in 32 bits.
     package static let largestSize = Pool.largestSize
 
-    package var size: UInt32 { UInt32(endpoints.count) }
+    /// The slots of a pool without endpoints, and of one that no rule draws from: none.
+    static let empty = PoolLayout([], previous: nil)
+
+    package var size: UInt32 { UInt32(owners.count) }
+
+    /// By slot.
+    package var endpoints: [Endpoint] { owners.map { members[Int($0)] } }
+
+    func endpoint(_ slot: Int) -> Endpoint { members[Int(owners[slot])] }
 
     /// The slots of a pool of this size begin here, so that pools of different sizes share a map.
     package static func firstSlot(_ size: UInt32) -> UInt32 { size << 16 }
@@ -29,39 +39,108 @@ package struct PoolLayout: Sendable, Hashable {
     /// Lays out a pool, leaving in place whom the previous layout of the same size has placed.
     package init(_ pool: [Endpoint], previous: PoolLayout?) {
         let size = Self.size(for: pool.count)
-        let pool = pool.count > size ? Array(pool.prefix(size)) : pool
-        guard let previous, previous.endpoints.count == size else {
+        members = pool.count > size ? Array(pool.prefix(size)) : pool
+        guard let previous, previous.owners.count == size, size > 0 else {
             // Round robin: share sizes differ by one at most.
-            endpoints = size == pool.count ? pool : (0..<size).map { pool[$0 % pool.count] }
+            let count = members.count
+            owners = (0..<size).map { UInt16(truncatingIfNeeded: $0 % count) }
             return
         }
-        endpoints = previous.endpoints == pool ? pool : Self.moved(pool, previous.endpoints)
+        owners =
+            previous.members == members
+            ? previous.owners : Self.moved(members, previous.owners, previous.members)
     }
 
-    private static func moved(_ pool: [Endpoint], _ previous: [Endpoint]) -> [Endpoint] {
-        var slots: [Endpoint?] = Array(repeating: nil, count: previous.count)
-        let share = previous.count / pool.count
-        var remainder = previous.count % pool.count
-        // The previous layout may know an endpoint from the kernel, which does not tell locality.
-        let known = Dictionary(
-            pool.map { (Endpoint($0.address, $0.port, isLocal: false), $0) },
+    /// A layout as it is in a kernel, which does not tell who is local.
+    package init(placed endpoints: [Endpoint]) {
+        let sorted = endpoints.sorted()
+        members = sorted.indices.filter { $0 == 0 || sorted[$0 - 1] < sorted[$0] }.map {
+            sorted[$0]
+        }
+        let indexes = Dictionary(
+            members.enumerated().map { ($1, UInt16(truncatingIfNeeded: $0)) },
             uniquingKeysWith: { first, _ in first }
         )
-        var held: [Endpoint: Int] = [:]
-        for (slot, old) in previous.enumerated() {
-            guard let endpoint = known[Endpoint(old.address, old.port, isLocal: false)]
-            else { continue }
-            let count = held[endpoint, default: 0]
+        owners = endpoints.map { indexes[$0] ?? 0 }
+    }
+
+    /// Hands the slots of those who went to those who have too few.
+    private static func moved(
+        _ members: [Endpoint],
+        _ previous: [UInt16],
+        _ previousMembers: [Endpoint]
+    ) -> [UInt16] {
+        let vacant = UInt16.max
+        var index = Array(repeating: vacant, count: previousMembers.count)
+        for (old, new) in SortedDifference(previousMembers, members).common {
+            index[old] = UInt16(truncatingIfNeeded: new)
+        }
+        let share = previous.count / members.count
+        var remainder = previous.count % members.count
+        var held = Array(repeating: 0, count: members.count)
+        var owners = previous
+        for slot in owners.indices {
+            let member = index[Int(owners[slot])]
+            owners[slot] = vacant
+            guard member != vacant else { continue }
+            let count = held[Int(member)]
             guard count < share || (count == share && remainder > 0) else { continue }
             if count == share { remainder -= 1 }
-            held[endpoint] = count + 1
-            slots[slot] = endpoint
+            held[Int(member)] = count + 1
+            owners[slot] = member
         }
-        var needy = pool.flatMap { endpoint in
-            repeatElement(endpoint, count: max(0, share - held[endpoint, default: 0]))
+        var needy = members.indices.flatMap {
+            repeatElement(UInt16(truncatingIfNeeded: $0), count: max(0, share - held[$0]))
         }
-        needy += pool.filter { held[$0, default: 0] <= share }.prefix(remainder)
+        needy += members.indices.lazy.filter { held[$0] <= share }.prefix(remainder).map {
+            UInt16(truncatingIfNeeded: $0)
+        }
         var next = needy.makeIterator()
-        return slots.compactMap { $0 ?? next.next() }
+        for slot in owners.indices where owners[slot] == vacant {
+            owners[slot] = next.next() ?? 0
+        }
+        return owners
+    }
+}
+
+extension PoolLayout {
+    /// The slots whose endpoints differ from another layout's of the same size, in order.
+    func changedSlots(since old: PoolLayout) -> [Int] {
+        let isSame = { (left: Endpoint, right: Endpoint) in
+            left.address == right.address && left.port == right.port
+        }
+        // Mostly a member was replaced, and every slot belongs to the same index as before.
+        if owners == old.owners, members.count == old.members.count {
+            let changed = zip(members, old.members).map { !isSame($0, $1) }
+            guard changed.contains(true) else { return [] }
+            return owners.indices.filter { changed[Int(owners[$0])] }
+        }
+        return owners.indices.filter { !isSame(endpoint($0), old.endpoint($0)) }
+    }
+}
+
+/// What two sorted lists have in common, and what only one of them has, by address and port.
+struct SortedDifference {
+    private(set) var common: [(old: Int, new: Int)] = []
+    private(set) var removed: [Int] = []
+    private(set) var added: [Int] = []
+
+    init(_ old: [Endpoint], _ new: [Endpoint]) {
+        common.reserveCapacity(min(old.count, new.count))
+        var (left, right) = (0, 0)
+        while left < old.count, right < new.count {
+            if old[left] < new[right] {
+                removed.append(left)
+                left += 1
+            } else if new[right] < old[left] {
+                added.append(right)
+                right += 1
+            } else {
+                common.append((left, right))
+                (left, right) = (left + 1, right + 1)
+            }
+        }
+        removed += left..<old.count
+        added += right..<new.count
     }
 }

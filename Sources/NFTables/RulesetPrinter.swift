@@ -7,8 +7,12 @@ package struct RulesetPrinter {
 
     private let family: IPFamily
     private let unreadable = "?"
+    /// Rules that nft 1.0.6 can read as well.
+    private let isPortable: Bool
 
-    package init(_ family: IPFamily) { self.family = family }
+    package init(_ family: IPFamily, isPortable: Bool = false) {
+        (self.family, self.isPortable) = (family, isPortable)
+    }
 
     /// The whole table, replacing one that is there.
     package func table(_ program: Program, elements: [SetID: [Element]]) -> String {
@@ -106,7 +110,16 @@ package struct RulesetPrinter {
     private func text(_ chain: Chain) -> [String] {
         var lines = ["\tchain \(chain.name.text) {"]
         if let base = chain.base { lines.append("\t\t\(base.text)") }
-        return lines + chain.rules.map { "\t\t\(text($0))" } + ["\t}"]
+        return lines + chain.rules.map { "\t\t\(portable(text($0)))" } + ["\t}"]
+    }
+
+    /// To nft 1.0.6 a port of connection tracking has no type, and no place in a concatenation,
+    /// unless the rule has asked for its protocol.
+    private func portable(_ rule: String) -> String {
+        guard isPortable, rule.contains(PacketField.originalDestinationPort.text(family)) else {
+            return rule
+        }
+        return "\(PacketField.transportProtocol.text(family)) { tcp, udp, sctp } \(rule)"
     }
 
     package func text(_ rule: Rule) -> String {

@@ -5,7 +5,8 @@ package import ServicePlan
 package struct TableContents: Sendable {
     /// The table is missing, or its sets are not the program's: it must be made anew, whole.
     package var isUnusable = false
-    /// Elements by set, without sets of which the kernel forgets elements by itself.
+    /// Elements by set, without sets of which the kernel forgets elements by itself; of an unusable
+    /// table those that tell which frontends there were, if they can be read.
     package var elements: [SetID: [ElementBytes: Element]] = [:]
     /// The numbers in the rules that the kernel holds, in rule order.
     package var numbers = ProgramNumbers()
@@ -35,17 +36,21 @@ extension TableState {
         var state = TableState(family, node.balancer)
         state.facts = node
         state.usage = RuleNumberUsage(contents.numbers)
-        var reconciliation = Reconciliation(contents, family, node.balancer)
+        var reconciliation = Reconciliation(
+            contents.isUnusable ? [:] : contents.elements,
+            family,
+            node.balancer
+        )
         for plan in plans {
             let laidOut = reconciliation.layOut(plan)
-            laidOut.forEachElement(family) { reconciliation.want($0, $1) }
-            for shared in laidOut.sharedElements(family) {
+            laidOut.forEachElement { reconciliation.want($0, $1) }
+            laidOut.forEachSharedElement { shared in
                 state.sharedUsers[shared, default: 0] += 1
                 if state.sharedUsers[shared] == 1 {
                     reconciliation.want(shared.set, shared.element)
                 }
             }
-            laidOut.forEachNumber(family) { state.usage[keyPath: $0].add($1) }
+            laidOut.forEachNumber { state.usage[keyPath: $0].add($1) }
             state.committed[plan.service] = laidOut
         }
         // The reader has compared the rules with those for these facts.
@@ -76,12 +81,16 @@ private struct Reconciliation {
     private let family: IPFamily
     private let balancer: Balancer
 
-    init(_ contents: TableContents, _ family: IPFamily, _ balancer: Balancer) {
+    init(
+        _ elements: [SetID: [ElementBytes: Element]],
+        _ family: IPFamily,
+        _ balancer: Balancer
+    ) {
         self.balancer = balancer
-        unclaimed = contents.elements
+        unclaimed = elements
         self.family = family
         for map in [SetID.endpoints, .localEndpoints] {
-            layouts[map] = Self.layouts(contents.elements[map] ?? [:], family)
+            layouts[map] = Self.layouts(elements[map] ?? [:], family)
         }
     }
 
@@ -105,34 +114,18 @@ private struct Reconciliation {
     }
 
     func layOut(_ plan: ServicePlan) -> LaidOutPlan {
-        guard !layouts.isEmpty else { return LaidOutPlan(plan, balancer, replacing: nil) }
-        // The first frontend of a pool tells for all of them.
-        var previous: [Int: PoolLayout] = [:]
-        for frontend in plan.frontends where frontend.key.address.family == family {
-            let key = ElementBytes(frontend.key)
-            switch frontend.action {
-            case .balance(let pool): remember(.endpoints, key, pool, &previous)
-            case .split(let cluster, let local):
-                remember(.endpoints, key, cluster, &previous)
-                if let local { remember(.localEndpoints, key, local, &previous) }
-            case .reject, .drop: break
-            }
-        }
-        return LaidOutPlan(plan, balancer) { previous[$0] }
+        LaidOutPlan(plan, balancer, family) { layout(of: $0, in: $1) }
     }
 
-    private func remember(
-        _ map: SetID,
-        _ key: ElementBytes,
-        _ pool: Int,
-        _ previous: inout [Int: PoolLayout]
-    ) {
-        guard previous[pool] == nil, let slots = layouts[map]?[key] else { return }
+    /// The slots that a frontend has in the kernel, if they are whole.
+    private func layout(of frontend: Frontend, in map: SetID) -> PoolLayout? {
+        guard let slots = layouts[map]?[ElementBytes(frontend.key)],
+            slots.count <= PoolLayout.largestSize
+        else { return nil }
         let sorted = slots.sorted { $0.slot < $1.slot }
-        let isWhole = sorted.enumerated().allSatisfy {
-            $1.slot == PoolLayout.firstSlot(UInt32(sorted.count)) + UInt32($0)
-        }
-        if isWhole { previous[pool] = PoolLayout(placed: sorted.map(\.1)) }
+        let first = PoolLayout.firstSlot(UInt32(sorted.count))
+        let isWhole = sorted.enumerated().allSatisfy { $1.slot == first + UInt32($0) }
+        return isWhole ? PoolLayout(placed: sorted.map(\.1)) : nil
     }
 
     mutating func want(_ set: SetID, _ element: Element) {
@@ -150,9 +143,4 @@ private struct Reconciliation {
             for element in elements.values { changes.remove(set, element) }
         }
     }
-}
-
-extension PoolLayout {
-    /// A layout as it is in a kernel.
-    fileprivate init(placed endpoints: [Endpoint]) { self.endpoints = endpoints }
 }

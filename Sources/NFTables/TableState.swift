@@ -62,38 +62,21 @@ package struct TableState: Sendable {
     ) {
         let old = committed[service]
         guard old?.plan != plan else { return }
-        let new = plan.map { LaidOutPlan($0, balancer, replacing: old) }
-        exchangeOwnElements(old, new, &changes)
-        let before = old?.sharedElements(family) ?? []
-        let after = new?.sharedElements(family) ?? []
-        for element in before.subtracting(after) { shared.count(element, -1, &sharedUsers) }
-        for element in after.subtracting(before) { shared.count(element, 1, &sharedUsers) }
-        old?.forEachNumber(family) { usage[keyPath: $0].add($1, -1) }
-        new?.forEachNumber(family) { usage[keyPath: $0].add($1) }
-        committed[service] = new
-    }
-
-    private func exchangeOwnElements(
-        _ old: LaidOutPlan?,
-        _ new: LaidOutPlan?,
-        _ changes: inout Changeset
-    ) {
-        guard let old else {
-            new?.forEachElement(family) { changes.add($0, $1) }
-            return
-        }
-        var leaving: [SetID: [ElementBytes: Element]] = [:]
-        old.forEachElement(family) { leaving[$0, default: [:]][$1.key] = $1 }
-        new?.forEachElement(family) { set, element in
-            if leaving[set]?[element.key] == element {
-                leaving[set]?[element.key] = nil
-            } else {
-                changes.add(set, element)
-            }
-        }
-        for (set, elements) in leaving {
-            for element in elements.values { changes.remove(set, element) }
-        }
+        let new = LaidOutPlan(
+            plan ?? ServicePlan(service: service),
+            balancer,
+            family,
+            replacing: old
+        )
+        let difference = PlanDifference(
+            old ?? LaidOutPlan(ServicePlan(service: service), balancer, family, replacing: nil),
+            new
+        )
+        difference.enter(into: &changes)
+        difference.forEachSharedChange { shared.count($0, $1, &sharedUsers) }
+        old?.forEachNumber { usage[keyPath: $0].add($1, -1) }
+        new.forEachNumber { usage[keyPath: $0].add($1) }
+        committed[service] = plan == nil ? nil : new
     }
 
     // MARK: Numbers in rules

@@ -32,19 +32,21 @@ struct ElementParser {
 
     private mutating func add(_ attributes: AttributeReader) {
         var key: ElementBytes?
-        var element = Element(key: ElementBytes())
+        var keyEnd: ElementBytes?
+        var data: ElementBytes?
+        var comment: String?
         var isEnd = false
         var count: UInt64?
         for attribute in attributes {
             switch UInt32(attribute.type) {
             case NFTA_SET_ELEM_KEY.rawValue: key = value(attribute)
+            case NFTA_SET_ELEM_KEY_END.rawValue: keyEnd = value(attribute)
             case NFTA_SET_ELEM_DATA.rawValue:
-                element.data =
-                    set.data == .affinityTimeout ? timeout(attribute) : value(attribute)
+                data = set.data == .affinityTimeout ? timeout(attribute) : value(attribute)
             case NFTA_SET_ELEM_FLAGS.rawValue:
                 isEnd =
                     (attribute.bigEndianWord ?? 0) & UInt32(NFT_SET_ELEM_INTERVAL_END.rawValue) != 0
-            case NFTA_SET_ELEM_USERDATA.rawValue: element.comment = comment(attribute)
+            case NFTA_SET_ELEM_USERDATA.rawValue: comment = text(attribute)
             case NFTA_SET_ELEM_EXPR.rawValue: count = packets(attribute)
             default: break
             }
@@ -53,7 +55,7 @@ struct ElementParser {
         if set.isInterval {
             bounds[key] = isEnd
         } else {
-            element.key = key
+            let element = Element(key: key, keyEnd: keyEnd, data: data, comment: comment)
             counters[key] = count
             if elements.updateValue(element, forKey: key) != nil { hasDuplicates = true }
         }
@@ -84,7 +86,7 @@ struct ElementParser {
             .nested[Int(NFTA_COUNTER_PACKETS.rawValue)]?.bigEndianLong
     }
 
-    private func comment(_ attribute: AttributeReader.Attribute) -> String? {
+    private func text(_ attribute: AttributeReader.Attribute) -> String? {
         let bytes = attribute.payload
         guard bytes.count > 2, bytes[0] == 0, Int(bytes[1]) + 2 <= bytes.count else { return nil }
         return String(decoding: bytes[2..<(Int(bytes[1]) + 2)].prefix { $0 != 0 }, as: UTF8.self)

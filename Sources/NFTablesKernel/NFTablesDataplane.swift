@@ -15,6 +15,7 @@ package actor NFTablesDataplane: Dataplane {
     private var socket: NetlinkSocket
     private var generations: GenerationWatch
     private var conntrack: ConnectionTracking
+    private var outsiders: OutsiderLookup
     /// Empty until the kernel was read, and after a failure.
     private var tables: [IPFamily: TableState] = [:]
     private var notificationSource: (any DispatchSourceRead)?
@@ -38,6 +39,7 @@ package actor NFTablesDataplane: Dataplane {
             _ = try GenerationWatch.read(&socket)
             generations = try GenerationWatch(ignoring: socket.portID)
             conntrack = try ConnectionTracking()
+            outsiders = try OutsiderLookup()
         } catch {
             throw CommitError(opening: error)
         }
@@ -89,8 +91,10 @@ package actor NFTablesDataplane: Dataplane {
         do throws(NetlinkError) {
             switch changes {
             case .everything(let plans):
-                var report = try commitEverything(plans, node)
-                removeStale(StaleEntries(everything: plans, node: node), node, &report)
+                var former = FormerFrontends()
+                var report = try commitEverything(plans, node, &former)
+                let stale = StaleEntries(everything: plans, node: node, former: former)
+                removeStale(stale, node, &report)
                 return report
             case .some(let plans):
                 guard tables.count == families.count else { throw Self.tampered }
@@ -117,7 +121,13 @@ package actor NFTablesDataplane: Dataplane {
         do throws(NetlinkError) {
             var result: [(Program, Changeset)] = []
             for family in families {
-                let (state, changes) = try adopt(family, plans, node)
+                let contents = try reader(family, node).read(&socket)
+                let (state, changes) = TableState.adopting(
+                    contents,
+                    plans: plans,
+                    node: node,
+                    family: family
+                )
                 result.append((state.program, changes))
             }
             return result
@@ -212,28 +222,27 @@ package actor NFTablesDataplane: Dataplane {
         TableReader(family: family, variant: Program.Variant(node, family))
     }
 
-    /// Reads a table, and says what it lacks.
-    private func adopt(
-        _ family: IPFamily,
-        _ plans: [ServicePlan],
-        _ node: NodeFacts
-    ) throws(NetlinkError) -> (state: TableState, changes: Changeset) {
-        let contents = try reader(family, node).read(&socket)
-        return TableState.adopting(contents, plans: plans, node: node, family: family)
-    }
-
     // MARK: Committing
 
+    /// - Parameter former: gets the frontends that the kernel had before
     private func commitEverything(
         _ plans: [ServicePlan],
-        _ node: NodeFacts
+        _ node: NodeFacts,
+        _ former: inout FormerFrontends
     ) throws(NetlinkError) -> CommitReport {
         // Somebody may write between our reading and our writing; the kernel refuses then.
         for _ in 0..<5 {
             generations.restart(at: try GenerationWatch.read(&socket))
             var changes: [TransactionEncoder] = []
             for family in families {
-                let (state, changeset) = try adopt(family, plans, node)
+                let contents = try reader(family, node).read(&socket)
+                former.add(contents, family)
+                let (state, changeset) = TableState.adopting(
+                    contents,
+                    plans: plans,
+                    node: node,
+                    family: family
+                )
                 tables[family] = state
                 changes.append(TransactionEncoder(program: state.program, changes: changeset))
             }
@@ -341,25 +350,35 @@ package actor NFTablesDataplane: Dataplane {
         _ node: NodeFacts,
         _ report: inout CommitReport
     ) {
-        do throws(NetlinkError) {
-            for family in families {
+        for family in families {
+            do throws(NetlinkError) {
                 report.staleEntriesRemoved += try AffinityMap(reader: reader(family, node))
                     .removeStale(stale, &socket) {
                         generations.committed()
                     }
+            } catch {
+                logger.warning(
+                    "some clients with affinity may stay where they are until their time is over",
+                    metadata: ["error": "\(error)"]
+                )
             }
-            if stale.serviceCIDRs != nil || !stale.tracked.isEmpty {
-                report.connectionCleanups = try conntrack.removeStale(stale)
-                for cleanup in report.connectionCleanups.values {
-                    report.staleEntriesRemoved += cleanup.deleted
-                }
-            }
-        } catch {
-            logger.warning(
-                "removing stale entries failed; some clients may stay where they are",
-                metadata: ["error": "\(error)"]
-            )
         }
+        outsiders.begin()
+        var failure: (first: NetlinkError, count: Int)?
+        report.connectionCleanups = conntrack.removeStale(
+            stale,
+            isOutsider: { outsiders.contains($0, node) },
+            onFailure: { failure = (failure?.first ?? $0, (failure?.count ?? 0) + 1) }
+        )
+        for cleanup in report.connectionCleanups.values {
+            report.staleEntriesRemoved += cleanup.deleted
+        }
+        guard let failure else { return }
+        let advice = failure.first.isUnsupported ? "; modprobe nf_conntrack_netlink" : ""
+        logger.warning(
+            "some UDP and SCTP clients may stay with endpoints that are gone until they pause\(advice)",
+            metadata: ["error": "\(failure.first)", "failures": "\(failure.count)"]
+        )
     }
 }
 

@@ -3,56 +3,10 @@ internal import NetworkTypes
 internal import Netlink
 internal import ServicePlan
 
-/// Where connections of a frontend may still go after a commit.
-struct FrontendTargets {
-    private struct Target: Hashable {
-        let address: IPAddress
-        let port: UInt16
-    }
-
-    private var connections: Set<Target> = []
-    private var newConnections: Set<Target> = []
-
-    /// A frontend that no Service has any more: nothing may go there.
-    init() {}
-
-    /// - Parameter old: the frontend as it was before, if it was
-    init(_ frontend: Frontend, of plan: ServicePlan, replacing old: Frontend?) {
-        let pools = plan.pools(of: frontend)
-        let targets = { (endpoints: [Endpoint]) in
-            endpoints.map { Target(address: $0.address, port: $0.port) }
-        }
-        for pool in [pools.cluster, pools.local].compactMap(\.self) {
-            newConnections.formUnion(targets(pool.endpoints))
-            connections.formUnion(targets(pool.endpoints + pool.draining))
-        }
-        // A client may remember an endpoint that the policy Local, when it came, has taken from it.
-        if case .split = frontend.action, let old, case .balance = old.action {
-            newConnections = Set(targets(pools.local?.endpoints ?? []))
-        }
-    }
-
-    /// Whether an existing connection may stay.
-    func mayKeep(_ address: IPAddress, _ port: UInt16) -> Bool {
-        connections.contains(Target(address: address, port: port))
-    }
-
-    /// Whether a client may be sent here again.
-    func mayRemember(_ address: IPAddress, _ port: UInt16) -> Bool {
-        newConnections.contains(Target(address: address, port: port))
-    }
-
-    /// Whether everyone who was allowed before is allowed now.
-    func covers(_ old: FrontendTargets) -> Bool {
-        connections.isSuperset(of: old.connections)
-            && newConnections.isSuperset(of: old.newConnections)
-    }
-}
-
 /// What a commit may have left behind in the kernel's memory of connections and clients.
 struct StaleEntries {
-    /// Frontends of connectionless protocols, and those with affinity, that lost an endpoint, came
-    /// or went.
+    /// Frontends of connectionless protocols, and those with affinity, that lost an endpoint or a
+    /// client, came or went.
     private(set) var tracked: [FrontendKey: FrontendTargets] = [:]
     private(set) var sticky: [FrontendKey: FrontendTargets] = [:]
     /// After a full sync: everything is to be checked, and cluster IPs in here without a frontend
@@ -60,10 +14,29 @@ struct StaleEntries {
     private(set) var serviceCIDRs: [IPPrefix]?
 
     /// Looks at everything, for the first sync and after failures.
-    init(everything plans: [ServicePlan], node: NodeFacts) {
+    ///
+    /// - Parameter former: what the kernel had before
+    init(everything plans: [ServicePlan], node: NodeFacts, former: FormerFrontends) {
         serviceCIDRs = node.serviceCIDRs
+        for key in former.all {
+            if key.needsTracking { tracked[key] = FrontendTargets() }
+            if former.sticky.contains(key) { sticky[key] = FrontendTargets() }
+        }
         for plan in plans {
-            for frontend in plan.frontends { enter(frontend, plan, replacing: nil) }
+            for frontend in plan.frontends {
+                tracked[frontend.key] = nil
+                let targets = FrontendTargets(
+                    frontend,
+                    of: plan,
+                    becameLocal: former.all.contains(frontend.key)
+                        && !former.localPolicy.contains(frontend.key)
+                )
+                enter(
+                    frontend,
+                    targets,
+                    wasSticky: former.sticky.contains(frontend.key)
+                )
+            }
         }
     }
 
@@ -74,35 +47,44 @@ struct StaleEntries {
         for (old, new) in changes {
             let before = Self.frontends(old)
             let after = Self.frontends(new)
-            for (key, frontend) in before where after[key] == nil && tracked[key] == nil {
-                if frontend.needsTracking { tracked[key] = FrontendTargets() }
-                if frontend.affinityTimeout != nil { sticky[key] = FrontendTargets() }
+            for (key, frontend) in before where after[key] == nil {
+                if key.needsTracking, tracked[key] == nil { tracked[key] = FrontendTargets() }
+                if frontend.affinityTimeout != nil, sticky[key] == nil {
+                    sticky[key] = FrontendTargets()
+                }
             }
             guard let new else { continue }
             for (key, frontend) in after {
                 let previous = before[key]
-                if let previous, let old {
-                    let targets = FrontendTargets(frontend, of: new, replacing: previous)
-                    let oldTargets = FrontendTargets(previous, of: old, replacing: nil)
-                    if targets.covers(oldTargets),
-                        !(previous.affinityTimeout != nil && frontend.affinityTimeout == nil)
-                    {
-                        continue
-                    }
+                let wasSticky = previous?.affinityTimeout != nil
+                guard key.needsTracking || wasSticky || frontend.affinityTimeout != nil else {
+                    continue
                 }
-                enter(frontend, new, replacing: previous)
+                let targets = FrontendTargets(
+                    frontend,
+                    of: new,
+                    becameLocal: previous.map { $0.masquerade != .node } ?? false
+                )
+                if let previous, let old, !wasSticky || frontend.affinityTimeout != nil,
+                    targets.covers(FrontendTargets(previous, of: old, becameLocal: false))
+                {
+                    continue
+                }
+                enter(frontend, targets, wasSticky: wasSticky)
             }
         }
     }
 
-    private mutating func enter(_ frontend: Frontend, _ plan: ServicePlan, replacing old: Frontend?)
-    {
-        let isSticky = frontend.affinityTimeout != nil || old?.affinityTimeout != nil
-        guard isSticky || frontend.needsTracking else { return }
-        let targets = FrontendTargets(frontend, of: plan, replacing: old)
-        if frontend.needsTracking { tracked[frontend.key] = targets }
-        if isSticky {
-            sticky[frontend.key] = frontend.affinityTimeout == nil ? FrontendTargets() : targets
+    private mutating func enter(
+        _ frontend: Frontend,
+        _ targets: FrontendTargets,
+        wasSticky: Bool
+    ) {
+        if frontend.key.needsTracking { tracked[frontend.key] = targets }
+        if frontend.affinityTimeout != nil {
+            sticky[frontend.key] = targets
+        } else if wasSticky {
+            sticky[frontend.key] = FrontendTargets()
         }
     }
 
@@ -113,44 +95,66 @@ struct StaleEntries {
         )
     }
 
-    /// Whether a tracked connection goes where the plans no longer send it, or was never sent
-    /// anywhere because its frontend did not exist then.
-    func isStale(_ connection: TrackedConnection) -> Bool {
-        if let targets = tracked[connection.frontend] {
-            // A frontend that is gone had no part in what was not translated.
-            return !targets.mayKeep(connection.endpointAddress, connection.endpointPort)
-        }
-        guard let serviceCIDRs, connection.isTranslated else { return false }
-        return serviceCIDRs.contains { $0.contains(connection.frontend.address) }
+    /// Whether connections of a protocol and family are to be looked at.
+    func concerns(_ transport: TransportProtocol, _ family: IPFamily) -> Bool {
+        serviceCIDRs != nil
+            || tracked.keys.contains { $0.transport == transport && $0.address.family == family }
+    }
+
+    /// What becomes of a tracked connection that may go where the plans no longer send it, or was
+    /// never sent anywhere because its frontend did not exist then.
+    func verdict(_ connection: TrackedConnection) -> FrontendTargets.Verdict {
+        if let targets = tracked[connection.frontend] { return targets.verdict(connection) }
+        guard let serviceCIDRs, connection.isTranslated,
+            serviceCIDRs.contains(where: { $0.contains(connection.frontend.address) })
+        else { return .all }
+        return .nobody
     }
 }
 
-extension Frontend {
+extension FrontendKey {
     /// Without a handshake a client goes on with the same addresses and ports for as long as it
     /// likes, and conntrack sends it to where the first packet went.
-    fileprivate var needsTracking: Bool { key.transport != .tcp }
+    fileprivate var needsTracking: Bool { transport != .tcp }
 }
 
 extension ConnectionTracking {
     /// Deletes stale connections; returns how many there were, of the families looked at.
+    ///
+    /// One that cannot be deleted, like those that a flow table has, keeps no other.
     mutating func removeStale(
-        _ stale: StaleEntries
-    ) throws(NetlinkError) -> [IPFamily: ConnectionCleanup] {
+        _ stale: StaleEntries,
+        isOutsider: (IPAddress) -> Bool,
+        onFailure: (NetlinkError) -> Void
+    ) -> [IPFamily: ConnectionCleanup] {
         var cleanups: [IPFamily: ConnectionCleanup] = [:]
         for family in IPFamily.allCases {
             let start = ContinuousClock.now
             var count: Int?
-            for transport in [TransportProtocol.udp, .sctp] {
-                let isConcerned =
-                    stale.serviceCIDRs != nil
-                    || stale.tracked.keys.contains {
-                        $0.transport == transport && $0.address.family == family
-                    }
-                guard isConcerned else { continue }
-                for connection in try connections(family, transport, where: stale.isStale) {
-                    count = try (count ?? 0) + (delete(connection) ? 1 : 0)
-                }
+            for transport in [TransportProtocol.udp, .sctp]
+            where stale.concerns(transport, family) {
                 count = count ?? 0
+                do throws(NetlinkError) {
+                    let found = try connections(family, transport) {
+                        stale.verdict($0) != .all
+                    }
+                    for connection in found {
+                        let verdict = stale.verdict(connection)
+                        if verdict != .nobody {
+                            let keeps =
+                                isOutsider(connection.clientAddress)
+                                ? verdict.outsiders : verdict.insiders
+                            if keeps { continue }
+                        }
+                        do throws(NetlinkError) {
+                            if try delete(connection) { count = (count ?? 0) + 1 }
+                        } catch {
+                            onFailure(error)
+                        }
+                    }
+                } catch {
+                    onFailure(error)
+                }
             }
             cleanups[family] = count.map {
                 ConnectionCleanup(deleted: $0, duration: .now - start)

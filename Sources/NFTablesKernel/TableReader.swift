@@ -21,19 +21,36 @@ struct TableReader {
         contents.numbers.affinityTimeouts = chains.compactMap(\.affinityTimeout).sorted()
         let expected = Program(family, variant, numbers: contents.numbers)
         // A table that is not there has no chains.
-        guard chains == Set(expected.chains.map(\.shape)) else { return .unusable }
+        guard chains == Set(expected.chains.map(\.shape)) else {
+            return chains.isEmpty ? .unusable : try unusable(&socket)
+        }
         var rules = try rules(&socket)
         readPoolSizes(&rules, &contents)
         let sets = try sets(&socket)
         contents.numbers.sourceLengths = sourceLengths(rules, sets)
         let program = Program(family, variant, numbers: contents.numbers)
-        guard sets == Set(program.sets.map { SetShape($0, family) }) else { return .unusable }
+        guard sets == Set(program.sets.map { SetShape($0, family) }) else {
+            return try unusable(&socket)
+        }
         for chain in program.chains where rules[chain.name.text] ?? [] != fingerprints(chain) {
             contents.damagedChains.insert(chain.name)
         }
         for set in program.sets where !set.isForgetful {
             contents.elements[set.id] = try elements(of: set, &socket)
         }
+        return contents
+    }
+
+    /// A table that another version or mode has made: it goes, and the flows of its frontends must be
+    /// found all the same.
+    private func unusable(_ socket: inout NetlinkSocket) throws(NetlinkError) -> TableContents {
+        var contents = TableContents.unusable
+        let wanted = FormerFrontends.sets.map(SetDefinition.init)
+        let present = try sets(&socket).map(\.contents)
+        guard wanted.allSatisfy({ present.contains(SetShape($0, family).contents) }) else {
+            return contents
+        }
+        for set in wanted { contents.elements[set.id] = try elements(of: set, &socket) }
         return contents
     }
 
@@ -128,7 +145,10 @@ struct TableReader {
             attributes: { $0.attribute(UInt16(NFTA_SET_TABLE.rawValue), table) },
             restart: { sets = [] },
             {
-                guard let set = LibrarySet(parsing: $0.header) else { return }
+                // The sets of a rule itself come and go with it.
+                guard let set = LibrarySet(parsing: $0.header),
+                    set.number(NFTNL_SET_FLAGS) & UInt32(NFT_SET_ANONYMOUS.rawValue) == 0
+                else { return }
                 sets.insert(SetShape(set))
             }
         )
@@ -228,6 +248,9 @@ private struct SetShape: Hashable {
     let timeout: UInt64
     let hasCounter: Bool
     let userData: [UInt8]
+
+    /// What must be equal for its elements to be read.
+    var contents: [String] { [name, "\(keyLength)", "\(dataLength)"] }
 
     init(_ set: borrowing LibrarySet) {
         name = set.text(NFTNL_SET_NAME)

@@ -2,15 +2,38 @@ internal import CMnl
 internal import Glibc
 package import NetworkTypes
 
-/// Questions about this network namespace's routes.
-package enum RouteLookup {
+/// Questions about the routes of the network namespace in which it was made.
+package struct RouteLookup: ~Copyable {
+    private var socket: NetlinkSocket
+
+    package init() throws(NetlinkError) { socket = try NetlinkSocket(.route) }
+
     /// The name of the interface by which an address is reached; nil if it is not.
     package static func interface(toward address: IPAddress) throws(NetlinkError) -> String? {
-        var socket = try NetlinkSocket(.route)
-        guard let index = try socket.route(to: address)?.interface else { return nil }
-        var name = [CChar](repeating: 0, count: Int(IF_NAMESIZE))
-        guard if_indextoname(index, &name) != nil else { return nil }
-        return String(decoding: name.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+        var lookup = try RouteLookup()
+        return try lookup.route(to: address)?.interface
+    }
+
+    /// Whether an address is the node's own, and by which interface it is reached; nil if it is not.
+    package mutating func route(
+        to address: IPAddress
+    ) throws(NetlinkError) -> (isLocal: Bool, interface: String?)? {
+        guard let route = try socket.route(to: address) else { return nil }
+        return (isLocal: route.isLocal, interface: route.interface.flatMap { interfaceName($0) })
+    }
+
+    /// Nil: it is gone.
+    private func interfaceName(_ index: UInt32) -> String? {
+        // struct ifreq: a name of 16 bytes, then a union of 24 that begins with the index.
+        let length = Int(IF_NAMESIZE)
+        return withUnsafeTemporaryAllocation(byteCount: length + 24, alignment: 8) { request in
+            request.initializeMemory(as: UInt8.self, repeating: 0)
+            request.storeBytes(of: index, toByteOffset: length, as: UInt32.self)
+            guard let base = request.baseAddress,
+                ioctl(socket.descriptor, UInt(SIOCGIFNAME), base) == 0
+            else { return nil }
+            return String(decoding: request.prefix(length).prefix { $0 != 0 }, as: UTF8.self)
+        }
     }
 }
 

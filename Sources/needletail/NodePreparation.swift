@@ -37,7 +37,10 @@ struct NodePreparation {
         let wanted = configuration.conntrack
         var settings: [KernelSettings.Setting] = []
         let cores = sysconf(Int32(_SC_NPROCESSORS_ONLN))
-        let maximum = min(max(wanted.maxPerCore * cores, wanted.min), 1_048_576)
+        let limit = 1_048_576
+        // As many cores as a machine may have cannot overflow what is limited first.
+        let perCore = min(max(wanted.maxPerCore, 0), limit)
+        let maximum = min(max(perCore * cores, wanted.min), limit)
         let root = "net/netfilter/nf_conntrack"
         // What somebody has made larger stays.
         let present = KernelSettings.read("/proc/sys/\(root)_max").flatMap { Int($0) } ?? 0

@@ -64,15 +64,24 @@ struct Render: AsyncParsableCommand {
 
 /// The script that programs both tables.
 func nftText(_ snapshot: Snapshot) -> String {
-    IPFamily.allCases.map { family in
+    let tables = IPFamily.allCases.map { family in
         let (state, changes) = TableState.adopting(
             .unusable,
             plans: snapshot.plans,
             node: snapshot.facts,
             family: family
         )
-        return RulesetPrinter(family).table(state.program, elements: changes.added)
-    }.joined(separator: "\n")
+        return RulesetPrinter(family, isPortable: true).table(
+            state.program,
+            elements: changes.added
+        )
+    }
+    return """
+        # For nft 1.1; 1.0.6 loads it as well, unless an IPv6 Service has ClientIP affinity (it aborts).
+        # It needs "meta l4proto { tcp, udp, sctp }" where "ct original proto-dst" is looked up; needletail
+        # run programs these rules without.
+
+        """ + tables.joined(separator: "\n")
 }
 
 /// The virtual servers of mode ipvs.

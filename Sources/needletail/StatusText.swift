@@ -23,11 +23,16 @@ enum StatusText {
             rows.append(("waiting for", status.missingLists.joined(separator: ", ")))
         }
         for (resource, age) in status.apiViewAgeSeconds.sorted(by: { $0.key < $1.key }) {
-            rows.append(("API", "\(resource): heard \(Int(age)) s ago"))
+            rows.append(("API", "\(resource): heard \(wholeSeconds(age)) s ago"))
         }
         return rows.map { name, value in
             name + String(repeating: " ", count: max(1, 13 - name.count)) + value + "\n"
         }
+    }
+
+    /// Whatever answers on the port may tell any number.
+    private static func wholeSeconds(_ seconds: Double) -> String {
+        Int(exactly: seconds.rounded(.towardZero)).map(String.init) ?? "\(seconds)"
     }
 
     private static func families(_ status: StatusDocument) -> String {

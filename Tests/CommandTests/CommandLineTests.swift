@@ -54,6 +54,48 @@ import Testing
         #expect(try namespace.run(["nft", "list", "ruleset"]).isEmpty)
     }
 
+    @Test func `what render prints loads with the system's nft`() throws {
+        let file = try folder.write(web, to: "web.json")
+        let result = try Binary.run(["render", "--manifests", file], in: namespace)
+        #expect(result.output.hasPrefix("# For nft 1.1; 1.0.6 loads it"), "\(result.output)")
+        let script = try folder.write(result.output, to: "rules.nft")
+        try namespace.run(["nft", "-f", script])
+        let listing = try namespace.run(["nft", "list", "ruleset"])
+        #expect(listing.contains("10.96.0.10 . tcp . 80 comment \"default/web:http\""))
+    }
+
+    @Test func `numbers beyond all bounds are taken for the highest`() throws {
+        let file = try folder.write(web, to: "web.json")
+        let flags = ["--conntrack-max-per-core", "--conntrack-min"].map {
+            "\($0)=9223372036854775807"
+        }
+        let result = try Binary.run(
+            ["run", "--once", "--manifests", file] + flags,
+            in: namespace,
+            // What the kernel has is not this test's to change.
+            wrapper: ["setpriv", "--bounding-set=-all,+net_admin", "--reuid=65534"]
+        )
+        #expect(!result.output.contains("Fatal error"), "\(result.output)")
+    }
+
+    @Test func `a daemon that tells nonsense does not end the one who asks`() throws {
+        let status = """
+            {"version": "1", "mode": "nftables", "node": "n", "started": "", "ready": true,
+             "nodeEligible": true, "services": 1, "endpoints": 1, "pendingChanges": 0,
+             "missingLists": [], "drift": {"detected": 0, "repaired": 0}, "families": {},
+             "apiViewAgeSeconds": {"services": 1e300, "nodes": -1.5}}
+            """
+        try namespace.ip(["link set lo up"])
+        let server = try namespace.inside { ScriptedServer { _ in .json(status) } }
+        server.start()
+        defer { server.stop() }
+        let result = try Binary.run(
+            ["status", "--address", "127.0.0.1:\(server.port)"],
+            in: namespace
+        )
+        #expect(result.status == 0 && result.output.contains("heard 1e+300 s ago"), "\(result)")
+    }
+
     @Test(arguments: ["nft", "json", "plan"])
     func `render reads standard input`(format: String) throws {
         let result = try Binary.run(["render", "-o", format, "-"], in: namespace, input: web)

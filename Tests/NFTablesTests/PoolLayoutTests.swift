@@ -40,6 +40,18 @@ import Testing
         }
     }
 
+    @Test
+    func `a pool that is read back from a kernel stays, though that does not tell who is local`()
+        throws
+    {
+        let pool = endpoints(0..<40)
+        let layout = PoolLayout(pool, previous: nil)
+        let read = PoolLayout(
+            placed: layout.endpoints.map { Endpoint($0.address, $0.port, isLocal: false) }
+        )
+        #expect(PoolLayout(pool, previous: read).endpoints == layout.endpoints)
+    }
+
     @Test func `slots of different sizes never overlap`() {
         var sizes = Set((1...100).map { PoolLayout.size(for: $0) })
         sizes.insert(PoolLayout.largestSize)

@@ -133,6 +133,106 @@ import Testing
         }
     }
 
+    private func frontend(_ port: UInt16, pool: Int) -> Frontend {
+        Frontend(
+            key: FrontendKey(ip("10.96.0.1"), .tcp, port),
+            kind: .clusterIP,
+            portName: "p\(port)",
+            action: .balance(pool: pool),
+            masquerade: .nonPods
+        )
+    }
+
+    private func pool(_ hosts: some Sequence<Int>, _ port: UInt16) -> Pool {
+        Pool(
+            hosts.map {
+                Endpoint(
+                    IPAddress(ipv4: 0x0A80_0000 + UInt32(truncatingIfNeeded: $0)),
+                    port,
+                    isLocal: $0 % 7 == 0
+                )
+            }
+        )
+    }
+
+    @Test func `pools keep their slots when another comes before them`() {
+        var plan = ServicePlan(
+            service: "a",
+            frontends: [frontend(81, pool: 0), frontend(82, pool: 1)],
+            pools: [pool(0..<100, 8081), pool((0..<100).filter { $0 != 7 }, 8082)]
+        )
+        var state = TableState(.ipv4)
+        _ = state.apply([("a", plan)], node: facts)
+        // Slots of a pool that has had another history are not those of a fresh one.
+        plan.pools[1] = pool(0..<100, 8082)
+        _ = state.apply([("a", plan)], node: facts)
+        plan.frontends = [frontend(80, pool: 0), frontend(81, pool: 1), frontend(82, pool: 2)]
+        plan.pools.insert(pool(0..<3, 8080), at: 0)
+        let changes = state.apply([("a", plan)], node: facts)
+        #expect(changes.removedCount == 0)
+        #expect(changes.added[.endpoints]?.count == 3)
+        // Another frontend of the same pool has the slots that the pool has.
+        plan.frontends.insert(frontend(79, pool: 2), at: 0)
+        let more = state.apply([("a", plan)], node: facts)
+        #expect(more.removedCount == 0)
+        let (_, difference) = TableState.adopting(
+            contents(of: state, after: [changes, more]),
+            plans: [plan],
+            node: facts,
+            family: .ipv4
+        )
+        #expect(difference.removed[.endpoints] == nil)
+    }
+
+    /// What a table has got by these changes.
+    private func contents(of state: TableState, after changes: [Changeset]) -> TableContents {
+        var contents = TableContents()
+        contents.numbers = state.program.numbers
+        for (set, elements) in changes.flatMap(\.added) {
+            for element in elements { contents.elements[set, default: [:]][element.key] = element }
+        }
+        return contents
+    }
+
+    @Test func `of many ports with many endpoints only what differs is changed`() {
+        let plan = { (hosts: [Int]) in
+            ServicePlan(
+                service: "a",
+                frontends: (0..<20).map { frontend(UInt16(80 + $0), pool: $0) },
+                pools: (0..<20).map { pool(hosts, UInt16(8000 + $0)) }
+            )
+        }
+        var state = TableState(.ipv4)
+        _ = state.apply([("a", plan(Array(0..<600)))], node: facts)
+        let hosts = (0..<600).filter { $0 != 70 } + [7000]
+        let changes = state.apply([("a", plan(hosts))], node: facts)
+        // 8192 slots for 600 endpoints: 13 or 14 for each, of each port.
+        let slots = changes.added[.endpoints]?.count ?? 0
+        #expect((20 * 13...20 * 14).contains(slots) && changes.removed[.endpoints]?.count == slots)
+        #expect(changes.added[.serviceEndpoints]?.count == 20)
+        #expect(changes.removed[.serviceEndpoints]?.count == 20)
+        // 70 and 7000 are local.
+        #expect(changes.added[.hairpin]?.count == 1 && changes.removed[.hairpin]?.count == 1)
+        #expect(changes.added[.formerEndpoints]?.count == 20)
+        #expect(changes.added.count == 4 && changes.removed.count == 3 && changes.chains.isEmpty)
+    }
+
+    @Test func `a comment has as many bytes as nft takes, whatever its characters`() {
+        let clown = "\u{1F921}"
+        let zalgo = "a" + String(repeating: "\u{0301}", count: 100)
+        for name in [
+            String(repeating: "x", count: 127), String(repeating: "x", count: 128),
+            String(repeating: clown, count: 71), "x" + String(repeating: clown, count: 71),
+            String(repeating: zalgo, count: 5), String(repeating: "\r\n", count: 90),
+        ] {
+            let comment = Element(key: ElementBytes(), comment: name).comment ?? ""
+            #expect(comment.utf8.count <= 127)
+            #expect(comment == name || comment.hasSuffix("..."))
+            #expect(name.utf8.starts(with: comment.utf8.dropLast(comment == name ? 0 : 3)))
+        }
+        #expect(Element(key: ElementBytes(), comment: "a\u{0}b").comment == "a")
+    }
+
     @Test func `an endpoint shared by two Services goes with the last of them`() {
         var random = RandomPlans(seed: 3)
         var plan = random.plan(1)
