@@ -169,19 +169,18 @@ extension KubeProxyConfiguration {
 
     private var isIPv6Bound: Bool { bindAddress.contains(":") }
 
+    var healthzHost: String { isIPv6Bound ? "[::]" : "0.0.0.0" }
+    var metricsHost: String { isIPv6Bound ? "[::1]" : "127.0.0.1" }
+
     /// With its port; empty: no server.
-    package var healthzAddress: String {
-        Self.withPort(healthzBindAddress, isIPv6Bound ? "[::]" : "0.0.0.0", 10256)
-    }
+    package var healthzAddress: String { Self.withPort(healthzBindAddress, healthzHost, 10256) }
 
-    package var metricsAddress: String {
-        Self.withPort(metricsBindAddress, isIPv6Bound ? "[::1]" : "127.0.0.1", 10249)
-    }
+    package var metricsAddress: String { Self.withPort(metricsBindAddress, metricsHost, 10249) }
 
-    /// What a flag with an empty address means; in the file an empty one is the default.
-    package static let noAddress = "-"
+    /// The address of a server that there is not; an empty one is the default.
+    package static let noAddress = "none"
 
-    private static func withPort(_ text: String, _ host: String, _ port: Int) -> String {
+    static func withPort(_ text: String, _ host: String, _ port: Int) -> String {
         guard text != noAddress else { return "" }
         guard !text.isEmpty else { return "\(host):\(port)" }
         let colons = text.count { $0 == ":" }

@@ -1,40 +1,91 @@
 package import Yams
 
-/// A value that a field of the file can have.
+/// Why a value of the file or of a flag could not be taken.
+package struct MisreadValue: Error, Sendable, Hashable {
+    /// Where it is in the value: `.NAME` in a map, `[2]` in a list; empty: it is the whole.
+    var place = ""
+    let reason: String
+    var line: Int?
+
+    init(_ reason: String, at place: String = "", line: Int? = nil) {
+        (self.place, self.reason, self.line) = (place, reason, line)
+    }
+}
+
+/// A value that a field of the file and a flag can have.
 package protocol SettingValue: Sendable, Hashable {
-    /// What is expected, for errors: `a duration, as in 30s`.
+    /// What is expected, for errors: `a duration, as in 1m30s`.
     static var expectation: String { get }
     /// What Go would call empty, and the file's defaults replace.
     var isZero: Bool { get }
-    init?(yaml: Yams.Node)
+    static func read(_ node: Yams.Node) throws(MisreadValue) -> Self
+    /// Reads what a flag was given, in its order, by pflag's rules: the last value counts, and lists
+    /// and maps accumulate.
+    static func read(flag values: [String]) throws(MisreadValue) -> Self
     /// As YAML, on one line.
     var yaml: String { get }
     var json: String { get }
+}
+
+/// A value that is one word.
+package protocol ScalarValue: SettingValue {
+    init?(scalar: Yams.Node.Scalar)
+    /// Reads a word as Go's `strconv` does.
+    init?(word: String)
 }
 
 extension SettingValue {
     package var json: String { yaml }
 }
 
-extension String: SettingValue {
+extension ScalarValue {
+    package static func read(_ node: Yams.Node) throws(MisreadValue) -> Self {
+        guard let scalar = node.scalar, let value = Self(scalar: scalar) else {
+            throw MisreadValue("\(node.told) not \(expectation)")
+        }
+        return value
+    }
+
+    package static func read(flag values: [String]) throws(MisreadValue) -> Self {
+        var last: Self?
+        for word in values {
+            guard let value = Self(word: word) else {
+                throw MisreadValue("\(word.quoted) is not \(expectation)")
+            }
+            last = value
+        }
+        guard let last else { throw MisreadValue("has no value") }
+        return last
+    }
+}
+
+extension Yams.Node {
+    var kindName: String {
+        if tag == Tag(.null) { return "null" }
+        return mapping != nil ? "a map" : sequence != nil ? "a list" : "a word"
+    }
+
+    /// The beginning of what is wrong with it: `"a" is`, or `is a list,`.
+    var told: String { scalar.map { "\($0.string.quoted) is" } ?? "is \(kindName)," }
+}
+
+extension String: ScalarValue {
     package static let expectation = "text"
     package var isZero: Bool { isEmpty }
-    package init?(yaml: Yams.Node) {
-        guard let scalar = yaml.scalar else { return nil }
-        self = scalar.string
-    }
+    package init?(scalar: Yams.Node.Scalar) { self = scalar.string }
+    package init?(word: String) { self = word }
     package var yaml: String {
         let isPlain =
             allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "/._-".contains($0)) }
             && first?.isLetter == true && !Self.words.contains(lowercased())
-        return isPlain ? self : yamlQuoted
+        return isPlain ? self : quoted
     }
 
     /// What YAML 1.1 takes for something else than text.
     private static let words: Set = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"]
 
-    /// In quotes, as in JSON.
-    var yamlQuoted: String {
+    /// In quotes, as in JSON: on one line, whatever it holds.
+    package var quoted: String {
         let escaped = unicodeScalars.map { scalar in
             switch scalar {
             case "\\", "\"": "\\\(scalar)"
@@ -49,82 +100,187 @@ extension String: SettingValue {
         return "\"\(escaped.joined())\""
     }
 
-    package var json: String { yamlQuoted }
+    package var json: String { quoted }
 }
 
-extension Bool: SettingValue {
+extension Bool: ScalarValue {
     package static let expectation = "true or false"
     package var isZero: Bool { !self }
-    package init?(yaml: Yams.Node) {
-        guard yaml.tag == Tag(.bool), let value = yaml.bool else { return nil }
-        self = value
+
+    /// Reads YAML 1.1's words, as Go's YAML does; a quoted one is text.
+    package init?(scalar: Yams.Node.Scalar) {
+        guard scalar.style == .plain else { return nil }
+        switch scalar.string {
+        case "true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON", "y", "Y": self = true
+        case "false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF", "n", "N":
+            self = false
+        default: return nil
+        }
     }
+
+    /// Reads what `strconv.ParseBool` takes.
+    package init?(word: String) {
+        switch word {
+        case "1", "t", "T", "TRUE", "true", "True": self = true
+        case "0", "f", "F", "FALSE", "false", "False": self = false
+        default: return nil
+        }
+    }
+
     package var yaml: String { "\(self)" }
 }
 
-extension Int: SettingValue {
+extension Int: ScalarValue {
     package static let expectation = "a whole number"
     package var isZero: Bool { self == 0 }
-    package init?(yaml: Yams.Node) {
-        guard let text = yaml.scalar?.string, let value = Int(text) else { return nil }
+
+    /// Reads an integer, or another number without a fraction, as `32768.0` is in JSON.
+    package init?(scalar: Yams.Node.Scalar) {
+        if let value = Int(word: scalar.string) {
+            self = value
+        } else if let number = Double(scalar.string), let value = Int(exactly: number) {
+            self = value
+        } else {
+            return nil
+        }
+    }
+
+    /// Reads what `strconv.ParseInt` takes with base 0: `-998`, `0x10`, `0o17`, `017`, `0b1`, `1_000`.
+    package init?(word: String) {
+        let isNegative = word.hasPrefix("-")
+        let digits = isNegative || word.hasPrefix("+") ? word.dropFirst() : word[...]
+        let start = digits.prefix(2).lowercased()
+        let (radix, prefix) =
+            ["0x": (16, 2), "0o": (8, 2), "0b": (2, 2)][start]
+            ?? (digits.count > 1 && digits.hasPrefix("0") ? (8, 1) : (10, 0))
+        let rest = digits.dropFirst(prefix).replacing("_", with: "")
+        // The sign goes back, so that the least number can be read.
+        guard rest.first.map({ $0 != "-" && $0 != "+" }) == true,
+            let value = Int((isNegative ? "-" : "") + rest, radix: radix)
+        else { return nil }
         self = value
     }
+
     package var yaml: String { "\(self)" }
 }
 
-extension Double: SettingValue {
+extension Double: ScalarValue {
     package static let expectation = "a number"
     package var isZero: Bool { self == 0 }
-    package init?(yaml: Yams.Node) {
-        guard let text = yaml.scalar?.string, let value = Double(text) else { return nil }
+    package init?(scalar: Yams.Node.Scalar) { self.init(word: scalar.string) }
+    package init?(word: String) {
+        guard let value = Double(word), value.isFinite else { return nil }
         self = value
     }
     package var yaml: String { self == rounded() && abs(self) < 1e9 ? "\(Int(self))" : "\(self)" }
 }
 
-extension TimeSpan: SettingValue {
+extension TimeSpan: ScalarValue {
     package static let expectation = "a duration, as in 1m30s"
     package var isZero: Bool { seconds == 0 }
-    package init?(yaml: Yams.Node) {
-        guard let text = yaml.scalar?.string else { return nil }
-        self.init(text)
-    }
+    package init?(scalar: Yams.Node.Scalar) { self.init(scalar.string) }
+    package init?(word: String) { self.init(word) }
     package var yaml: String { description }
-    package var json: String { description.yamlQuoted }
+    package var json: String { description.quoted }
+
+    /// Reads a duration, or a whole number of nanoseconds: a `TimeOrMetaDuration` of component-base.
+    package static func readWithNanoseconds(_ node: Yams.Node) throws(MisreadValue) -> TimeSpan {
+        if let scalar = node.scalar, scalar.style == .plain, let count = Int(scalar: scalar) {
+            return TimeSpan(seconds: Double(count) / 1e9)
+        }
+        return try read(node)
+    }
 }
 
 extension [String]: SettingValue {
     package static let expectation = "a list of words"
     package var isZero: Bool { isEmpty }
-    package init?(yaml: Yams.Node) {
-        guard let sequence = yaml.sequence else { return nil }
-        let words = sequence.map { node in
-            // An entry of `vmodule` is a mapping.
-            node.scalar?.string
-                ?? node.mapping?.map { "\($1.scalar?.string ?? "")" }.joined(separator: "=")
+
+    package static func read(_ node: Yams.Node) throws(MisreadValue) -> [String] {
+        guard let sequence = node.sequence else {
+            throw MisreadValue("\(node.told) not \(expectation)")
         }
-        self = words.compactMap(\.self)
-        guard count == words.count else { return nil }
+        var words: [String] = []
+        for (index, element) in sequence.enumerated() {
+            guard let scalar = element.scalar else {
+                throw MisreadValue(
+                    "is \(element.kindName), not a word",
+                    at: "[\(index)]",
+                    line: element.mark?.line
+                )
+            }
+            words.append(scalar.string)
+        }
+        return words
     }
+
+    package static func read(flag values: [String]) throws(MisreadValue) -> [String] {
+        values.flatMap(\.commaSeparated)
+    }
+
+    /// Reads the entries of `logging.vmodule`, which are maps: `{filePattern: a, verbosity: 1}`.
+    static func readModules(_ node: Yams.Node) throws(MisreadValue) -> [String] {
+        guard let sequence = node.sequence else { return try read(node) }
+        return sequence.map { entry in
+            entry.scalar?.string
+                ?? ["filePattern", "verbosity"].map { entry.mapping?[$0]?.scalar?.string ?? "" }
+                .joined(separator: "=")
+        }
+    }
+
     package var yaml: String { "[\(map(\.yaml).joined(separator: ", "))]" }
-    package var json: String { "[\(map(\.yamlQuoted).joined(separator: ","))]" }
+    package var json: String { "[\(map(\.quoted).joined(separator: ","))]" }
 }
 
 extension [String: Bool]: SettingValue {
     package static let expectation = "a map of names to true or false"
     package var isZero: Bool { isEmpty }
-    package init?(yaml: Yams.Node) {
-        guard let mapping = yaml.mapping else { return nil }
-        self = [:]
-        for (key, value) in mapping {
-            guard let name = key.scalar?.string, let flag = value.bool else { return nil }
-            self[name] = flag
+
+    package static func read(_ node: Yams.Node) throws(MisreadValue) -> [String: Bool] {
+        guard let mapping = node.mapping else {
+            throw MisreadValue("\(node.told) not \(expectation)")
         }
+        var result: [String: Bool] = [:]
+        for (key, value) in mapping {
+            let name = key.scalar?.string ?? ""
+            do throws(MisreadValue) {
+                result[name] = try Bool.read(value)
+            } catch {
+                throw MisreadValue(error.reason, at: ".\(name.yaml)", line: key.mark?.line)
+            }
+        }
+        return result
     }
+
+    package static func read(flag values: [String]) throws(MisreadValue) -> [String: Bool] {
+        var result: [String: Bool] = [:]
+        for pair in values.flatMap(\.commaSeparated) where !pair.isEmpty {
+            let parts = pair.split(separator: "=", maxSplits: 1).map { "\($0)".trimmed }
+            guard parts.count == 2, let value = Bool(word: parts[1]) else {
+                throw MisreadValue("\(pair.quoted) is not NAME=true or NAME=false")
+            }
+            result[parts[0]] = value
+        }
+        return result
+    }
+
     package var yaml: String {
         "{\(sorted { $0.key < $1.key }.map { "\($0.key.yaml): \($0.value)" }.joined(separator: ", "))}"
     }
     package var json: String {
-        "{\(sorted { $0.key < $1.key }.map { "\($0.key.yamlQuoted):\($0.value)" }.joined(separator: ","))}"
+        "{\(sorted { $0.key < $1.key }.map { "\($0.key.quoted):\($0.value)" }.joined(separator: ","))}"
+    }
+}
+
+extension String {
+    /// Without blanks around it.
+    package var trimmed: String {
+        String(drop(while: \.isWhitespace).reversed().drop(while: \.isWhitespace).reversed())
+    }
+
+    /// The parts between commas, without blanks around them; none of an empty text.
+    package var commaSeparated: [String] {
+        isEmpty
+            ? [] : split(separator: ",", omittingEmptySubsequences: false).map { "\($0)".trimmed }
     }
 }

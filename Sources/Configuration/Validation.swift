@@ -10,34 +10,48 @@ extension KubeProxyConfiguration {
         check(
             ["", "iptables", "nftables", "ipvs"].contains(mode),
             "mode",
-            "\"\(mode)\" is none of nftables, ipvs, iptables"
+            "\(mode.quoted) is none of nftables, ipvs, iptables"
         )
         check(
             ["text", "json"].contains(logging.format),
             "logging.format",
-            "\"\(logging.format)\" is neither text nor json"
+            "\(logging.format.quoted) is neither text nor json"
         )
         check(
             ["", "application/vnd.kubernetes.protobuf", "application/json"]
                 .contains(clientConnection.contentType),
             "clientConnection.contentType",
-            "\"\(clientConnection.contentType)\" is neither application/vnd.kubernetes.protobuf nor"
-                + " application/json"
+            "\(clientConnection.contentType.quoted) is neither"
+                + " application/vnd.kubernetes.protobuf nor application/json"
         )
-        check(IPAddress(bindAddress) != nil, "bindAddress", "\"\(bindAddress)\" is no IP address")
+        check(
+            IPAddress(bindAddress) != nil,
+            "bindAddress",
+            "\(bindAddress.quoted) is no IP address"
+        )
         for (field, bit) in [
             ("iptables.masqueradeBit", iptables.masqueradeBit),
             ("nftables.masqueradeBit", nftables.masqueradeBit),
         ] { check((0...31).contains(bit), field, "\(bit) is not 0-31") }
+        for (field, count) in [
+            ("conntrack.maxPerCore", conntrack.maxPerCore), ("conntrack.min", conntrack.min),
+            ("clientConnection.burst", clientConnection.burst),
+            ("logging.verbosity", logging.verbosity),
+        ] { check(count >= 0, field, "\(count) is less than 0") }
         check(
             (-1000...1000).contains(oomScoreAdj),
             "oomScoreAdj",
-            "\(oomScoreAdj) is not -1000 to 1000"
+            "\(oomScoreAdj) is not between -1000 and 1000"
         )
         check(
             (0...10_000).contains(needletail.serviceMetrics),
             "needletail.serviceMetrics",
             "\(needletail.serviceMetrics) is not 0-10000"
+        )
+        check(
+            hostnameOverride.isEmpty || Self.isNodeName(hostnameOverride.trimmed),
+            "hostnameOverride",
+            "\(hostnameOverride.quoted) cannot be the name of a node: letters, digits, \"-\" and \".\""
         )
         checkAddresses(check)
         checkDurations(check)
@@ -45,9 +59,31 @@ extension KubeProxyConfiguration {
         check(
             ["endpointslices", "endpoints"].contains(needletail.endpointsSource),
             "needletail.endpointsSource",
-            "\"\(needletail.endpointsSource)\" is neither endpointslices nor endpoints"
+            "\(needletail.endpointsSource.quoted) is neither endpointslices nor endpoints"
         )
-        return problems
+        // A flag that sets two fields is told once.
+        var told: Set<String> = []
+        return problems.filter { problem in
+            let flag = Setting.all.first { $0.path == problem.field }?.flag ?? problem.field
+            return told.insert("\(flag) \(problem.reason)").inserted
+        }
+    }
+
+    private static func noBlock(_ text: String) -> String {
+        "\(text.quoted) is not a CIDR block, as 10.244.0.0/16 is"
+    }
+
+    /// A DNS subdomain, in any case: it is lowered later.
+    private static func isNodeName(_ text: String) -> Bool {
+        !text.isEmpty
+            && text.utf8.allSatisfy { byte in
+                switch UInt8(ascii: "A")...UInt8(ascii: "Z") ~= byte ? byte | 0x20 : byte {
+                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
+                    UInt8(ascii: "-"), UInt8(ascii: "."):
+                    true
+                default: false
+                }
+            }
     }
 
     private typealias Check = (Bool, String, @autoclosure () -> String) -> Void
@@ -59,27 +95,27 @@ extension KubeProxyConfiguration {
             check(
                 text.isEmpty || Self.isAddressWithPort(text),
                 field,
-                "\"\(text)\" is not ADDRESS:PORT"
+                "\(text.quoted) is no IP address with a port, as 0.0.0.0:80 or [::]:80; \"none\": nowhere"
             )
         }
         let blocks = clusterCIDR.commaSeparated
         for text in blocks {
-            check(IPPrefix(text) != nil, "clusterCIDR", "\"\(text)\" is not a CIDR block")
+            check(IPPrefix(text) != nil, "clusterCIDR", Self.noBlock(text))
         }
         let families = blocks.compactMap { IPPrefix($0)?.family }
         check(
             blocks.count < 2 || blocks.count == 2 && Set(families).count == 2,
             "clusterCIDR",
-            "\"\(clusterCIDR)\" has several blocks of one family; one of each is possible"
+            "\(clusterCIDR.quoted) has several blocks of one family; one of each is possible"
         )
         for reason in NodePortAddresses.problems(in: nodePortAddresses) {
             check(false, "nodePortAddresses", reason)
         }
         for text in ipvs.excludeCIDRs {
-            check(IPPrefix(text) != nil, "ipvs.excludeCIDRs", "\"\(text)\" is not a CIDR block")
+            check(IPPrefix(text) != nil, "ipvs.excludeCIDRs", Self.noBlock(text))
         }
         for text in needletail.nodeIPs {
-            check(IPAddress(text) != nil, "needletail.nodeIPs", "\"\(text)\" is no IP address")
+            check(IPAddress(text) != nil, "needletail.nodeIPs", "\(text.quoted) is no IP address")
         }
     }
 
@@ -88,7 +124,7 @@ extension KubeProxyConfiguration {
             ("iptables.syncPeriod", iptables.syncPeriod),
             ("nftables.syncPeriod", nftables.syncPeriod), ("ipvs.syncPeriod", ipvs.syncPeriod),
             ("configSyncPeriod", configSyncPeriod),
-        ] { check(span.seconds > 0, field, "\(span) is not more than 0s") }
+        ] { check(span.seconds > 0, field, "\(span) is no period; it has to be more than 0s") }
         for (field, span) in [
             ("ipvs.tcpTimeout", ipvs.tcpTimeout), ("ipvs.tcpFinTimeout", ipvs.tcpFinTimeout),
             ("ipvs.udpTimeout", ipvs.udpTimeout), ("conntrack.udpTimeout", conntrack.udpTimeout),
@@ -123,7 +159,7 @@ extension KubeProxyConfiguration {
         check(
             modes.contains(detectLocalMode),
             "detectLocalMode",
-            "\"\(detectLocalMode)\" is none of \(modes.dropFirst().joined(separator: ", "))"
+            "\(detectLocalMode.quoted) is none of \(modes.dropFirst().joined(separator: ", "))"
         )
         for (mode, field, name) in [
             ("BridgeInterface", "detectLocal.bridgeInterface", detectLocal.bridgeInterface),
@@ -132,36 +168,25 @@ extension KubeProxyConfiguration {
                 detectLocal.interfaceNamePrefix
             ),
         ] where detectLocalMode == mode {
-            check(!name.isEmpty, field, "is needed for detectLocalMode \(mode)")
+            check(!name.isEmpty, field, "is empty; detectLocalMode \(mode) needs it")
             // A name as the kernel has it: 1 to 15 bytes without blanks and slashes.
             check(
                 name.utf8.count <= 15 && !name.contains { " /\"*".contains($0) },
                 field,
-                "\"\(name)\" cannot be the name of an interface"
+                "\(name.quoted) cannot be the name of an interface: at most 15 bytes, and no blank, slash,"
+                    + " quote or star"
             )
         }
     }
 
     private static func isAddressWithPort(_ text: String) -> Bool {
         guard let colon = text.lastIndex(of: ":"),
-            UInt16(text[text.index(after: colon)...]) != nil
+            let port = UInt16(text[text.index(after: colon)...]), port > 0
         else { return false }
         let host = text[..<colon]
         if host.hasPrefix("["), host.hasSuffix("]") {
             return IPAddress(String(host.dropFirst().dropLast())) != nil
         }
         return !host.contains(":") && IPAddress(String(host)) != nil
-    }
-}
-
-extension String {
-    /// The parts between commas, without blanks around them; none of an empty text.
-    package var commaSeparated: [String] {
-        guard !isEmpty else { return [] }
-        return split(separator: ",", omittingEmptySubsequences: false).map { part in
-            String(
-                part.drop(while: \.isWhitespace).reversed().drop(while: \.isWhitespace).reversed()
-            )
-        }
     }
 }

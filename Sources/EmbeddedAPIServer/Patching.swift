@@ -1,8 +1,12 @@
-/// What a patch says, by its Content-Type; there is no server-side apply.
+/// What a patch says, by its Content-Type.
+///
+/// Server-side apply merges as over an object that other managers have made: nobody's fields are
+/// known, so it removes none, and there are no conflicts.
 enum PatchType: String {
     case merge = "application/merge-patch+json"
     case strategic = "application/strategic-merge-patch+json"
     case operations = "application/json-patch+json"
+    case apply = "application/apply-patch+yaml"
 
     init(_ contentType: String) throws(APIStatus) {
         guard let type = PatchType(rawValue: contentType) else {
@@ -20,7 +24,8 @@ enum PatchType: String {
     func apply(_ patch: JSONValue, to object: JSONValue) throws(APIStatus) -> JSONValue {
         switch self {
         case .merge: Patch.merge(patch, into: object)
-        case .strategic: Patch.strategic(patch, into: object)
+        // What kubectl sends as YAML is JSON.
+        case .strategic, .apply: Patch.strategic(patch, into: object)
         case .operations: try Patch.operations(patch, on: object)
         }
     }
@@ -70,6 +75,8 @@ enum Patch {
     /// `patchMergeKey` of the fields of the kinds that the server has.
     private static let mergeKeys = [
         "ports": "port", "conditions": "type", "ownerReferences": "uid", "taints": "key",
+        "containers": "name", "initContainers": "name", "env": "name", "volumes": "name",
+        "volumeMounts": "mountPath",
     ]
 
     /// What the order does not name comes last.

@@ -75,6 +75,15 @@ struct ResourceKind: Sendable, Hashable {
             encoding: nil
         ),
         ResourceKind(
+            group: "apps",
+            kind: "DaemonSet",
+            plural: "daemonsets",
+            shortNames: ["ds"],
+            isNamespaced: true,
+            hasStatus: true,
+            encoding: nil
+        ),
+        ResourceKind(
             group: "",
             kind: "Namespace",
             plural: "namespaces",

@@ -9,6 +9,8 @@ package struct ManifestReader {
     /// - Parameter file: what errors call the text
     package init(file: String) { self.file = file }
 
+    /// - Throws: also if the text holds nothing at all, which a file half written looks like, too; an
+    ///   empty List says that there are no objects
     package func objects(in text: String) throws(ManifestError) -> [KubernetesObject] {
         // JSON is YAML too, but its own decoder is many times faster.
         let isJSON = text.first { !$0.isWhitespace } == "{"
@@ -41,8 +43,19 @@ package struct ManifestReader {
         } catch {
             throw syntaxError(error)
         }
+        documents.removeAll { $0.null != nil }
+        guard !documents.isEmpty else { throw empty }
+        // Without aliases there are fewer nodes than bytes.
+        var budget = max(text.utf8.count, 100_000)
         var objects: [KubernetesObject] = []
-        for document in documents where document.null == nil {
+        for document in documents {
+            guard document.isExpanded(within: &budget) else {
+                throw ManifestError(
+                    file: file,
+                    line: document.mark?.line,
+                    problem: FieldProblem("", "its aliases make too much of it; write it out")
+                )
+            }
             do {
                 objects += try YAMLDecoder().decode(KubernetesObjects.self, from: document).objects
             } catch let error as DecodingError {
@@ -56,6 +69,14 @@ package struct ManifestReader {
             }
         }
         return objects
+    }
+
+    private var empty: ManifestError {
+        let reason = """
+            is empty, as a half written file may be; if there are to be no objects, write \
+            {apiVersion: v1, kind: List, items: []}
+            """
+        return ManifestError(file: file, line: nil, problem: FieldProblem("", reason))
     }
 
     private func syntaxError(_ error: any Error) -> ManifestError {
@@ -97,6 +118,27 @@ extension DecodingError {
             context.codingPath
         @unknown default: []
         }
+    }
+}
+
+extension Yams.Node {
+    /// Whether it has no more nodes than the budget, aliases counted as often as they are there.
+    ///
+    /// A few lines of aliases can stand for more nodes than memory holds.
+    fileprivate func isExpanded(within budget: inout Int) -> Bool {
+        budget -= 1
+        guard budget >= 0 else { return false }
+        switch self {
+        case .scalar, .alias: return true
+        case .sequence(let elements):
+            for element in elements where !element.isExpanded(within: &budget) { return false }
+        case .mapping(let pairs):
+            for (key, value) in pairs
+            where !key.isExpanded(within: &budget) || !value.isExpanded(within: &budget) {
+                return false
+            }
+        }
+        return true
     }
 }
 

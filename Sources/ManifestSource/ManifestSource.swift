@@ -6,7 +6,7 @@ package import KubernetesModel
 
 /// The objects of a file, or of all manifests of a directory (`*.yaml`, `*.yml`, `*.json`).
 ///
-/// A file that becomes unreadable keeps its last good objects.
+/// A file that becomes unreadable or empty keeps its last good objects.
 package struct ManifestSource: Sendable {
     private let path: String
     private var good: [String: [KubernetesObject]] = [:]
@@ -25,7 +25,9 @@ package struct ManifestSource: Sendable {
         for file in good.keys where !files.contains(file) { good[file] = nil }
         for file in files {
             do throws(ManifestError) {
-                good[file] = try ManifestReader(file: file).objects(in: Self.text(of: file))
+                good[file] =
+                    Self.isNullDevice(file)
+                    ? [] : try ManifestReader(file: file).objects(in: Self.text(of: file))
             } catch {
                 errors.append(error)
             }
@@ -63,7 +65,22 @@ package struct ManifestSource: Sendable {
         !name.hasPrefix(".") && [".yaml", ".yml", ".json"].contains { name.hasSuffix($0) }
     }
 
+    /// Major number 1, minor number 3 (`Documentation/admin-guide/devices.txt`).
+    private static let nullDevice: dev_t = 0x103
+
+    /// `/dev/null` is empty on purpose.
+    private static func isNullDevice(_ file: String) -> Bool {
+        var status = stat()
+        return stat(file, &status) == 0 && status.st_mode & S_IFMT == S_IFCHR
+            && status.st_rdev == nullDevice
+    }
+
     private static func text(of file: String) throws(ManifestError) -> String {
+        var status = stat()
+        if stat(file, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
+            let reason = "is neither a file nor a directory"
+            throw ManifestError(file: file, line: nil, problem: FieldProblem("", reason))
+        }
         do {
             return String(decoding: try Data(contentsOf: URL(filePath: file)), as: UTF8.self)
         } catch {

@@ -9,7 +9,7 @@ internal import ServiceLifecycle
 /// last good configuration when the file is bad.
 struct ConfigurationWatch: ServiceLifecycle.Service {
     private let file: String
-    private let flags: [FlagValue]
+    private let flags: GivenFlags
     private let running: KubeProxyConfiguration
     private let store: ClusterStore
     private let logger: Logger
@@ -18,7 +18,7 @@ struct ConfigurationWatch: ServiceLifecycle.Service {
 
     init(
         _ file: String,
-        _ flags: [FlagValue],
+        _ flags: GivenFlags,
         running: KubeProxyConfiguration,
         store: ClusterStore,
         logger: Logger,
@@ -35,19 +35,27 @@ struct ConfigurationWatch: ServiceLifecycle.Service {
 
     func run() async throws {
         var inForce = running
+        var fault: String?
         for await _ in changes.cancelOnGracefulShutdown() {
-            await read(&inForce)
+            await read(&inForce, &fault)
         }
     }
 
-    private func read(_ inForce: inout KubeProxyConfiguration) async {
+    /// - Parameter fault: why the file could not be used last; one change of it rings several times
+    private func read(_ inForce: inout KubeProxyConfiguration, _ fault: inout String?) async {
         let new: KubeProxyConfiguration
         do {
             new = try EffectiveConfiguration(file: file, flags: flags).value
         } catch {
             let note = "\(error); what was configured before stays in force"
+            guard note != fault else { return }
+            fault = note
             logger.error("\(note)")
             return tell(NodeEvent(.warning, "InvalidConfiguration", "Reload", note))
+        }
+        if fault != nil {
+            fault = nil
+            logger.notice("\(file) can be used again")
         }
         let changed = Setting.all.filter { $0.differs(inForce, new) }
         guard !changed.isEmpty else { return }

@@ -16,7 +16,7 @@ struct EffectiveConfiguration {
     var notices: [String] = []
 
     /// - Throws: a problem of the file or the flags, naming the field
-    init(file: String?, flags: [FlagValue]) throws {
+    init(file: String?, flags: GivenFlags) throws {
         value = KubeProxyConfiguration()
         if let file {
             let warnings: [ConfigurationProblem]
@@ -27,14 +27,19 @@ struct EffectiveConfiguration {
                 throw Failure("\(file): \(error)")
             }
             notices += warnings.map { "\(file): \($0)" }
-            let ignored = flags.filter { !$0.isAlways }.map { "--\($0.name)" }
+            let ignored = flags.ignoredBesideFile
             if !ignored.isEmpty {
                 notices.append(
-                    "\(ignored.joined(separator: ", ")): ignored, since --config is given"
+                    "\(ignored.joined(separator: ", ")): ignored, since --config is given; set the"
+                        + " fields in \(file)"
                 )
             }
         }
-        for flag in flags where file == nil || flag.isAlways { try flag.apply(&value) }
+        do throws(ConfigurationProblem) {
+            try flags.apply(to: &value, besideFile: file != nil)
+        } catch {
+            throw Failure(usage: error)
+        }
         try check(file)
         if value.mode == "iptables" { notices.append("mode iptables is run as nftables") }
         let gates = value.featureGates.keys.filter {
@@ -42,8 +47,8 @@ struct EffectiveConfiguration {
         }
         if !gates.isEmpty {
             notices.append(
-                "featureGates \(gates.sorted().joined(separator: ", ")): no effect, what they turn on"
-                    + " is there or not"
+                "featureGates (--feature-gates): \(gates.sorted().map(\.yaml).joined(separator: ", ")):"
+                    + " no effect; only \(KubeProxyConfiguration.externalIPsGate) has one here"
             )
         }
         notices += value.idleSettings.map { "\($0.field) has no effect: \($0.reason)" }
@@ -53,7 +58,7 @@ struct EffectiveConfiguration {
         var problems = value.validate().map { "\($0)" }
         if !value.ipvs.scheduler.isEmpty, !Balancing.schedulers.contains(value.ipvs.scheduler) {
             problems.append(
-                "ipvs.scheduler (--ipvs-scheduler): \"\(value.ipvs.scheduler)\" is none of IPVS's"
+                "ipvs.scheduler (--ipvs-scheduler): \(value.ipvs.scheduler.quoted) is none of IPVS's"
                     + " schedulers (\(Balancing.schedulers.sorted().joined(separator: ", ")))"
             )
         }
@@ -66,10 +71,15 @@ struct EffectiveConfiguration {
         guard access(file, R_OK) == 0 else {
             throw Failure("\(file) cannot be read: \(String(cString: strerror(errno)))")
         }
+        var status = stat()
+        guard stat(file, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+            throw Failure("\(file) is no regular file; --config takes one, which it watches")
+        }
         do {
             return String(decoding: try Data(contentsOf: URL(filePath: file)), as: UTF8.self)
         } catch {
-            throw Failure("\(file) cannot be read: \(error)")
+            let code = ((error as? CocoaError)?.underlying as? POSIXError)?.code.rawValue ?? EIO
+            throw Failure("\(file) cannot be read: \(String(cString: strerror(code)))")
         }
     }
 }
@@ -127,13 +137,7 @@ extension KubeProxyConfiguration {
 
     /// Trimmed and in lower case, as the kubelet registers it.
     private func nodeName() throws -> String {
-        if !hostnameOverride.isEmpty {
-            let name = hostnameOverride.trimmed
-            guard !name.isEmpty else {
-                throw Failure("hostnameOverride (--hostname-override) is blank")
-            }
-            return name.lowercased()
-        }
+        if !hostnameOverride.isEmpty { return hostnameOverride.trimmed.lowercased() }
         var buffer = [CChar](repeating: 0, count: 256)
         guard gethostname(&buffer, buffer.count) == 0 else {
             throw Failure("the host name cannot be read; give --hostname-override")
@@ -143,11 +147,5 @@ extension KubeProxyConfiguration {
             as: UTF8.self
         )
         .lowercased()
-    }
-}
-
-extension String {
-    var trimmed: String {
-        String(drop(while: \.isWhitespace).reversed().drop(while: \.isWhitespace).reversed())
     }
 }

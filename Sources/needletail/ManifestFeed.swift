@@ -24,27 +24,38 @@ struct ManifestFeed: Service {
 
     func run() async throws {
         var source = source
-        var isLoaded = await load(&source, isFirst: true)
+        var state = State()
+        await load(&source, &state)
         for await _ in changes.cancelOnGracefulShutdown() {
-            isLoaded = await load(&source, isFirst: !isLoaded) || isLoaded
+            await load(&source, &state)
         }
     }
 
-    /// Returns whether the objects were handed over.
+    private struct State {
+        /// Whether the objects were handed over once.
+        var isLoaded = false
+        /// What is wrong with files: one change rings several times.
+        var errors: [String] = []
+    }
+
+    /// Reads everything, and hands it over.
     ///
-    /// A file that is broken at the start has no last good content: what it may have brought into
-    /// the kernel earlier must not be removed for that.
-    private func load(_ source: inout ManifestSource, isFirst: Bool) async -> Bool {
+    /// A file that is broken or empty at the start has no last good content: what it may have brought
+    /// into the kernel earlier must not be removed for that.
+    private func load(_ source: inout ManifestSource, _ state: inout State) async {
         let (objects, errors) = source.load()
-        for error in errors {
-            logger.error(
-                isFirst
-                    ? "\(error); nothing is changed until it can be read"
-                    : "\(error); its last good content stays in force"
-            )
+        let known = state.errors
+        state.errors = errors.map(\.description)
+        for error in state.errors where !known.contains(error) {
+            if state.isLoaded {
+                logger.warning("\(error); its last good content stays in force")
+            } else {
+                logger.error("\(error); nothing is changed until it can be read")
+            }
         }
-        guard errors.isEmpty || !isFirst else { return false }
+        if errors.isEmpty, !known.isEmpty { logger.notice("all manifests can be read again") }
+        guard errors.isEmpty || state.isLoaded else { return }
+        state.isLoaded = true
         await store.replaceAll(objects)
-        return true
     }
 }

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import Configuration
 internal import Glibc
 
 /// The command line.
@@ -27,9 +28,8 @@ struct Needletail: AsyncParsableCommand {
     static let version = "0.1.0"
 
     static func main() async {
-        let arguments = CommandLine.arguments.dropFirst().compactMap(FlagValue.normalized)
         do {
-            var command = try parseAsRoot(arguments)
+            var command = try parseAsRoot(rewritten(Array(CommandLine.arguments.dropFirst())))
             if var command = command as? any AsyncParsableCommand {
                 try await command.run()
             } else {
@@ -37,18 +37,54 @@ struct Needletail: AsyncParsableCommand {
             }
         } catch let error as Failure {
             report(error.description)
-            Glibc.exit(EXIT_FAILURE)
+            Glibc.exit(error.status)
         } catch {
-            exit(withError: error)
+            // The flags of settings are not known to the parser of commands.
+            let message = fullMessage(for: error)
+            guard message.contains("\nUSAGE: needletail run ") else { exit(withError: error) }
+            print(message, flagHelp, separator: "\n\n")
         }
+    }
+
+    /// Which commands take the flags of settings, without a name the first.
+    private static let withSettings =
+        [Run.self, Render.self, Diff.self, Explain.self]
+        as [any ParsableCommand.Type]
+
+    private static func rewritten(_ arguments: [String]) throws -> [String] {
+        let word = arguments.first.flatMap { $0.hasPrefix("-") ? nil : $0 }
+        guard word == nil || withSettings.contains(where: { $0._commandName == word }) else {
+            return arguments
+        }
+        do throws(ConfigurationProblem) {
+            return try PlanningOptions.grammar.rewritten(arguments)
+        } catch {
+            throw Failure(usage: error)
+        }
+    }
+
+    /// The flags of settings, with what they are for.
+    static var flagHelp: String {
+        let flags = SettingFlag.all.map { flag in
+            "  --\(flag.name)\(flag.isBoolean ? "" : " <value>")\n      \(flag.help)"
+        }
+        return "FLAGS OF THE CONFIGURATION:\n" + flags.joined(separator: "\n")
     }
 }
 
 /// An error that ends the program, told in one line.
 struct Failure: Error, CustomStringConvertible {
     let description: String
+    let status: Int32
 
-    init(_ description: String) { self.description = description }
+    init(_ description: String, status: Int32 = EXIT_FAILURE) {
+        (self.description, self.status) = (description, status)
+    }
+
+    /// Of the command line.
+    init(usage problem: ConfigurationProblem) {
+        self.init("\(problem); \"needletail help run\" lists all flags", status: EX_USAGE)
+    }
 }
 
 /// Writes a line to standard error.

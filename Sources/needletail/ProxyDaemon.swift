@@ -36,7 +36,7 @@ struct ProxyDaemon {
         _ configuration: KubeProxyConfiguration,
         _ source: SourceOptions,
         file: String?,
-        _ flags: [FlagValue],
+        _ flags: GivenFlags,
         _ logger: Logger
     ) throws {
         (self.configuration, self.source, self.logger) = (configuration, source, logger)

@@ -10,6 +10,7 @@ internal import Syncer
 struct Run: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Program this node and follow the cluster (the daemon).",
+        usage: "needletail run [<options>] [<flags of the configuration>]",
         discussion: """
             The rules stay when the daemon stops, and the next one takes them over without \
             touching a connection.
@@ -28,22 +29,25 @@ struct Run: AsyncParsableCommand {
     @Flag(help: "As the command cleanup --kube-proxy: remove all rules, ours and theirs, and exit.")
     var cleanup = false
 
-    @Option(help: "Write the effective configuration to a file and exit.")
+    @Option(
+        help: "Write the effective configuration to a new file, never through a link, and exit."
+    )
     var writeConfigTo: String?
 
     @OptionGroup var planning: PlanningOptions
     @OptionGroup var source: SourceOptions
-    @OptionGroup var daemon: DaemonOptions
 
     func run() async throws {
-        let effective = try EffectiveConfiguration(file: planning.config, flags: flags)
+        let effective = try planning.effective(source)
         let configuration = effective.value
-        if let writeConfigTo { return try write(configuration.yaml, to: writeConfigTo) }
-        if cleanup { return try await Cleanup.perform(kubeProxy: true, dryRun: dryRun) }
-        if dryRun {
-            for notice in effective.notices { report("warning: \(notice)") }
-            return try await printRules(configuration)
+        if cleanup, writeConfigTo == nil {
+            return try await Cleanup.perform(kubeProxy: true, dryRun: dryRun)
         }
+        if writeConfigTo != nil || dryRun {
+            for notice in effective.notices { report("warning: \(notice)") }
+        }
+        if let writeConfigTo { return try NewFile(writeConfigTo).write(configuration.yaml) }
+        if dryRun { return try await printRules(configuration) }
         let logger = DaemonLog.start(configuration.logging)
         for notice in effective.notices { logger.notice("\(notice)") }
         if let notice = configuration.nodePortNotice { logger.notice("\(notice)") }
@@ -53,11 +57,15 @@ struct Run: AsyncParsableCommand {
             try await programOnce(configuration, logger)
         } else {
             preparation.apply(logger, isForLater: false)
-            try await ProxyDaemon(configuration, source, file: planning.config, flags, logger).run()
+            try await ProxyDaemon(
+                configuration,
+                source,
+                file: planning.config,
+                planning.flags(),
+                logger
+            ).run()
         }
     }
-
-    private var flags: [FlagValue] { planning.flags + source.flags + daemon.flags }
 
     private func printRules(_ configuration: KubeProxyConfiguration) async throws {
         let snapshot = try await Snapshot(source, configuration)
@@ -86,17 +94,9 @@ struct Run: AsyncParsableCommand {
             throw Failure("\(error)")
         }
     }
-
-    private func write(_ text: String, to path: String) throws {
-        let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-        defer { close(file) }
-        guard file >= 0, Glibc.write(file, text, text.utf8.count) == text.utf8.count else {
-            throw Failure("\(path) cannot be written: \(String(cString: strerror(errno)))")
-        }
-    }
 }
 
-/// For who looks himself.
+/// Watches nothing, for a single sync whose outcome is seen at once.
 struct NoObserver: SyncObserver {
     func changesQueued() {}
     func synced(_ record: SyncRecord) {}

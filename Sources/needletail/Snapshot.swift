@@ -43,15 +43,6 @@ struct Snapshot {
     }
 }
 
-extension PlanningOptions {
-    /// For the commands that do not stay: says at once what is odd.
-    func configuration(_ source: SourceOptions) throws -> KubeProxyConfiguration {
-        let effective = try EffectiveConfiguration(file: config, flags: flags + source.flags)
-        for notice in effective.notices { report("warning: \(notice)") }
-        return effective.value
-    }
-}
-
 /// This node's addresses, if the configuration asks for them.
 func interfaceAddresses(_ configuration: NodeConfiguration) throws -> [IPAddress] {
     configuration.followsInterfaces ? try readInterfaceAddresses() : []

@@ -110,14 +110,15 @@ import Testing
         ),
         (
             ["run", "--detect-local-mode", "BridgeInterface"],
-            "detectLocal.bridgeInterface (--pod-bridge-interface): is needed", 1
+            "detectLocal.bridgeInterface (--pod-bridge-interface): is empty", 1
         ),
         (["run", "--mode", "userspace"], "mode (--proxy-mode): \"userspace\" is none of", 1),
         (["run", "--kubeconfig", "/nonexistent"], "kubeconfig /nonexistent cannot be read", 1),
         (["run", "--manifests", "/nonexistent"], "/nonexistent", 1),
         (["run", "--once", "--manifests", "/nonexistent"], "No such file or directory", 1),
         (
-            ["run", "--hostname-override", " "], "hostnameOverride (--hostname-override) is blank",
+            ["run", "--hostname-override", " "],
+            "hostnameOverride (--hostname-override): \" \" cannot be the name of a node",
             1
         ),
         (["run"], "give --kubeconfig", 1),
@@ -184,6 +185,40 @@ import Testing
             "\(broken)"
         )
         #expect(try namespace.run(["nft", "list", "ruleset"]).contains("10.96.0.10 . tcp . 80"))
+    }
+
+    @Test func `an empty manifest takes nothing back, an empty List everything`() throws {
+        let file = try folder.write(web, to: "web.json")
+        let once = ["run", "--once", "--manifests"]
+        func holdsWeb() throws -> Bool {
+            try namespace.run(["nft", "list", "ruleset"]).contains("10.96.0.10 . tcp . 80")
+        }
+        #expect(try Binary.run(once + [file], in: namespace).status == 0)
+        try folder.write("", to: "web.json")
+        let empty = try Binary.run(once + [file], in: namespace)
+        #expect(empty.status == 1 && empty.output.contains("web.json: is empty"), "\(empty)")
+        #expect(try holdsWeb())
+        try folder.write("{apiVersion: v1, kind: List, items: []}", to: "web.json")
+        #expect(try Binary.run(once + [file], in: namespace).status == 0)
+        #expect(try !holdsWeb())
+        #expect(try Binary.run(once + ["/dev/null"], in: namespace).status == 0)
+    }
+
+    @Test func `the effective configuration is written beside links, not through them`() throws {
+        let victim = try folder.write("keep", to: "victim")
+        let link = "\(folder.path)/link"
+        try namespace.run(["ln", "-s", victim, link])
+        let refused = try Binary.run(["run", "--write-config-to", link], in: namespace)
+        #expect(refused.status == 1 && refused.output.contains("is a symbolic link"), "\(refused)")
+        #expect(try namespace.run(["cat", victim]) == "keep")
+        // What the name had before is replaced, its other links keep it.
+        let other = "\(folder.path)/other"
+        try namespace.run(["ln", victim, other])
+        #expect(try Binary.run(["run", "--write-config-to", victim], in: namespace).status == 0)
+        #expect(try namespace.run(["cat", other]) == "keep")
+        #expect(try namespace.run(["stat", "-c", "%a", victim]) == "644\n")
+        #expect(try namespace.run(["cat", victim]).contains("kind: KubeProxyConfiguration"))
+        #expect(try namespace.run(["ls", folder.path]) == "link\nother\nvictim\n")
     }
 
     @Test(arguments: ["flags", "metrics"])

@@ -122,9 +122,14 @@ import Testing
             "nodePortAddresses (--nodeport-addresses): \"primary\" is not"
         ),
         ("bindAddressHardFail: maybe", "is not true or false"),
-        ("featureGates: [a]", "featureGates (--feature-gates): is not a map"),
+        ("featureGates: [a]", "featureGates (--feature-gates): is a list, not a map"),
+        ("featureGates: {A: true, B: 1}", "featureGates.B (--feature-gates): \"1\" is not true"),
+        ("featureGates: {A: \"true\"}", "featureGates.A (--feature-gates): \"true\" is not true"),
+        ("nodePortAddresses: [a, [b]]", "nodePortAddresses[1] (--nodeport-addresses): is a list"),
+        ("conntrack: {min: 1.5}", "conntrack.min (--conntrack-min): \"1.5\" is not a whole number"),
+        ("ipvs: 5", "ipvs: \"5\" is not a map of fields"),
+        ("clusterCIDR: [10.0.0.0/8]", "clusterCIDR (--cluster-cidr): is a list, not text"),
         ("mode: [", "is no valid YAML"),
-        ("mode: a\nmode: b", "is no valid YAML"),
     ])
     func `a value of another kind is an error`(text: String, reason: String) throws {
         let error = #expect(throws: ConfigurationProblem.self) { try read(text) }
@@ -145,6 +150,9 @@ import Testing
         ("metricsBindAddress: localhost:80", "metricsBindAddress"),
         ("healthzBindAddress: 1.2.3.4:99999", "healthzBindAddress"),
         ("nodePortAddresses: [primary, Localhost]", "nodePortAddresses"),
+        ("healthzBindAddress: 1.2.3.4:0", "healthzBindAddress"),
+        ("conntrack: {maxPerCore: -1}", "conntrack.maxPerCore"),
+        ("conntrack: {min: -1}", "conntrack.min"),
         ("nodePortAddresses: [10.0.0.0]", "nodePortAddresses"),
         ("clusterCIDR: 10.0.0.0/8,10.1.0.0/16", "clusterCIDR"),
         ("clusterCIDR: \"10.0.0.0/8,fd00::/48,fd01::/48\"", "clusterCIDR"),
@@ -163,7 +171,7 @@ import Testing
         ("healthzBindAddress: 192.0.2.1", "192.0.2.1:10256"),
         ("healthzBindAddress: \"[fd00::1]\"", "[fd00::1]:10256"),
         ("healthzBindAddress: \"fd00::1\"", "[fd00::1]:10256"),
-        ("bindAddress: \"::\"", "[::]:10256"), ("healthzBindAddress: \"-\"", ""),
+        ("bindAddress: \"::\"", "[::]:10256"), ("healthzBindAddress: none", ""),
     ])
     func `the address of health gets its port`(text: String, address: String) throws {
         #expect(try read(text).configuration.healthzAddress == address)

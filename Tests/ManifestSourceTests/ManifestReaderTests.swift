@@ -55,6 +55,42 @@ import Testing
         #expect(lines[line - 1].contains("port:"), "\(lines[line - 1])")
     }
 
+    @Test(arguments: ["", "\n", "# a comment\n", "---\n", "---\n# a\n---\nnull\n"])
+    func `nothing at all is an error, as a half written file has it`(text: String) {
+        let error = #expect(throws: ManifestError.self) {
+            try ManifestReader(file: "a.yaml").objects(in: text)
+        }
+        #expect(error?.description.hasPrefix("a.yaml: is empty") == true)
+    }
+
+    @Test(arguments: [
+        "{apiVersion: v1, kind: List, items: []}", "{\"apiVersion\":\"v1\",\"kind\":\"List\"}",
+        "apiVersion: v1\nkind: ServiceList\nitems:\n", "{apiVersion: v1, kind: ConfigMap}",
+    ])
+    func `an empty List says that there are no objects`(text: String) throws {
+        #expect(try ManifestReader(file: "a.yaml").objects(in: text).isEmpty)
+    }
+
+    @Test func `aliases that stand for too much are an error`() throws {
+        var text = "apiVersion: v1\nkind: List\nanchors:\n- &a0 {apiVersion: v1, kind: List}\n"
+        for level in 1...40 {
+            let inner = Array(repeating: "*a\(level - 1)", count: 10).joined(separator: ", ")
+            text += "- &a\(level) {apiVersion: v1, kind: List, items: [\(inner)]}\n"
+        }
+        let error = #expect(throws: ManifestError.self) {
+            try ManifestReader(file: "a.yaml").objects(in: text + "items: [*a40]\n")
+        }
+        #expect(error?.description.contains("its aliases make too much of it") == true)
+    }
+
+    @Test func `aliases within reason are taken`() throws {
+        let service =
+            "&a {apiVersion: v1, kind: Service, metadata: {name: a}, spec: {clusterIP: 10.0.0.1}}"
+        let aliases = String(repeating: "- *a\n", count: 1000)
+        let text = "apiVersion: v1\nkind: List\nitems:\n- \(service)\n\(aliases)"
+        #expect(try ManifestReader(file: "a.yaml").objects(in: text).count == 1001)
+    }
+
     @Test func `an error in JSON tells the line too`() throws {
         let text =
             "{\"kind\": \"Service\", \"apiVersion\": \"v1\",\n \"metadata\": {\"name\": \"a\"},\n \"spec\": {\"ports\": [{\n\"port\": \"http\"}]}}"
@@ -93,6 +129,27 @@ import Testing
         #expect(broken.errors.count == 1)
         try FileManager.default.removeItem(at: directory.appending(path: "a.yaml"))
         #expect(source.load().objects.count == 1)
+    }
+
+    @Test func `a file that is emptied keeps its last good objects, an empty List takes them`()
+        throws
+    {
+        defer { try? FileManager.default.removeItem(at: directory) }
+        try write(service("a"), to: "a.yaml")
+        var source = ManifestSource(path: directory.path())
+        #expect(source.load().objects.count == 1)
+        try write("", to: "a.yaml")
+        let empty = source.load()
+        #expect(empty.objects.count == 1 && empty.errors.count == 1)
+        try write("{apiVersion: v1, kind: List, items: []}", to: "a.yaml")
+        let none = source.load()
+        #expect(none.objects.isEmpty && none.errors.isEmpty)
+    }
+
+    @Test func `the null device says that there are no objects`() {
+        var source = ManifestSource(path: "/dev/null")
+        let result = source.load()
+        #expect(result.objects.isEmpty && result.errors.isEmpty)
     }
 
     @Test func `a renamed file rings the bell`() async throws {

@@ -7,50 +7,11 @@ struct SourceOptions: ParsableArguments {
     @Option(help: "A file or directory of YAML or JSON manifests, instead of an API server.")
     var manifests: String?
 
-    @Option(
-        help: """
-            Kubeconfig files, separated by colons; default: $KUBECONFIG, the credentials of the \
-            pod, ~/.kube/config.
-            """
-    )
-    var kubeconfig: String?
-
     @Option(help: "The kubeconfig's context; default: its current one.")
     var context: String?
 
     @Option(help: "The URL of the API server, instead of the kubeconfig's.")
     var master: String?
-
-    @Option(
-        help: """
-            What to ask the API server for: application/vnd.kubernetes.protobuf or \
-            application/json.
-            """
-    )
-    var kubeAPIContentType: String?
-
-    @Option(name: .customLong("kube-api-qps"), help: "Accepted; there is no limit to need.")
-    var kubeAPIQPS: Double?
-
-    @Option(name: .customLong("kube-api-burst"), help: "Accepted; there is no limit to need.")
-    var kubeAPIBurst: Int?
-
-    var flags: [FlagValue] {
-        [
-            .set("kubeconfig", kubeconfig, \.clientConnection.kubeconfig),
-            .set("kube-api-content-type", kubeAPIContentType, \.clientConnection.contentType),
-            .set("kube-api-qps", kubeAPIQPS, \.clientConnection.qps),
-            .set("kube-api-burst", kubeAPIBurst, \.clientConnection.burst),
-        ].compactMap(\.self)
-    }
-
-    func validate() throws {
-        if manifests != nil, kubeconfig != nil || master != nil || context != nil {
-            throw ValidationError(
-                "--manifests goes without --kubeconfig, --context and --master"
-            )
-        }
-    }
 
     func client(
         _ configuration: KubeProxyConfiguration,

@@ -1,0 +1,225 @@
+extension Setting {
+    /// Every field of `KubeProxyConfiguration` v1alpha1, and the section `needletail`.
+    package static let all: [Setting] = daemon + networking + needletail
+
+    static let immediate = Effect.nothing(
+        "a change is programmed when it comes, and costs what it changes"
+    )
+    static let noIPTables = Effect.nothing("there is no iptables here")
+    static let noWindows = Effect.nothing("this is not Windows")
+    static let noMark = Effect.nothing("masquerading needs no mark here")
+    private static let noKlog = Effect.nothing("each log line is written when it comes")
+    private static let noLimit = Effect.nothing(
+        "four watches and a few events need no limit; retries are paced"
+    )
+
+    private static let daemon: [Setting] = [
+        Setting(
+            "featureGates",
+            \.featureGates,
+            flag: "feature-gates",
+            """
+            Feature gates, as NAME=false: AllowServiceExternalIPs leaves out external IPs; others \
+            have no effect.
+            """,
+            isLive: true
+        ),
+        Setting(
+            "clientConnection.kubeconfig",
+            \.clientConnection.kubeconfig,
+            flag: "kubeconfig",
+            """
+            Kubeconfig files, separated by colons; default: $KUBECONFIG, the credentials of the \
+            pod, ~/.kube/config.
+            """
+        ),
+        Setting(
+            "clientConnection.acceptContentTypes",
+            \.clientConnection.acceptContentTypes,
+            effect: .nothing("contentType says it")
+        ),
+        Setting(
+            "clientConnection.contentType",
+            \.clientConnection.contentType,
+            flag: "kube-api-content-type",
+            """
+            What to ask the API server for: application/vnd.kubernetes.protobuf or \
+            application/json.
+            """,
+            isZeroDefault: true
+        ),
+        Setting(
+            "clientConnection.qps",
+            \.clientConnection.qps,
+            flag: "kube-api-qps",
+            isZeroDefault: true,
+            effect: noLimit
+        ),
+        Setting(
+            "clientConnection.burst",
+            \.clientConnection.burst,
+            flag: "kube-api-burst",
+            isZeroDefault: true,
+            effect: noLimit
+        ),
+        Setting(
+            "logging.format",
+            \.logging.format,
+            flag: "logging-format",
+            "How log lines look: text or json.",
+            isZeroDefault: true
+        ),
+        Setting(
+            "logging.flushFrequency",
+            \.logging.flushFrequency,
+            flag: "log-flush-frequency",
+            isZeroDefault: true,
+            effect: noKlog,
+            fromFile: TimeSpan.readWithNanoseconds
+        ),
+        Setting(
+            "logging.verbosity",
+            \.logging.verbosity,
+            flag: "v",
+            "How much is logged: 2 or more adds what is for debugging.",
+            isLive: true
+        ),
+        Setting(
+            "logging.vmodule",
+            \.logging.vmodule,
+            flag: "vmodule",
+            effect: .nothing("verbosity is the same for all modules"),
+            fromFile: [String].readModules
+        ),
+        Setting(
+            "logging.options.text.splitStream",
+            \.logging.textSplitStream,
+            flag: "log-text-split-stream",
+            effect: noKlog
+        ),
+        Setting(
+            "logging.options.text.infoBufferSize",
+            \.logging.textInfoBufferSize,
+            flag: "log-text-info-buffer-size",
+            effect: noKlog
+        ),
+        Setting(
+            "logging.options.json.splitStream",
+            \.logging.jsonSplitStream,
+            flag: "log-json-split-stream",
+            effect: noKlog
+        ),
+        Setting(
+            "logging.options.json.infoBufferSize",
+            \.logging.jsonInfoBufferSize,
+            flag: "log-json-info-buffer-size",
+            effect: noKlog
+        ),
+        Setting(
+            "hostnameOverride",
+            \.hostnameOverride,
+            flag: "hostname-override",
+            "The name of this node; default: its host name."
+        ),
+        Setting(
+            "bindAddress",
+            \.bindAddress,
+            flag: "bind-address",
+            "The node's primary address, unless it is 0.0.0.0 or ::.",
+            isZeroDefault: true
+        ),
+        Setting(
+            "healthzBindAddress",
+            \.healthzBindAddress,
+            flag: "healthz-bind-address",
+            """
+            Where health is served, as ADDRESS or ADDRESS:PORT; default: port 10256 of all \
+            addresses; "none", or an empty flag: nowhere.
+            """,
+            isZeroDefault: true,
+            emptyFlag: KubeProxyConfiguration.noAddress
+        ),
+        Setting(
+            "metricsBindAddress",
+            \.metricsBindAddress,
+            flag: "metrics-bind-address",
+            """
+            Where metrics are served, as ADDRESS or ADDRESS:PORT; default: port 10249 of the \
+            loopback address; "none", or an empty flag: nowhere.
+            """,
+            isZeroDefault: true,
+            emptyFlag: KubeProxyConfiguration.noAddress
+        ),
+        Setting(
+            "bindAddressHardFail",
+            \.bindAddressHardFail,
+            flag: "bind-address-hard-fail",
+            "Exit if health or metrics cannot listen on their address."
+        ),
+        Setting(
+            "enableProfiling",
+            \.enableProfiling,
+            flag: "profiling",
+            "Let PUT /debug/flags/v, beside the metrics, change the verbosity."
+        ),
+        Setting(
+            "showHiddenMetricsForVersion",
+            \.showHiddenMetricsForVersion,
+            flag: "show-hidden-metrics-for-version",
+            effect: .nothing("no metric is hidden")
+        ),
+        Setting(
+            "oomScoreAdj",
+            \.oomScoreAdj,
+            flag: "oom-score-adj",
+            """
+            How readily the kernel ends this process when memory is short, from -1000 (never) to \
+            1000 (first).
+            """
+        ),
+        Setting(
+            "configSyncPeriod",
+            \.configSyncPeriod,
+            flag: "config-sync-period",
+            isZeroDefault: true,
+            effect: .nothing("watches need no polling beside them")
+        ),
+        Setting("portRange", \.portRange, effect: .nothing("kube-proxy does not use it either")),
+        Setting("windowsRunAsService", \.windowsRunAsService, effect: noWindows),
+    ]
+
+    /// What kube-proxy does not have.
+    private static let needletail: [Setting] = [
+        Setting(
+            "needletail.nodeIPs",
+            \.needletail.nodeIPs,
+            flag: "node-ip",
+            "The node's primary addresses, one of each family; default: those of its Node.",
+            isLive: true
+        ),
+        Setting(
+            "needletail.ipvsDrainTimeout",
+            \.needletail.ipvsDrainTimeout,
+            flag: "ipvs-drain-timeout",
+            "For how long removed endpoints keep their connections in mode ipvs; 0s: they do not."
+        ),
+        Setting(
+            "needletail.endpointsSource",
+            \.needletail.endpointsSource,
+            flag: "endpoints-source",
+            "What names the endpoints of Services: endpointslices, or the older endpoints."
+        ),
+        Setting(
+            "needletail.takeover",
+            \.needletail.takeover,
+            flag: "takeover",
+            "Remove what kube-proxy has left on this node, once ours is in place and read back."
+        ),
+        Setting(
+            "needletail.serviceMetrics",
+            \.needletail.serviceMetrics,
+            flag: "service-metrics",
+            "Count connections by Service, with metrics for so many Services; 0: none."
+        ),
+    ]
+}
