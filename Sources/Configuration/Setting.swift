@@ -296,5 +296,11 @@ extension Setting {
             \.needletail.serviceMetrics,
             flag: "service-metrics"
         ),
+        Setting(
+            "needletail.nodeAddressesAsExternalIPs",
+            \.needletail.nodeAddressesAsExternalIPs,
+            flag: "node-addresses-as-external-ips",
+            isLive: true
+        ),
     ]
 }

@@ -29,7 +29,7 @@ struct Reference: ParsableCommand {
             own section `needletail` in it.
 
             With `--config` kube-proxy's flags are ignored, as kube-proxy does, and the log says which; `--hostname-override`, those of logging and
-            needletail's own (`--node-ip`, `--ipvs-drain-timeout`, `--endpoints-source`, `--takeover`) apply over the file. Unknown fields are warnings,
+            needletail's own (`--node-ip`, `--ipvs-drain-timeout`, `--endpoints-source`, `--takeover`, `--node-addresses-as-external-ips`) apply over the file. Unknown fields are warnings,
             values of another kind and values that cannot be used are errors that name the field. `mode: iptables` runs as nftables.
             The file is watched: "live" fields apply at once, others are named in the log as needing a restart, and a bad file changes nothing.
             `--write-config-to FILE` writes what is in force.

@@ -45,7 +45,8 @@ struct FlagValue: Sendable {
         "masquerade-all": true, "ipvs-strict-arp": true, "bind-address-hard-fail": true,
         "profiling": true, "iptables-localhost-nodeports": true,
         "conntrack-tcp-be-liberal": true, "log-text-split-stream": true,
-        "log-json-split-stream": true, "takeover": true, "cleanup": false, "init-only": false,
+        "log-json-split-stream": true, "takeover": true,
+        "node-addresses-as-external-ips": true, "cleanup": false, "init-only": false,
         "once": false, "dry-run": false,
     ]
 

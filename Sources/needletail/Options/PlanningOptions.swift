@@ -104,10 +104,23 @@ struct PlanningOptions: ParsableArguments {
     )
     var featureGates: String?
 
+    @Flag(
+        name: .customLong("node-addresses-as-external-ips"),
+        inversion: .prefixedNo,
+        help: "Let external IPs be the node's own addresses, but for ports that it needs."
+    )
+    var nodeAddresses: Bool?
+
     var flags: [FlagValue] {
         [
             .set("proxy-mode", proxyMode, \.mode),
             .set("hostname-override", hostnameOverride, isAlways: true, \.hostnameOverride),
+            .set(
+                "node-addresses-as-external-ips",
+                nodeAddresses,
+                isAlways: true,
+                \.needletail.nodeAddressesAsExternalIPs
+            ),
             .list("node-ip", nodeIP, isAlways: true, \.needletail.nodeIPs),
             .set("bind-address", bindAddress, \.bindAddress),
             .set("cluster-cidr", clusterCIDR, \.clusterCIDR),
