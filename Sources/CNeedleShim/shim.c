@@ -67,6 +67,13 @@ long needle_curl_response_code(CURL *handle) {
     return code;
 }
 
+const char *needle_curl_peer(CURL *handle, long *port) {
+    char *address = NULL;
+    curl_easy_getinfo(handle, CURLINFO_PRIMARY_IP, &address);
+    curl_easy_getinfo(handle, CURLINFO_PRIMARY_PORT, port);
+    return address;
+}
+
 long needle_curl_retry_after(CURL *handle) {
     curl_off_t seconds = 0;
     curl_easy_getinfo(handle, CURLINFO_RETRY_AFTER, &seconds);

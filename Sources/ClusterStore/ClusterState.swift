@@ -61,6 +61,24 @@ package struct ClusterState: Sendable {
         return [node, (ObjectName(namespace: "", name: "servicecidrs"), blocks)].compactMap(\.self)
     }
 
+    /// The endpoints of Service default/kubernetes.
+    package var apiServers: Set<FrontendKey> {
+        let slices = slices[ObjectName(namespace: "default", name: "kubernetes")] ?? []
+        return Set(
+            slices.flatMap { slice in
+                slice.ports.flatMap { port in
+                    slice.endpoints.map { FrontendKey($0.address, port.transport, port.port) }
+                }
+            }
+        )
+    }
+
+    /// The Services that have addresses beside their cluster IPs and NodePorts.
+    package var servicesWithVirtualIPs: [ObjectName] {
+        services.values.filter { !$0.externalIPs.isEmpty || !$0.loadBalancerVIPs.isEmpty }
+            .map(\.name)
+    }
+
     package private(set) var endpointCount = 0
 
     package var hasChanges: Bool { !dirty.isEmpty || isNodeDirty }

@@ -2,6 +2,7 @@ package import KubernetesModel
 package import NetworkTypes
 package import PlanCompiler
 package import ServicePlan
+internal import Synchronization
 
 /// The objects of the cluster and their plans, between the sources that fill it and the syncer.
 ///
@@ -16,22 +17,35 @@ package actor ClusterStore {
     private var state: ClusterState
     private var plans = ClusterPlans()
     private var view: NodeView?
+    /// By which this program reaches the API server.
+    private let apiServers: APIServerAddresses
+    private let listeningSockets: @Sendable () -> ListeningSockets
+    /// Frontends of Services at addresses of the node, and what is told of them.
+    private var occupied: [ObjectName: (keys: [FrontendKey], diagnostics: [Diagnostic])] = [:]
     private var missing: Set<List>
     /// When the first change arrived that is not compiled yet.
     private var pendingSince: ContinuousClock.Instant?
+    private nonisolated let published: Mutex<StoreSummary>
     private let doorbell: AsyncStream<Void>.Continuation
     /// Yields after changes, once every list is there; changes meanwhile are one.
     package nonisolated let changes: AsyncStream<Void>
 
+    /// - Parameter listeningSockets: reads what listens on the node
     package init(
         _ configuration: NodeConfiguration,
         endpointsFrom source: EndpointsSource = .endpointSlices,
-        awaiting lists: Set<List>
+        awaiting lists: Set<List>,
+        apiServers: APIServerAddresses = APIServerAddresses(),
+        listeningSockets: @escaping @Sendable () -> ListeningSockets = { ListeningSockets() }
     ) {
         self.configuration = configuration
+        self.apiServers = apiServers
+        self.listeningSockets = listeningSockets
         state = ClusterState(nodeName: configuration.nodeName, endpointsFrom: source)
         missing = lists
+        published = Mutex(StoreSummary(missing: lists))
         (changes, doorbell) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+        apiServers.onChange { [doorbell] in doorbell.yield() }
     }
 
     package var isComplete: Bool { missing.isEmpty }
@@ -53,6 +67,7 @@ package actor ClusterStore {
     }
 
     private func ring() {
+        publish()
         pendingSince = pendingSince ?? .now
         if missing.isEmpty { doorbell.yield() }
     }
@@ -70,15 +85,21 @@ package actor ClusterStore {
         let waited = pendingSince.map { ContinuousClock.now - $0 } ?? .zero
         pendingSince = nil
         let changes = state.takeChanges()
-        let newView = configuration.view(node: state.node, interfaceAddresses: interfaceAddresses)
-        // Facts of the node concern every Service; unchanged plans go no further than this.
-        let dirty = newView == view ? changes.services : changes.services.union(state.services.keys)
+        let newView = configuration.view(
+            node: state.node,
+            interfaceAddresses: interfaceAddresses,
+            apiServers: apiServers.all.union(state.apiServers)
+        )
+        let dirty = changes.services.union(services(touchedBy: newView))
         view = newView
         let update = plans.update(dirty, for: newView, input: state.input)
+        findOccupied(update.diagnosed, newView)
+        publish()
         return PlanUpdate(
             plans: update.plans,
-            diagnostics: update.diagnosed.map { ($0, plans.diagnostics[$0] ?? []) }
-                + state.nodeDiagnostics,
+            diagnostics: update.diagnosed.map { name in
+                (name, (plans.diagnostics[name] ?? []) + (occupied[name]?.diagnostics ?? []))
+            } + state.nodeDiagnostics,
             facts: configuration.facts(node: state.node, serviceCIDRs: state.serviceCIDRs),
             nodePortAddresses: newView.nodePortAddresses + newView.localhostAddresses,
             pending: pending,
@@ -86,16 +107,45 @@ package actor ClusterStore {
         )
     }
 
-    /// What there is, and what waits to be compiled.
-    package var summary: StoreSummary {
-        StoreSummary(
+    /// The Services that a change of the node concerns; unchanged plans go no further than this.
+    private func services(touchedBy newView: NodeView) -> [ObjectName] {
+        guard var same = view, same != newView else {
+            return view == nil ? Array(state.services.keys) : []
+        }
+        // Addresses come and go, and matter for few.
+        same.addresses = newView.addresses
+        return same == newView ? state.servicesWithVirtualIPs : Array(state.services.keys)
+    }
+
+    /// Looks for what listens where Services have frontends, if those have changed.
+    private func findOccupied(_ services: Set<ObjectName>, _ view: NodeView) {
+        var listening: ListeningSockets?
+        for name in services {
+            let ports = OccupiedPorts(plans.plans[name], on: view)
+            guard ports.keys != occupied[name]?.keys ?? [] else { continue }
+            let sockets = listening ?? listeningSockets()
+            listening = sockets
+            let found = ports.diagnostics(of: name, sockets)
+            occupied[name] = ports.keys.isEmpty ? nil : (ports.keys, found)
+        }
+    }
+
+    /// What there is, and what waits to be compiled, as of the last change.
+    ///
+    /// Never waits: who asks for health is answered while everything is compiled.
+    package nonisolated var summary: StoreSummary { published.withLock { $0 } }
+
+    private func publish() {
+        let summary = StoreSummary(
             services: state.services.count,
             endpoints: state.endpointCount,
             missing: missing,
-            pending: state.pending,
+            pendingServices: state.pending.services,
+            pendingEndpoints: state.pending.endpoints,
             localGaps: plans.localGaps,
             node: state.node
         )
+        published.withLock { $0 = summary }
     }
 
     /// What the plans were compiled with; nil before that.
@@ -123,11 +173,13 @@ package struct PlanUpdate: Sendable {
 
 /// The store at one moment, for those who watch.
 package struct StoreSummary: Sendable {
-    package let services: Int
-    package let endpoints: Int
+    package var services = 0
+    package var endpoints = 0
     /// The lists that have not arrived yet.
-    package let missing: Set<ClusterStore.List>
-    package let pending: PendingChanges
-    package let localGaps: [LocalGap: Int]
-    package let node: Node?
+    package var missing: Set<ClusterStore.List>
+    /// Changes of objects that are not compiled yet.
+    package var pendingServices = 0
+    package var pendingEndpoints = 0
+    package var localGaps: [LocalGap: Int] = [:]
+    package var node: Node?
 }

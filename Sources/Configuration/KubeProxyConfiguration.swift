@@ -80,6 +80,8 @@ package struct KubeProxyConfiguration: Sendable, Hashable {
         package var takeover = true
         /// How many Services have metrics of their own.
         package var serviceMetrics = 0
+        /// Whether `spec.externalIPs` may be the node's own addresses.
+        package var nodeAddressesAsExternalIPs = false
     }
 
     package var featureGates: [String: Bool] = [:]

@@ -221,5 +221,12 @@ extension Setting {
             flag: "service-metrics",
             "Count connections by Service, with metrics for so many Services; 0: none."
         ),
+        Setting(
+            "needletail.nodeAddressesAsExternalIPs",
+            \.needletail.nodeAddressesAsExternalIPs,
+            flag: "node-addresses-as-external-ips",
+            "Let external IPs be the node's own addresses, but for ports that it needs.",
+            isLive: true
+        ),
     ]
 }

@@ -5,7 +5,7 @@ struct APIAnswer {
     /// Method and URL, for errors.
     private let request: String
     private var events: HTTPResponse.Iterator
-    private var head = HTTPHead(status: 0, contentType: "", retryAfter: .zero)
+    private var head = HTTPHead(status: 0, contentType: "", retryAfter: .zero, peer: nil)
 
     init(_ request: String, _ response: HTTPResponse) {
         self.request = request
@@ -28,6 +28,7 @@ struct APIAnswer {
     }
 
     var status: Int { head.status }
+    var peer: ConnectionPeer? { head.peer }
 
     private static let errorLimit = 64 << 10
 

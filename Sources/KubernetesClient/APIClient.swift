@@ -28,6 +28,8 @@ package struct APIClient: Sendable {
         package let code: String
         /// Until the head of the answer.
         package let duration: Duration
+        /// Nil if there was no answer.
+        package let peer: ConnectionPeer?
     }
 
     /// - Parameters:
@@ -138,16 +140,22 @@ package struct APIClient: Sendable {
         do throws(ClientError) {
             try await answer.readHead()
         } catch {
-            record(request, error.status.map { "\($0.code)" } ?? "<error>", since: start)
+            record(
+                request,
+                error.status.map { "\($0.code)" } ?? "<error>",
+                answer.peer,
+                since: start
+            )
             throw error
         }
-        record(request, "\(answer.status)", since: start)
+        record(request, "\(answer.status)", answer.peer, since: start)
         return answer
     }
 
     private func record(
         _ request: HTTPRequest,
         _ code: String,
+        _ peer: ConnectionPeer?,
         since start: ContinuousClock.Instant
     ) {
         guard let observer, !Task.isCancelled else { return }
@@ -158,7 +166,8 @@ package struct APIClient: Sendable {
                 method: request.method,
                 host: String(host.prefix { $0 != "/" }),
                 code: code,
-                duration: .now - start
+                duration: .now - start,
+                peer: peer
             )
         )
     }

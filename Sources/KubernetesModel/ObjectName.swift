@@ -7,6 +7,12 @@ package struct ObjectName: Sendable, Hashable {
         self.namespace = namespace
         self.name = name
     }
+
+    /// Reads `namespace/name`, or the name of an object of the cluster.
+    package init(_ text: String) {
+        let parts = text.split(separator: "/", maxSplits: 1).map(String.init)
+        self.init(namespace: parts.count > 1 ? parts[0] : "", name: parts.last ?? "")
+    }
 }
 
 extension ObjectName: Comparable {

@@ -180,8 +180,8 @@ package final class ProxyMonitor: SyncObserver {
         metrics.process.update()
         metrics.services.set(Double(summary.services))
         metrics.endpoints.set(Double(summary.endpoints))
-        metrics.serviceChangesPending.set(Double(summary.pending.services))
-        metrics.endpointChangesPending.set(Double(summary.pending.endpoints))
+        metrics.serviceChangesPending.set(Double(summary.pendingServices))
+        metrics.endpointChangesPending.set(Double(summary.pendingEndpoints))
         for family in IPFamily.allCases {
             for isExternal in [true, false] {
                 let gap = LocalGap(family: family, isExternal: isExternal)
@@ -217,7 +217,7 @@ package final class ProxyMonitor: SyncObserver {
                 nodeEligible: state.health.reasonNotEligible == nil,
                 services: summary.services,
                 endpoints: summary.endpoints,
-                pendingChanges: summary.pending.services + summary.pending.endpoints,
+                pendingChanges: summary.pendingServices + summary.pendingEndpoints,
                 missingLists: summary.missing.map(\.rawValue).sorted(),
                 lastSync: state.lastSync,
                 drift: state.drift,

@@ -53,7 +53,7 @@ extension PlanCompiler {
                 + " \(node.zone ?? "")"
         case .anywhere:
             let hinted = ready.count { !$0.zoneHints.isEmpty }
-            if hinted == 0 { return "no endpoint has zone hints" }
+            if hinted == 0 { return "no ready endpoint has zone hints" }
             guard let zone = node.zone else {
                 return "zone hints do not count: this node has no zone"
                     + " (label topology.kubernetes.io/zone)"
@@ -64,6 +64,34 @@ extension PlanCompiler {
             }
             return "zone hints do not count: none names this node's zone, \(zone)"
         }
+    }
+
+    /// Why a port has no endpoint in a family; for a port that has none.
+    package func absenceReason(
+        _ port: ServicePort,
+        _ family: IPFamily,
+        in slices: [EndpointSlice]
+    ) -> String {
+        let own = slices.filter { $0.family == family }
+        let total = own.reduce(0) { $0 + $1.endpoints.count }
+        guard total > 0 else {
+            return "the Service has no \(family) endpoint anywhere: see whether its selector"
+                + " matches pods"
+        }
+        let name = port.name.isEmpty ? "without a name" : "named \"\(port.name)\""
+        let having = own.filter { slice in
+            slice.ports.contains { $0.name == port.name && $0.transport == port.transport }
+        }
+        guard !having.isEmpty else {
+            let ports = Set(own.flatMap { $0.ports.map { "\"\($0.name)\"/\($0.transport)" } })
+            let others = ports.sorted().prefix(5).joined(separator: ", ")
+            return
+                "the Service has \(total) endpoints, but none has a \(port.transport) port \(name)"
+                + (others.isEmpty ? "" : " (they have \(others))")
+                + ": see the Service's targetPort and the names of the pods' ports"
+        }
+        let count = having.reduce(0) { $0 + $1.endpoints.count }
+        return "no endpoint is ready, of \(count) that have the port: see the pods' readiness"
     }
 
     private func reason(

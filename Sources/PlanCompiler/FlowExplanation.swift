@@ -19,46 +19,84 @@ package struct FlowExplanation: Sendable, Hashable, Encodable {
     package let whyMasqueraded: String
 
     /// - Parameters:
-    ///   - source: the client's address
+    ///   - sources: the addresses that such a client may have; empty: nobody knows
     ///   - canTellPods: whether the node tells pods from others
+    ///   - absence: why there are no endpoints, if there are none
     package init(
         _ frontend: Frontend,
         of plan: ServicePlan,
         from client: Client,
-        source: IPAddress,
-        canTellPods: Bool
+        sources: [IPPrefix],
+        canTellPods: Bool,
+        absence: String
     ) {
         let pools = plan.pools(of: frontend)
+        let admission = Admission(frontend.allowedSources, sources)
         var pool: Pool?
-        if let ranges = frontend.allowedSources, !ranges.contains(where: { $0.contains(source) }) {
-            outcome = .dropped
-            why = "\(source) is in none of the Service's loadBalancerSourceRanges"
+        if case .refused(let reason) = admission {
+            (outcome, why) = (.dropped, reason)
         } else {
+            let reason: String
             switch frontend.action {
             case .balance:
-                (outcome, why) = (.balanced, "everyone gets one of these endpoints")
+                (outcome, reason) = (.balanced, "to one of these endpoints")
                 pool = pools.cluster
             case .split(_, let local):
                 if client != .outside {
                     outcome = .balanced
-                    why = "external traffic policy Local does not bind pods and the node itself"
+                    reason =
+                        "to endpoints of every node: external traffic policy Local does not bind pods and"
+                        + " this node"
                     pool = pools.cluster
                 } else if local != nil {
                     outcome = .balanced
-                    why = "external traffic policy Local: endpoints of this node alone"
+                    reason = "external traffic policy Local: to endpoints of this node alone"
                     pool = pools.local
                 } else {
                     outcome = .dropped
-                    why = "external traffic policy Local, and no endpoint on this node"
+                    reason =
+                        "external traffic policy Local, and no endpoint of this node serves; clients and"
+                        + " load balancers must use a node that has one"
                 }
-            case .reject: (outcome, why) = (.rejected, "no endpoint anywhere")
+            case .reject: (outcome, reason) = (.rejected, absence)
             case .drop:
                 outcome = .dropped
-                why = "internal traffic policy Local, and no endpoint on this node"
+                reason = "internal traffic policy Local, and no endpoint of this node serves"
             }
+            let depends = admission == .depends && outcome != .dropped
+            why = depends ? reason + Admission.condition : reason
         }
         endpoints = pool?.endpoints.map(\.description) ?? []
         (isMasqueraded, whyMasqueraded) = Self.masquerade(frontend, client, canTellPods)
+    }
+
+    /// What loadBalancerSourceRanges say of a client.
+    private enum Admission: Equatable {
+        case granted
+        case depends
+        case refused(String)
+
+        static let condition =
+            "; if its address is in the Service's loadBalancerSourceRanges, and dropped otherwise"
+
+        init(_ ranges: [IPPrefix]?, _ sources: [IPPrefix]) {
+            let admitted = { (source: IPPrefix) in ranges?.contains { $0.contains(source) } ?? true
+            }
+            let meets = { (source: IPPrefix) in ranges?.contains { source.contains($0) } ?? true }
+            if ranges?.isEmpty == true {
+                self = .refused("none of the Service's loadBalancerSourceRanges can be read")
+            } else if ranges == nil || !sources.isEmpty && sources.allSatisfy(admitted) {
+                self = .granted
+            } else if sources.isEmpty || sources.contains(where: { admitted($0) || meets($0) }) {
+                self = .depends
+            } else {
+                let names = sources.map { $0 == IPPrefix(host: $0.base) ? "\($0.base)" : "\($0)" }
+                self = .refused(
+                    "\(names.joined(separator: ", ")) is in none of the Service's"
+                        + " loadBalancerSourceRanges"
+                )
+            }
+        }
     }
 
     private static func masquerade(

@@ -69,9 +69,7 @@ package struct FrontendClaims: Sendable {
         let checks = (plan?.healthCheck?.port).map { port in
             healthCheckAddresses.map { FrontendKey($0, .tcp, port) }
         }
-        // Of its own two the frontend has it, as packets reach that first.
-        claims += (checks ?? []).filter { check in !claims.contains { $0.0 == check } }
-            .map { ($0, .healthCheck) }
+        claims += (checks ?? []).map { ($0, .healthCheck) }
         // A Service that was deleted and created again between two looks at it is another one.
         let isSame = claimed[service]?.createdAt == createdAt
         let keys = claims.map(\.0)

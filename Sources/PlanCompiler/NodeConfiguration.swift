@@ -24,6 +24,10 @@ package struct NodeConfiguration: Sendable, Hashable {
     package var balancer = Balancer.nftables
     package var countsConnections = false
     package var allowsExternalIPs = true
+    /// Whether external IPs may be the node's own addresses.
+    package var allowsNodeAddresses = false
+    /// TCP ports of the node that no external IP or load balancer VIP may take, and what they serve.
+    package var protectedPorts: [UInt16: String] = [22: "ssh", 10250: "the kubelet"]
 
     package init(nodeName: String) { self.nodeName = nodeName }
 
@@ -31,7 +35,13 @@ package struct NodeConfiguration: Sendable, Hashable {
     package var followsInterfaces: Bool { !nodePortAddresses.blocks.isEmpty }
 
     /// What the compiler needs to know, from configuration and observation.
-    package func view(node: Node?, interfaceAddresses: [IPAddress]) -> NodeView {
+    ///
+    /// - Parameter apiServers: by which the API servers are reached
+    package func view(
+        node: Node?,
+        interfaceAddresses: [IPAddress],
+        apiServers: Set<FrontendKey> = []
+    ) -> NodeView {
         let known =
             (bindAddress.map { [$0] } ?? []) + (nodeIPs.isEmpty ? node?.addresses ?? [] : nodeIPs)
         let primary = IPFamily.allCases.compactMap { family in known.first { $0.family == family } }
@@ -50,6 +60,11 @@ package struct NodeConfiguration: Sendable, Hashable {
             masqueradesAll: masqueradesAll,
             allowsExternalIPs: allowsExternalIPs
         )
+        view.ownAddresses = Set(known + (node?.addresses ?? []))
+        view.addresses = view.ownAddresses.union(interfaceAddresses)
+        view.allowsNodeAddresses = allowsNodeAddresses
+        view.protectedPorts = protectedPorts
+        view.apiServers = apiServers
         view.largestPool = balancer == .nftables ? Pool.largestSize : nil
         view.localhostAddresses = nodePortAddresses.localhost.sorted().map { .loopback($0) }
         return view

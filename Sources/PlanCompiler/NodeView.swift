@@ -12,10 +12,21 @@ package struct NodeView: Sendable, Hashable {
     package var localhostAddresses: [IPAddress] = []
     /// The node's primary addresses, one of each family at most.
     package var primaryAddresses: [IPAddress]
+    /// Those by which the cluster knows the node: of its Node object, and by flags.
+    package var ownAddresses: Set<IPAddress> = []
+    /// Those, and all of the node's interfaces.
+    package var addresses: Set<IPAddress> = []
     /// The flag `--masquerade-all`.
     package var masqueradesAll: Bool
     /// Feature gate AllowServiceExternalIPs (KEP-5707): off, `spec.externalIPs` are left out.
     package var allowsExternalIPs: Bool
+    /// Whether `spec.externalIPs` may be the node's own addresses.
+    package var allowsNodeAddresses = false
+    /// By which the API servers are reached; nothing but a cluster IP may be there.
+    package var apiServers: Set<FrontendKey> = []
+    /// TCP ports at the node's addresses that no external IP or load balancer VIP may take, and what
+    /// they serve.
+    package var protectedPorts: [UInt16: String] = [:]
     /// As many endpoints of a pool as get connections; nil: all.
     package var largestPool: Int? = Pool.largestSize
 

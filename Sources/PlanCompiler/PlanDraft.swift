@@ -54,9 +54,7 @@ struct PlanDraft {
         mergeDuplicates()
         plan.scheduler = service.balancing.scheduler
         if !service.balancing.weights.isEmpty { plan.weights = weights() }
-        plan.healthCheck = healthCheckPort.map {
-            HealthCheck(port: $0, localEndpoints: localEndpoints)
-        }
+        if let port = healthCheckPort { addHealthCheck(port, localEndpoints) }
         if node.nodePortAddresses.isEmpty, service.ports.contains(where: { $0.nodePort != nil }) {
             report(
                 FieldProblem(
@@ -91,8 +89,8 @@ struct PlanDraft {
     }
 
     private mutating func isUsable(_ address: IPAddress, _ kind: Frontend.Kind) -> Bool {
-        guard let reason = address.reasonNotForServices else { return true }
-        report(FieldProblem(kind.field, "\(address) \(reason); no Service is programmed there"))
+        guard let reason = node.refusal(of: address, kind) else { return true }
+        report(FieldProblem(kind.field, reason), kind == .externalIP ? .frontendRefused : nil)
         return false
     }
 
@@ -172,13 +170,41 @@ struct PlanDraft {
     ) -> [(FrontendKey, Frontend.Kind)] {
         var found: [(FrontendKey, Frontend.Kind)] = []
         for (address, kind) in virtualIPs where address.family == family {
-            found.append((FrontendKey(address, port.transport, port.port), kind))
+            append(FrontendKey(address, port.transport, port.port), kind, to: &found)
         }
         guard let number = port.nodePort else { return found }
         for address in node.nodePortAddresses where address.family == family {
-            found.append((FrontendKey(address, port.transport, number), .nodePort))
+            append(FrontendKey(address, port.transport, number), .nodePort, to: &found)
         }
         return found
+    }
+
+    private mutating func append(
+        _ key: FrontendKey,
+        _ kind: Frontend.Kind,
+        to list: inout [(FrontendKey, Frontend.Kind)]
+    ) {
+        guard let reason = node.refusal(of: key, kind) else { return list.append((key, kind)) }
+        report(FieldProblem(kind.field, reason), .frontendRefused)
+    }
+
+    /// The Service's own frontend has the port if there is one, as packets reach that first.
+    private mutating func addHealthCheck(_ port: UInt16, _ localEndpoints: Int) {
+        let addresses = Set(node.nodePortAddresses)
+        let taken = plan.frontends.first {
+            $0.key.port == port && $0.key.transport == .tcp && addresses.contains($0.key.address)
+        }
+        if let taken {
+            return report(
+                FieldProblem(
+                    "spec.healthCheckNodePort",
+                    "\(taken.key) is a frontend of this Service (\(taken.kind.name)); load balancers reach"
+                        + " that, and health checks are not answered"
+                ),
+                .frontendConflict
+            )
+        }
+        plan.healthCheck = HealthCheck(port: port, localEndpoints: localEndpoints)
     }
 
     /// Load balancers ask only where not every node serves them.

@@ -1,5 +1,7 @@
 package import ClusterStore
+package import KubernetesModel
 package import NetworkTypes
+package import PlanCompiler
 package import ServicePlan
 
 /// Hears what a syncer does: metrics, health and events are made of it.
@@ -36,6 +38,8 @@ package struct SyncRecord: Sendable {
     /// Of Services that changed since the last success; nil: it has none.
     package var healthChecks: [String: HealthCheck?] = [:]
     package var nodePortAddresses: [IPAddress] = []
+    /// What the owners of Services should hear, that they have not heard yet.
+    package var news: [(service: ObjectName, diagnostic: Diagnostic)] = []
 
     package init() {}
 }

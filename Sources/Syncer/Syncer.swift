@@ -25,6 +25,8 @@ package actor Syncer {
     private var isReread = false
     private var interfaceAddresses: [IPAddress]
     private var reported: [ObjectName: [Diagnostic]] = [:]
+    private var news: [(service: ObjectName, diagnostic: Diagnostic)] = []
+    private static let newsLimit = 1000
     private let doorbell: AsyncStream<Void>.Continuation
     private let rings: AsyncStream<Void>
 
@@ -170,6 +172,7 @@ package actor Syncer {
         noteDamage(update, &record, at: end, took: end - start)
         facts = update.facts
         record.healthChecks = healthChecks
+        (record.news, news) = (news, [])
         healthChecks = [:]
         observer.synced(record)
         return record
@@ -222,11 +225,15 @@ package actor Syncer {
         )
     }
 
-    /// Logs what is newly wrong with a Service.
+    /// Logs what is newly wrong with a Service, and keeps what its owner should hear.
     private func log(_ diagnostics: [Diagnostic], of name: ObjectName) {
         let known = Set(reported[name] ?? [])
         for diagnostic in diagnostics where !known.contains(diagnostic) {
             logger.warning("\(diagnostic)")
+            // Events are few anyway; while syncs fail nobody takes them.
+            if diagnostic.event != nil, news.count < Self.newsLimit {
+                news.append((name, diagnostic))
+            }
         }
         reported[name] = diagnostics.isEmpty ? nil : diagnostics
     }

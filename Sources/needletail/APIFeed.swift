@@ -137,10 +137,11 @@ struct EventFeed: ServiceLifecycle.Service {
 /// Reads everything once, from where the options say; any error is final.
 func readObjects(
     _ source: SourceOptions,
-    _ configuration: KubeProxyConfiguration
+    _ configuration: KubeProxyConfiguration,
+    _ apiServers: APIServerAddresses
 ) async throws -> [KubernetesObject] {
     if let path = source.manifests { return try readManifests(path) }
-    let client = try source.client(configuration)
+    let client = try source.client(configuration) { apiServers.add($0) }
     let name = try configuration.nodeConfiguration().nodeName
     let logger = Logger(label: "needletail") { StreamLogHandler.standardError(label: $0) }
     func list<Object: Resource>(

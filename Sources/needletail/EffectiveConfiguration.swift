@@ -116,6 +116,13 @@ extension KubeProxyConfiguration {
         configuration.nodePortAddresses = nodePortAddressesInForce
         configuration.masqueradesAll = masqueradesAll
         configuration.allowsExternalIPs = allowsExternalIPs
+        configuration.allowsNodeAddresses = needletail.nodeAddressesAsExternalIPs
+        for (address, user) in [(healthzAddress, "health"), (metricsAddress, "metrics")] {
+            guard let port = address.split(separator: ":").last.flatMap({ UInt16($0) }) else {
+                continue
+            }
+            configuration.protectedPorts[port] = "needletail's \(user)"
+        }
         configuration.countsConnections = needletail.serviceMetrics > 0
         configuration.balancer = proxyMode == .ipvs ? .ipvs : .nftables
         switch detectLocalMode {

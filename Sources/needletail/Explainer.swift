@@ -40,9 +40,8 @@ struct Explainer {
         }
         return Explanation(
             services: plans.map(\.service),
-            diagnostics: snapshot.diagnostics.map(\.description).filter { line in
-                plans.contains { line.hasPrefix("Service \($0.service):") }
-            },
+            diagnostics: claimants(wanted, plans).flatMap { snapshot.diagnostics(of: $0) }
+                .map(\.description),
             unserved: frontends.isEmpty ? whyUnserved(wanted) : nil,
             client: client.map { Explanation.Client(address: "\($0)", kind: self.kind($0)) },
             frontends: frontends,
@@ -57,20 +56,31 @@ struct Explainer {
         case .service(let name):
             let found = snapshot.plans.filter { $0.service == name }
             guard found.isEmpty else { return found }
-            let parts = name.split(separator: "/").map(String.init)
-            let object = ObjectName(namespace: parts[0], name: parts[1])
-            guard let service = snapshot.state.services[object] else {
+            guard let service = snapshot.state.services[ObjectName(name)] else {
                 throw Failure("there is no Service \(name)")
             }
             let why =
                 service.belongsToOtherProxy
                 ? "it has the label service.kubernetes.io/service-proxy-name: another proxy serves it"
                 : service.type == .externalName
-                    ? "it is of type ExternalName: DNS serves it" : "it is headless: DNS serves it"
+                    ? "it is of type ExternalName: DNS serves it"
+                    : "it has no cluster IP: it is headless (DNS serves it), or has got none yet"
             throw Failure("Service \(name) is not programmed: \(why)")
         case .frontend:
             return snapshot.plans.filter { $0.frontends.contains { wanted.includes($0.key) } }
         }
+    }
+
+    /// The Services that have what is wanted, and those that ask for its address.
+    private func claimants(_ wanted: Wanted, _ plans: [ServicePlan]) -> [ObjectName] {
+        var names = Set(plans.map { ObjectName($0.service) })
+        if case .frontend(let address, _, _) = wanted {
+            for service in snapshot.state.services.values {
+                let asked = service.clusterIPs + service.externalIPs + service.loadBalancerVIPs
+                if asked.contains(address) { names.insert(service.name) }
+            }
+        }
+        return names.sorted()
     }
 
     private func isWanted(_ wanted: Wanted, _ key: FrontendKey) -> Bool {
@@ -87,7 +97,7 @@ struct Explainer {
         if snapshot.facts.serviceCIDRs.contains(where: { $0.contains(address) }) {
             return "dropped: no Service has this address of the ServiceCIDR"
         }
-        return "passed untouched: no Service has it"
+        return "passed untouched: no Service has this address and port"
     }
 
     /// Where interfaces tell pods, packets are taken to come by the one that leads to the client.
@@ -114,21 +124,22 @@ struct Explainer {
         _ client: (address: IPAddress, kind: FlowExplanation.Client)?
     ) async throws -> Explanation.Frontend {
         let family = frontend.key.address.family
-        let parts = plan.service.split(separator: "/").map(String.init)
-        let input = snapshot.state.input(ObjectName(namespace: parts[0], name: parts[1]))
+        let input = snapshot.state.input(ObjectName(plan.service))
         let port = input?.service.ports.first {
             $0.name == frontend.portName && $0.transport == frontend.key.transport
         }
         let compiler = PlanCompiler(node: snapshot.view)
         let slices = input?.slices ?? []
         let detection = snapshot.facts.localDetection(family)
-        let flow = { (kind: FlowExplanation.Client, source: IPAddress) in
+        let absence = port.map { compiler.absenceReason($0, family, in: slices) }
+        let flow = { (kind: FlowExplanation.Client, sources: [IPPrefix]) in
             FlowExplanation(
                 frontend,
                 of: plan,
                 from: kind,
-                source: source,
-                canTellPods: detection != .none
+                sources: sources,
+                canTellPods: detection != .none,
+                absence: absence ?? "no endpoint anywhere"
             )
         }
         let kinds: [FlowExplanation.Client] = [.pod, .node, .outside]
@@ -145,14 +156,11 @@ struct Explainer {
             key: frontend.key,
             service: plan.portLabel(frontend),
             kind: frontend.kind.name,
-            flows: client.map { [$0.kind.rawValue: flow($0.kind, $0.address)] }
+            flows: client.map {
+                [$0.kind.rawValue: flow($0.kind, [IPPrefix(host: $0.address)])]
+            }
                 ?? Dictionary(
-                    uniqueKeysWithValues: kinds.map {
-                        (
-                            $0.rawValue,
-                            flow($0, snapshot.view.primaryAddresses.first ?? frontend.key.address)
-                        )
-                    }
+                    uniqueKeysWithValues: kinds.map { ($0.rawValue, flow($0, sources($0, family))) }
                 ),
             endpoints: port.map { compiler.verdicts($0, family, in: slices) } ?? [],
             destinations: await destinations(of: frontend.key),
@@ -161,6 +169,17 @@ struct Explainer {
             affinityEntry: remembered,
             allowedSources: frontend.allowedSources?.map(\.description)
         )
+    }
+
+    /// The addresses that clients of a kind have, as far as the node knows.
+    private func sources(_ kind: FlowExplanation.Client, _ family: IPFamily) -> [IPPrefix] {
+        let all =
+            switch kind {
+            case .pod: snapshot.facts.podCIDRs
+            case .node: snapshot.view.primaryAddresses.map(IPPrefix.init(host:))
+            case .outside: [IPPrefix]()
+            }
+        return all.filter { $0.family == family }
     }
 
     /// Nil in mode nftables, and where the kernel does not tell.

@@ -100,7 +100,11 @@ struct Explanation: Encodable {
 extension Explanation {
     var text: String {
         var lines: [String] = []
-        if let client { lines.append("from \(client.address): \(Self.words(client.kind))") }
+        if let client {
+            lines.append("from \(client.address): \(Self.words(client.kind))")
+        } else if !frontends.isEmpty {
+            lines.append("for each kind of client; --from ADDRESS asks for one")
+        }
         for frontend in frontends { lines += Self.lines(frontend) }
         if let unserved { lines.append(unserved) }
         if let connections { lines += Self.lines(connections) }
@@ -170,7 +174,10 @@ extension Explanation {
                     + (frontend.affinityEntry.map { "; this one is sent to \($0)" } ?? "")
             )
         }
-        lines.append("  endpoints (\(frontend.topology)):")
+        lines.append(
+            frontend.endpoints.isEmpty
+                ? "  endpoints of this port: none" : "  endpoints (\(frontend.topology)):"
+        )
         for verdict in frontend.endpoints {
             let sign = verdict.servesCluster || verdict.servesLocal ? "+" : "-"
             let place = verdict.isLocal ? ", on this node" : ""

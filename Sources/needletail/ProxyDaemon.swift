@@ -1,8 +1,10 @@
 internal import ClusterStore
 internal import Configuration
 internal import KubernetesClient
+internal import KubernetesModel
 internal import Logging
 internal import NFTablesKernel
+internal import Netlink
 internal import NetworkTypes
 internal import Observability
 internal import PlanCompiler
@@ -43,10 +45,13 @@ struct ProxyDaemon {
         let node = try configuration.nodeConfiguration()
         nodeName = node.nodeName
         dataplane = try OpenDataplane(configuration, logger)
+        let apiServers = APIServerAddresses()
         store = ClusterStore(
             node,
             endpointsFrom: configuration.endpoints,
-            awaiting: Set(ClusterStore.List.allCases)
+            awaiting: Set(ClusterStore.List.allCases),
+            apiServers: apiServers,
+            listeningSockets: ListeningSockets.read
         )
         let metrics = ProxyMetrics(
             version: Needletail.version,
@@ -59,6 +64,7 @@ struct ProxyDaemon {
                 metrics.requests.add(1, request.code, request.method, request.host)
                 let seconds = request.duration.seconds
                 metrics.requestDuration.observe(seconds, request.method, request.host)
+                apiServers.add(request)
             }
         let recorder = client.map {
             EventRecorder($0, EventReporter(instance: node.nodeName), logger: logger)
@@ -79,6 +85,9 @@ struct ProxyDaemon {
             announce: { tell(NodeEvent(.warning, $0, $1, $2)) },
             onSynced: { record in
                 late.value?.update(record.healthChecks, addresses: record.nodePortAddresses)
+                for (service, diagnostic) in record.news {
+                    recorder?.record(diagnostic, of: service)
+                }
                 bell.yield()
             }
         )
@@ -86,7 +95,9 @@ struct ProxyDaemon {
         late.value = ServiceHealth(
             server,
             isProxyHealthy: { monitor.isHealthy },
-            onFailure: { service, error in recorder?.recordHealthCheckFailure(service, "\(error)")
+            onFailure: { service, error in
+                let reason = "FailedToStartServiceHealthcheck"
+                recorder?.record(reason, "Listen", service: ObjectName(service), "\(error)")
             },
             logger: logger
         )
@@ -217,21 +228,37 @@ extension EventRecorder {
         )
     }
 
-    /// - Parameter service: `namespace/name`
-    fileprivate func recordHealthCheckFailure(_ service: String, _ note: String) {
-        let name = service.split(separator: "/", maxSplits: 1).map(String.init)
+    fileprivate func record(_ diagnostic: Diagnostic, of service: ObjectName) {
+        guard let event = diagnostic.event else { return }
+        record(event.rawValue, "Program", service: service, "\(diagnostic.problem)")
+    }
+
+    fileprivate func record(
+        _ reason: String,
+        _ action: String,
+        service: ObjectName,
+        _ note: String
+    ) {
         record(
             EventNotice(
                 .warning,
-                reason: "FailedToStartServiceHealthcheck",
-                action: "Listen",
+                reason: reason,
+                action: action,
                 regarding: ObjectReference(
                     kind: "Service",
-                    namespace: name.first ?? "",
-                    name: name.last ?? ""
+                    namespace: service.namespace,
+                    name: service.name
                 ),
                 note: note
             )
         )
+    }
+}
+
+extension APIServerAddresses {
+    /// Takes where a request went.
+    func add(_ request: APIClient.RequestRecord) {
+        guard let peer = request.peer, let address = IPAddress(peer.address) else { return }
+        add(address, peer.port)
     }
 }

@@ -35,10 +35,8 @@ struct ProxyEndpoints {
     private var healthRoutes: Routes {
         var routes = Routes(counting: monitor.metrics.httpRequests)
         routes.get("/healthz") { [self] _ in
-            .later {
-                await checkEligibility()
-                return monitor.healthz()
-            }
+            checkEligibility()
+            return .now(monitor.healthz())
         }
         routes.get("/livez") { [monitor] _ in .now(monitor.livez()) }
         routes.get("/readyz") { [monitor] _ in .now(monitor.readyz()) }
@@ -76,12 +74,10 @@ struct ProxyEndpoints {
             ("/flagz", HTTPResponse.plain, configuration.flagText),
         ] { routes.get(path) { _ in .now(HTTPResponse(200, type, text)) } }
         routes.get("/statusz") { [self] _ in
-            .later {
-                HTTPResponse(200, HTTPResponse.plain, StatusText.lines(await status()).joined())
-            }
+            .now(HTTPResponse(200, HTTPResponse.plain, StatusText.lines(status()).joined()))
         }
         routes.get("/status") { [self] _ in
-            .later { HTTPResponse(200, HTTPResponse.json, await status().json) }
+            .now(HTTPResponse(200, HTTPResponse.json, status().json))
         }
         if configuration.enableProfiling {
             routes.put("/debug/flags/v") { request in .now(Self.setVerbosity(request)) }
@@ -101,8 +97,8 @@ struct ProxyEndpoints {
         )
     }
 
-    private func checkEligibility() async {
-        let summary = await store.summary
+    private func checkEligibility() {
+        let summary = store.summary
         guard hasNode, summary.missing.isEmpty else { return }
         monitor.setEligibility(
             summary.node.map { $0.isLeaving ? "the node is about to go" : nil }
@@ -110,20 +106,20 @@ struct ProxyEndpoints {
         )
     }
 
-    private func status() async -> StatusDocument {
-        await checkEligibility()
+    private func status() -> StatusDocument {
+        checkEligibility()
         return monitor.status(
             version: Needletail.version,
             mode: configuration.proxyMode.rawValue,
             node: nodeName,
-            await store.summary,
+            store.summary,
             viewAge: age.all.mapValues(\.seconds)
         )
     }
 
     /// Reads what is not counted as it happens.
     private func refresh() async {
-        let summary = await store.summary
+        let summary = store.summary
         monitor.update(summary)
         monitor.metrics.viewAge.replace(age.all.map { ([$0.key], $0.value.seconds) })
         let limit = configuration.needletail.serviceMetrics

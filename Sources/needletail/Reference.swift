@@ -32,7 +32,8 @@ struct Reference: ParsableCommand {
             underscore for a hyphen. Of a flag that is given twice the last one counts; lists and maps accumulate. Booleans and numbers are Go's (`T`, `0x10`).
 
             With `--config` kube-proxy's flags are ignored, as kube-proxy does, and the log says which; `--hostname-override`, those of logging and
-            needletail's own (`--node-ip`, `--ipvs-drain-timeout`, `--endpoints-source`, `--takeover`, `--service-metrics`) apply over the file. Values of another
+            needletail's own (`--node-ip`, `--ipvs-drain-timeout`, `--endpoints-source`, `--takeover`, `--service-metrics`,
+            `--node-addresses-as-external-ips`) apply over the file. Values of another
             kind and values that cannot be used are errors that name the field; a flag that cannot be read ends the program with status 64. As in kube-proxy,
             unknown fields, equal keys (the last one counts), a byte order mark and a second document (it is not read) are warnings. `mode: iptables` runs as
             nftables. The file is watched: "live" fields apply at once, others are named in the log as needing a restart, and a bad file changes nothing.

@@ -35,7 +35,7 @@ struct Render: AsyncParsableCommand {
     func run() async throws {
         let configuration = try planning.configuration(source)
         let snapshot = try await Snapshot(source, configuration, objects: try objects())
-        for diagnostic in snapshot.diagnostics { report("warning: \(diagnostic)") }
+        for diagnostic in snapshot.allDiagnostics { report("warning: \(diagnostic)") }
         switch output {
         case .nft: print(nftText(snapshot), terminator: "")
         case .ipvs: for line in ipvsLines(snapshot, configuration.ipvsSettings) { print(line) }

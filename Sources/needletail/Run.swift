@@ -3,6 +3,8 @@ internal import ClusterStore
 internal import Configuration
 internal import Glibc
 internal import Logging
+internal import Netlink
+internal import NetworkTypes
 internal import PlanCompiler
 internal import ServicePlan
 internal import Syncer
@@ -69,7 +71,7 @@ struct Run: AsyncParsableCommand {
 
     private func printRules(_ configuration: KubeProxyConfiguration) async throws {
         let snapshot = try await Snapshot(source, configuration)
-        for diagnostic in snapshot.diagnostics { report("warning: \(diagnostic)") }
+        for diagnostic in snapshot.allDiagnostics { report("warning: \(diagnostic)") }
         if configuration.proxyMode == .ipvs {
             for line in ipvsLines(snapshot, configuration.ipvsSettings) { print("# \(line)") }
         }
@@ -79,8 +81,15 @@ struct Run: AsyncParsableCommand {
     private func programOnce(_ configuration: KubeProxyConfiguration, _ logger: Logger) async throws
     {
         let node = try configuration.nodeConfiguration()
-        let store = ClusterStore(node, endpointsFrom: configuration.endpoints, awaiting: [])
-        await store.replaceAll(try await readObjects(source, configuration))
+        let apiServers = APIServerAddresses()
+        let store = ClusterStore(
+            node,
+            endpointsFrom: configuration.endpoints,
+            awaiting: [],
+            apiServers: apiServers,
+            listeningSockets: ListeningSockets.read
+        )
+        await store.replaceAll(try await readObjects(source, configuration, apiServers))
         let syncer = Syncer(
             store: store,
             dataplane: try OpenDataplane(configuration, logger).active,

@@ -12,9 +12,16 @@ internal import ServicePlan
 struct Snapshot {
     let plans: [ServicePlan]
     let facts: NodeFacts
-    let diagnostics: [Diagnostic]
+    private let diagnostics: [ObjectName: [Diagnostic]]
     let state: ClusterState
     let view: NodeView
+
+    /// What is wrong with objects, in the order of the Services' names.
+    var allDiagnostics: [Diagnostic] {
+        diagnostics.sorted { $0.key < $1.key }.flatMap(\.value)
+    }
+
+    func diagnostics(of service: ObjectName) -> [Diagnostic] { diagnostics[service] ?? [] }
 
     /// - Parameter objects: read already; nil: reads them from the source
     init(
@@ -27,25 +34,41 @@ struct Snapshot {
             nodeName: configuration.nodeName,
             endpointsFrom: effective.endpoints
         )
+        let apiServers = APIServerAddresses()
         if let objects {
             state.replaceAll(objects)
         } else {
-            state.replaceAll(try await readObjects(source, effective))
+            state.replaceAll(try await readObjects(source, effective, apiServers))
         }
         let addresses = try interfaceAddresses(configuration)
         var plans = ClusterPlans()
-        view = configuration.view(node: state.node, interfaceAddresses: addresses)
+        view = configuration.view(
+            node: state.node,
+            interfaceAddresses: addresses,
+            apiServers: apiServers.all.union(state.apiServers)
+        )
         _ = plans.update(state.takeChanges().services, for: view, input: state.input)
         self.state = state
         self.plans = plans.plans.values.sorted { $0.service < $1.service }
         facts = configuration.facts(node: state.node, serviceCIDRs: state.serviceCIDRs)
-        diagnostics = plans.diagnostics.sorted { $0.key < $1.key }.flatMap(\.value)
+        var diagnostics = plans.diagnostics
+        let listening = ListeningSockets.read()
+        for (name, plan) in plans.plans {
+            diagnostics[name, default: []] += OccupiedPorts(plan, on: view)
+                .diagnostics(of: name, listening)
+        }
+        self.diagnostics = diagnostics
     }
 }
 
-/// This node's addresses, if the configuration asks for them.
+/// This node's addresses; where the configuration can do without, none if they cannot be read.
 func interfaceAddresses(_ configuration: NodeConfiguration) throws -> [IPAddress] {
-    configuration.followsInterfaces ? try readInterfaceAddresses() : []
+    do {
+        return try readInterfaceAddresses()
+    } catch {
+        if configuration.followsInterfaces { throw error }
+        return []
+    }
 }
 
 func readInterfaceAddresses() throws -> [IPAddress] {

@@ -2,6 +2,8 @@ import ClusterStore
 import KubernetesModel
 import NetworkTypes
 import PlanCompiler
+import ServicePlan
+import Synchronization
 import TestSupport
 import Testing
 
@@ -69,11 +71,13 @@ import Testing
         #expect(await !store.isComplete)
         await store.update(completing: .endpoints) { _ in }
         #expect(await store.isComplete)
+        #expect(store.summary.pendingServices == 1 && store.summary.missing.isEmpty)
         var rings = store.changes.makeAsyncIterator()
         _ = await rings.next()
         let update = await store.compileChanges(interfaceAddresses: [])
         #expect(update.plans.map(\.service) == ["default/web"])
         #expect(await store.compileChanges(interfaceAddresses: []).plans.isEmpty)
+        #expect(store.summary.pendingServices == 0 && store.summary.services == 1)
     }
 
     @Test func `a change of the node's zone compiles every Service again`() async {
@@ -121,5 +125,115 @@ import Testing
                 "ServiceCIDR kubernetes: spec.cidrs[0]: is no block",
             ]
         )
+    }
+
+    /// `default/web` with a NodePort 30080 at 192.0.2.1.
+    private var nodePortService: Service {
+        var service = ClusterBuilder().service
+        service.ports[0].nodePort = 30080
+        return service
+    }
+
+    private func configuration() -> NodeConfiguration {
+        var configuration = NodeConfiguration(nodeName: "here")
+        configuration.nodeIPs = [ip("192.0.2.1")]
+        return configuration
+    }
+
+    @Test func `what listens is looked at when frontends of the node change, and stays told`() async
+    {
+        let looks = Mutex(0)
+        let store = ClusterStore(
+            configuration(),
+            awaiting: [],
+            listeningSockets: {
+                looks.withLock { $0 += 1 }
+                var sockets = ListeningSockets()
+                sockets.insert(FrontendKey(ip("192.0.2.1"), .tcp, 30080))
+                return sockets
+            }
+        )
+        await store.update { $0.set(ClusterBuilder().service) }
+        _ = await store.compileChanges(interfaceAddresses: [])
+        #expect(looks.withLock { $0 } == 0)
+        let service = nodePortService
+        for change in 0..<3 {
+            let slice = slice("web-1", "10.0.0.\(change + 1)")
+            await store.update { state in
+                state.set(service)
+                state.set(slice)
+            }
+            let told = await store.compileChanges(interfaceAddresses: []).diagnostics.flatMap(\.1)
+            #expect(told.map(\.event) == [.portInUse])
+            #expect(told[0].description.contains("listens on 192.0.2.1:30080/tcp"))
+        }
+        #expect(looks.withLock { $0 } == 1)
+        await store.update { $0.set(ClusterBuilder().service) }
+        #expect(
+            await store.compileChanges(interfaceAddresses: []).diagnostics.flatMap(\.1).isEmpty
+        )
+    }
+
+    private func slice(_ name: String, _ address: String) -> EndpointSlice {
+        var slice = EndpointSlice(
+            name: ObjectName(namespace: "default", name: name),
+            service: ObjectName(namespace: "default", name: "web"),
+            family: .ipv4
+        )
+        slice.ports = [EndpointPort(name: "http", transport: .tcp, port: 8080)]
+        slice.endpoints = [endpoint(address)]
+        return slice
+    }
+
+    @Test func `no external IP is where the API server is reached, as soon as that is known`() async
+    {
+        let servers = APIServerAddresses()
+        let store = ClusterStore(configuration(), awaiting: [], apiServers: servers)
+        let thief = {
+            var service = ClusterBuilder().service
+            service.externalIPs = [ip("203.0.113.6"), ip("203.0.113.7")]
+            return service
+        }()
+        await store.update { $0.set(thief) }
+        func external() async -> [String]? {
+            await store.compileChanges(interfaceAddresses: []).plans.first?.plan?.frontends
+                .filter { $0.kind == .externalIP }.map(\.key.address.description)
+        }
+        #expect(await external() == ["203.0.113.6", "203.0.113.7"])
+        servers.add(ip("203.0.113.6"), 80)
+        #expect(await external() == ["203.0.113.7"])
+        servers.add(ip("203.0.113.6"), 80)
+        #expect(await external() == nil)
+        var endpoints = EndpointSlice(
+            name: ObjectName(namespace: "default", name: "kubernetes"),
+            service: ObjectName(namespace: "default", name: "kubernetes"),
+            family: .ipv4
+        )
+        endpoints.ports = [EndpointPort(name: "https", transport: .tcp, port: 80)]
+        endpoints.endpoints = [endpoint("203.0.113.7")]
+        let slice = endpoints
+        await store.update { $0.set(slice) }
+        #expect(await external() == [])
+    }
+
+    @Test func `an address of an interface concerns Services with addresses of their own alone`()
+        async
+    {
+        let store = ClusterStore(configuration(), awaiting: [])
+        let balanced = {
+            var service = ClusterBuilder("lb", clusterIP: "10.96.0.11").service
+            service.loadBalancerVIPs = [ip("192.0.2.3")]
+            service.ports[0].port = 22
+            return service
+        }()
+        await store.update { state in
+            state.set(balanced)
+            state.set(ClusterBuilder().service)
+        }
+        _ = await store.compileChanges(interfaceAddresses: [ip("192.0.2.1")])
+        let update = await store.compileChanges(interfaceAddresses: [ip("192.0.2.3")])
+        #expect(update.plans.map(\.service) == ["default/lb"])
+        #expect(update.diagnostics.filter { !$0.1.isEmpty }.map(\.0.name) == ["lb"])
+        #expect(update.diagnostics.flatMap(\.1).map(\.event) == [.frontendRefused])
     }
 }

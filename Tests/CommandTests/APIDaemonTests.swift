@@ -69,6 +69,63 @@ import Testing
         #expect(daemon.stop() == 0)
     }
 
+    private func service(_ name: String, _ spec: JSONValue) -> JSONValue {
+        [
+            "kind": "Service", "metadata": ["name": .string(name), "namespace": "test"],
+            "spec": spec,
+        ]
+    }
+
+    private func hasEvent(_ reason: String, about name: String) -> Bool {
+        server.objects("Event").contains {
+            $0["reason"].string == reason && $0["regarding"]["kind"] == "Service"
+                && $0["regarding"]["name"].string == name
+        }
+    }
+
+    // CVE-2020-8554 for the proxy itself: its requests would go to the Service's endpoints for good.
+    @Test
+    func `no Service takes the address of the API server or of another, and owners hear of it`()
+        async throws
+    {
+        defer { server.stop() }
+        try namespace.ip(["addr add 192.0.2.50/32 dev lo"])
+        let server = server
+        let listener = try namespace.inside { try server.listen("192.0.2.50") }
+        listener.start()
+        let port = try #require(listener.url.split(separator: ":").last.flatMap { Int($0) })
+        let daemon = try Daemon(
+            ["--master", listener.url, "--hostname-override", "here", "-v", "2"],
+            in: namespace,
+            log: "\(folder.path)/.log"
+        )
+        try daemon.wait(for: "synced")
+        try server.apply(
+            service(
+                "thief",
+                [
+                    "clusterIP": "10.96.0.66", "externalIPs": ["192.0.2.50", "10.96.0.10"],
+                    "ports": [
+                        ["name": "api", "port": .integer(Int64(port))],
+                        ["name": "web", "port": 80],
+                    ],
+                ]
+            )
+        )
+        try daemon.wait {
+            hasEvent("FrontendRefused", about: "thief")
+                && hasEvent("FrontendConflict", about: "thief")
+                && hasEvent("FrontendConflict", about: "web")
+        }
+        #expect(try !ruleset.contains("192.0.2.50 . tcp . \(port)"))
+        #expect(try ruleset.contains("192.0.2.50 . tcp . 80 comment \"test/thief:web\""))
+        #expect(try ruleset.contains("10.96.0.10 . tcp . 80 comment \"test/web:http\""))
+        // What comes after it is programmed.
+        server.delete("Service", "test", "thief")
+        try daemon.wait { try !ruleset.contains("10.96.0.66") }
+        #expect(daemon.stop() == 0)
+    }
+
     @Test func `Endpoints serve a cluster without EndpointSlices`() async throws {
         defer { server.stop() }
         func endpoints(_ ready: JSONValue, _ notReady: JSONValue) -> JSONValue {

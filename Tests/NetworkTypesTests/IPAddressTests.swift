@@ -94,3 +94,55 @@ import Testing
         #expect(IPPrefix.aggregated(blocks).map(\.description) == ["10.0.0.0/8", "11.0.0.0/8"])
     }
 }
+
+@Suite struct ListeningSocketsTests {
+    private let lines: [(Substring, TransportProtocol)] = [
+        (
+            "   0: 0100007F:0CEA 00000000:0000 0A 00000000:00000000 00:00000000 00000000  0 0 1 1",
+            .tcp
+        ),
+        (
+            "   1: 00000000:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000  0 0 2 1",
+            .tcp
+        ),
+        (
+            "   0: B80D0120000000000000000001000000:1F90 00000000000000000000000000000000:0000 0A 00000000",
+            .tcp
+        ),
+        (
+            "   1: 00000000000000000000000000000000:280A 00000000000000000000000000000000:0000 0A 0",
+            .tcp
+        ),
+        (
+            "  12: 010200C0:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000  0 0 3 2",
+            .udp
+        ),
+    ]
+
+    @Test func `what listens is read from the kernel's lists`() {
+        var sockets = ListeningSockets()
+        let listening = lines.filter { sockets.insert(line: $0.0, of: $0.1) }
+        #expect(listening.count == lines.count)
+        let connected =
+            "   2: 0100007F:0CEB 0100007F:D431 01 00000000:00000000 00:00000000 00000000  0 0 4 1"
+        let others = [connected[...], "sl local_address"].filter {
+            sockets.insert(line: $0, of: .tcp)
+        }
+        #expect(others.isEmpty)
+        for (address, port, transport) in [
+            ("127.0.0.1", 3306, TransportProtocol.tcp), ("192.0.2.9", 22, .tcp),
+            ("2001:db8::1", 8080, .tcp), ("2001:db8::9", 10250, .tcp), ("192.0.2.9", 10250, .tcp),
+            ("192.0.2.1", 53, .udp),
+        ] as [(String, UInt16, TransportProtocol)] {
+            let address = IPAddress(address).map { FrontendKey($0, transport, port) }
+            #expect(address.map(sockets.contains) == true, "\(String(describing: address))")
+        }
+        for (address, port, transport) in [
+            ("127.0.0.2", 3306, TransportProtocol.tcp), ("2001:db8::1", 22, .tcp),
+            ("2001:db8::2", 8080, .tcp), ("192.0.2.1", 53, .tcp), ("127.0.0.1", 3307, .tcp),
+        ] as [(String, UInt16, TransportProtocol)] {
+            let address = IPAddress(address).map { FrontendKey($0, transport, port) }
+            #expect(address.map(sockets.contains) == false, "\(String(describing: address))")
+        }
+    }
+}

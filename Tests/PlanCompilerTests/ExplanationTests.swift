@@ -40,6 +40,23 @@ import Testing
         )
     }
 
+    @Test func `a port without endpoints has none for a reason`() {
+        let reason = { (cluster: ClusterBuilder) in
+            PlanCompiler(node: cluster.node)
+                .absenceReason(cluster.service.ports[0], .ipv4, in: cluster.slices)
+        }
+        #expect(reason(ClusterBuilder()).hasPrefix("the Service has no IPv4 endpoint anywhere"))
+        let misnamed = ClusterBuilder().with { $0.add(endpoint("10.0.0.1"), portName: "web") }
+        #expect(
+            reason(misnamed).hasPrefix(
+                "the Service has 1 endpoints, but none has a tcp port named \"http\" (they have"
+                    + " \"web\"/tcp)"
+            )
+        )
+        let unready = ClusterBuilder().with { $0.add(endpoint("10.0.0.1", ready: false)) }
+        #expect(reason(unready).hasPrefix("no endpoint is ready, of 1 that have the port"))
+    }
+
     @Test func `hints count, or not, for a reason`() {
         func hinted(_ zones: [String]...) -> ClusterBuilder {
             ClusterBuilder().with { builder in
@@ -56,7 +73,7 @@ import Testing
         #expect(topology(hinted(["zone-a"], [])).contains("1 of 2 ready endpoints have none"))
         #expect(topology(hinted(["zone-b"])).contains("none names this node's zone, zone-a"))
         #expect(topology(counting.with { $0.node.zone = nil }).contains("this node has no zone"))
-        #expect(topology(hinted([])) == "no endpoint has zone hints")
+        #expect(topology(hinted([])) == "no ready endpoint has zone hints")
     }
 
     @Test func `a connection's way is told for each kind of client`() throws {
@@ -71,15 +88,16 @@ import Testing
         func flow(
             _ kind: Frontend.Kind,
             _ client: FlowExplanation.Client,
-            from source: String = "192.0.2.7",
+            from sources: [String] = ["192.0.2.7/32"],
             canTellPods: Bool = true
         ) throws -> FlowExplanation {
             FlowExplanation(
                 try #require(plan.frontends.first { $0.kind == kind }),
                 of: plan,
                 from: client,
-                source: ip(source),
-                canTellPods: canTellPods
+                sources: sources.map(prefix),
+                canTellPods: canTellPods,
+                absence: "none"
             )
         }
         #expect(try flow(.clusterIP, .pod).outcome == .balanced)
@@ -89,7 +107,19 @@ import Testing
         #expect(try flow(.loadBalancerVIP, .outside).outcome == .dropped)
         #expect(try flow(.loadBalancerVIP, .pod).endpoints == ["10.0.0.1:8080"])
         #expect(try flow(.loadBalancerVIP, .node).isMasqueraded)
-        let stranger = try flow(.loadBalancerVIP, .pod, from: "198.51.100.1")
-        #expect(stranger.outcome == .dropped && stranger.why.contains("loadBalancerSourceRanges"))
+        let stranger = try flow(.loadBalancerVIP, .pod, from: ["198.51.100.1/32"])
+        #expect(stranger.outcome == .dropped)
+        #expect(
+            stranger.why == "198.51.100.1 is in none of the Service's loadBalancerSourceRanges"
+        )
+        // Pods of a block, and clients of whom nothing is known.
+        #expect(
+            try flow(.loadBalancerVIP, .pod, from: ["192.0.2.64/26"]).why.hasSuffix("and this node")
+        )
+        #expect(try flow(.loadBalancerVIP, .pod, from: ["10.0.0.0/8"]).outcome == .dropped)
+        for sources in [[], ["192.0.0.0/16"], ["10.0.0.0/8", "192.0.2.7/32"]] {
+            let unknown = try flow(.loadBalancerVIP, .pod, from: sources)
+            #expect(unknown.outcome == .balanced && unknown.why.hasSuffix("and dropped otherwise"))
+        }
     }
 }

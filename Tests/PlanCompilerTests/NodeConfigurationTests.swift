@@ -42,6 +42,18 @@ import Testing
         )
     }
 
+    @Test
+    func `a node's own addresses are those of its Node and of flags, its interfaces have more`() {
+        var node = Node(name: "here")
+        node.addresses = ["192.0.2.1", "203.0.113.1"].map(ip)
+        var configuration = NodeConfiguration(nodeName: "here")
+        configuration.nodeIPs = [ip("192.0.2.7")]
+        let view = configuration.view(node: node, interfaceAddresses: interfaces)
+        #expect(view.ownAddresses == Set(["192.0.2.1", "192.0.2.7", "203.0.113.1"].map(ip)))
+        #expect(view.addresses == view.ownAddresses.union(interfaces))
+        #expect(view.protectedPorts.keys.sorted() == [22, 10250])
+    }
+
     @Test func `pods cannot be told in a family without a block`() {
         var configuration = NodeConfiguration(nodeName: "here")
         configuration.podCIDRs = .cluster([prefix("10.244.0.0/16")])

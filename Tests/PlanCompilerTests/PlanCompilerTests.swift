@@ -212,47 +212,6 @@ import Testing
         )
     }
 
-    @Test func `diagnostics are counted, and the first few told`() {
-        let service = base.with {
-            $0.service.externalIPs = (0..<40_000).map {
-                IPAddress(ipv4: 0xE100_0000 + UInt32($0))
-            }
-            for index in 0..<60 {
-                $0.add(endpoint("10.0.1.\(index)"))
-                $0.slices[index + 1].problems = [
-                    FieldProblem("endpoints[0].addresses[0]", "x"), .more(999),
-                ]
-            }
-        }
-        let told = service.compile().diagnostics.map(\.description)
-        #expect(told.count == 22)
-        #expect(
-            told[10] == "Service default/web: and 39990 more values that cannot be used as written"
-        )
-        #expect(
-            told[21]
-                == "EndpointSlices of Service default/web: and 55000 more values that cannot be used"
-                + " as written"
-        )
-    }
-
-    @Test func `more endpoints than have slots are told, with their number`() {
-        let service = ClusterBuilder().with {
-            $0.add()
-            $0.slices[0].endpoints = (0..<Pool.largestSize + 3).map {
-                SliceEndpoint(address: IPAddress(ipv4: 0x0A00_0001 + UInt32($0)))
-            }
-            $0.service.externalIPs = [ip("198.51.100.1")]
-        }
-        let (plan, diagnostics) = service.compile()
-        #expect(plan?.pools.map(\.endpoints.count) == [Pool.largestSize + 3])
-        #expect(diagnostics.map(\.event) == [.tooManyEndpoints])
-        #expect(
-            diagnostics[0].problem.reason.contains("32771 endpoints, of which 3 get no connections")
-        )
-        #expect(service.with { $0.node.largestPool = nil }.compile().diagnostics.isEmpty)
-    }
-
     @Test func `each family has its own endpoints`() {
         let service = base.with {
             $0.service.clusterIPs.append(ip("fd96::10"))
@@ -321,23 +280,6 @@ import Testing
             $0.service.loadBalancerSourceRanges = []
         }
         #expect(service.lines().last?.hasSuffix("from=[]") == true)
-    }
-
-    @Test func `no Service takes a loopback or link-local address`() {
-        let (plan, diagnostics) = base.with {
-            $0.service.externalIPs = [ip("127.0.0.1"), ip("169.254.20.10")]
-        }.compile()
-        #expect(plan?.frontends.count == 1)
-        #expect(diagnostics.count == 2)
-    }
-
-    @Test func `a NodePort that no address answers on is told`() {
-        let service = base.with {
-            $0.service.ports[0].nodePort = 30080
-            $0.node.nodePortAddresses = []
-        }
-        #expect(service.compile().diagnostics.map(\.problem.field) == ["spec.ports"])
-        #expect(service.lines() == base.lines())
     }
 
     @Test func `what is wrong with an object is told with its name`() {

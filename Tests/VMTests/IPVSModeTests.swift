@@ -98,7 +98,7 @@ import Testing
     @Test func `an externalIP that is the node's own address cuts nobody off`() throws {
         let node = try Node()
         try node.write([2], spec: "externalIPs: [\(Node.address), 203.0.113.7]")
-        #expect(try node.once("ipvs").status == 0)
+        #expect(try node.once("ipvs", ["--node-addresses-as-external-ips"]).status == 0)
         #expect(try !node.addresses().contains(Node.address))
         let ssh = try Stream.listening(node.namespace, port: 22)
         let pod = try Stream.listening(node.pod(0), port: 8080)

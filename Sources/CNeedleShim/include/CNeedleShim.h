@@ -26,6 +26,8 @@ CURLcode needle_curl_set_body(CURL *handle, const void *data, size_t length);
 /// The answer's Content-Type, until the handle is used again; NULL without one.
 const char *needle_curl_content_type(CURL *handle);
 long needle_curl_response_code(CURL *handle);
+/// The address to which it is connected, and the port; NULL or empty without a connection.
+const char *needle_curl_peer(CURL *handle, long *port);
 /// Seconds of a Retry-After header; 0 without one.
 long needle_curl_retry_after(CURL *handle);
 

@@ -48,11 +48,19 @@ enum HTTPEvent: Sendable {
     case body([UInt8])
 }
 
+/// Where a connection leads, as the kernel sees it: the server, or the proxy before it.
+package struct ConnectionPeer: Sendable, Hashable {
+    /// In dotted or colon notation.
+    package let address: String
+    package let port: UInt16
+}
+
 struct HTTPHead: Sendable {
     let status: Int
     let contentType: String
     /// Zero without a Retry-After header.
     let retryAfter: Duration
+    let peer: ConnectionPeer?
 }
 
 /// The head of the answer, then its body as it arrives.

@@ -158,10 +158,18 @@ final class Transfer: @unchecked Sendable {
                 HTTPHead(
                     status: needle_curl_response_code(easy),
                     contentType: needle_curl_content_type(easy).map(String.init(cString:)) ?? "",
-                    retryAfter: .seconds(needle_curl_retry_after(easy))
+                    retryAfter: .seconds(needle_curl_retry_after(easy)),
+                    peer: peer
                 )
             )
         )
+    }
+
+    private var peer: ConnectionPeer? {
+        var port = 0
+        guard let address = needle_curl_peer(easy, &port), let port = UInt16(exactly: port)
+        else { return nil }
+        return ConnectionPeer(address: String(cString: address), port: port)
     }
 
     func finish(_ result: CURLcode) {

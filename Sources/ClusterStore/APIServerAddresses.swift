@@ -1,0 +1,33 @@
+package import NetworkTypes
+internal import Synchronization
+
+/// The addresses and ports by which this program has reached API servers, the last few of them.
+///
+/// Any thread may use it.
+package final class APIServerAddresses: Sendable {
+    private struct State {
+        var keys: [FrontendKey] = []
+        var onChange: (@Sendable () -> Void)?
+    }
+
+    private static let limit = 16
+    private let state = Mutex(State())
+
+    package init() {}
+
+    package var all: Set<FrontendKey> { Set(state.withLock { $0.keys }) }
+
+    package func add(_ address: IPAddress, _ port: UInt16) {
+        let key = FrontendKey(address, .tcp, port)
+        let onChange = state.withLock { state -> (@Sendable () -> Void)? in
+            guard !state.keys.contains(key) else { return nil }
+            state.keys = state.keys.suffix(Self.limit - 1) + [key]
+            return state.onChange
+        }
+        onChange?()
+    }
+
+    func onChange(_ body: @escaping @Sendable () -> Void) {
+        state.withLock { $0.onChange = body }
+    }
+}
