@@ -22,6 +22,11 @@ package struct ElementBytes: Sendable, Hashable {
 
     package var bytes: [UInt8] { withBytes(Array.init) }
 
+    /// The first fields.
+    package func prefix(_ count: Int) -> ElementBytes {
+        withBytes { ElementBytes(UnsafeRawBufferPointer(rebasing: $0.prefix(count))) }
+    }
+
     // MARK: Appending fields
 
     package mutating func append(_ address: IPAddress) {

@@ -266,34 +266,49 @@ package actor NFTablesDataplane: Dataplane {
         return report
     }
 
-    /// Sends the changes as one transaction, or as several if this kernel has no room for it.
+    /// Sends the changes as one transaction, or as several if they are very many or this kernel has no
+    /// room for them.
     ///
+    /// A table is made anew in one, since it may replace another.
     /// Nil, if it is strict, when our tables are no longer what the changes were computed from.
     private func send(
         _ changes: [TransactionEncoder],
         isStrict: Bool
     ) throws(NetlinkError) -> CommitReport? {
+        let count = changes.reduce(0) { $0 + $1.changes.addedCount + $1.changes.removedCount }
+        guard count <= Self.largeCount || changes.contains(where: \.changes.createsTable) else {
+            return try sendInParts(changes, ofAtMost: Self.partSize, isStrict)
+        }
         do throws(NetlinkError) {
             return try sendAtOnce(changes, isStrict)
         } catch  where error.isTooLarge {
             logger.notice("the socket's buffer cannot be made larger; sending in parts")
-            var report = CommitReport()
-            for encoder in changes {
-                for part in encoder.changes.parts(ofAtMost: Self.partSize) {
-                    let sent = try sendAtOnce(
-                        [TransactionEncoder(program: encoder.program, changes: part)],
-                        isStrict
-                    )
-                    guard let sent else { return nil }
-                    report.add(sent)
-                }
-            }
-            return report
+            return try sendInParts(changes, ofAtMost: Self.smallPartSize, isStrict)
         }
     }
 
+    private func sendInParts(
+        _ changes: [TransactionEncoder],
+        ofAtMost count: Int,
+        _ isStrict: Bool
+    ) throws(NetlinkError) -> CommitReport? {
+        var report = CommitReport()
+        for encoder in changes {
+            for part in encoder.changes.parts(ofAtMost: count, encoder.program) {
+                let encoder = TransactionEncoder(program: encoder.program, changes: part)
+                guard let sent = try sendAtOnce([encoder], isStrict) else { return nil }
+                report.add(sent)
+            }
+        }
+        return report
+    }
+
+    /// The kernel's lock is held for some 3 µs for each element, and nobody else's change comes in
+    /// meanwhile, of whatever table.
+    private static let largeCount = 10_000
+    private static let partSize = 5000
     /// Elements that fit the socket's buffer on any kernel: 200 kB.
-    private static let partSize = 1000
+    private static let smallPartSize = 1000
 
     private func sendAtOnce(
         _ changes: [TransactionEncoder],
