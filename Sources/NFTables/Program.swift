@@ -57,15 +57,23 @@ package struct Program: Sendable, Hashable {
 
     package func chain(_ name: Chain.Name) -> Chain? { chains.first { $0.name == name } }
 
+    /// The frontend that a new packet was sent to.
+    ///
+    /// IPVS translates at the input hook, and what it sends on passes the output hook as if it were the
+    /// node's own: there it has its endpoint's address, which may be anybody's frontend as well.
+    private var target: [PacketField] {
+        balancer == .ipvs ? PacketField.originalFrontend : PacketField.frontend
+    }
+
     private var regularChains: [Chain] {
         [
             Chain(
                 .sourceRanges,
                 [
                     Rule(
-                        .lookup(PacketField.frontend, in: .restricted),
+                        .lookup(target, in: .restricted),
                         .lookup(
-                            PacketField.frontend + [.sourceAddress],
+                            target + [.sourceAddress],
                             in: .allowedSources,
                             negated: true
                         ),
@@ -115,8 +123,8 @@ package struct Program: Sendable, Hashable {
     }
 
     private var noService: [Rule] {
-        let frontend = PacketField.frontend
-        let address = [PacketField.destinationAddress]
+        let frontend = target
+        let address = [frontend[0]]
         var rules = Self.reject(.lookup(frontend, in: .noEndpoints))
         rules.append(Rule(.lookup(frontend, in: .noLocalEndpoints), .counter, .drop))
         let served = Statement.lookup(frontend, in: .frontends)
