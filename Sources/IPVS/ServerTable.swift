@@ -16,16 +16,17 @@ package struct ServerTable: Sendable {
     private var boundBefore: Set<IPAddress> = []
     private var plans: [String: ServicePlan] = [:]
     private var servers: [FrontendKey: VirtualServer] = [:]
-    /// How many plans need an address.
+    /// How many plans and bound leaving servers need an address.
     private var addressUsers: [IPAddress: Int] = [:]
     /// Those whose need may have changed since the last look.
     private var touchedAddresses: Set<IPAddress> = []
     /// Until when the destinations may live that no plan has any more; their weight is 0.
     private var draining: [FrontendKey: [Destination.ID: Double]] = [:]
-    /// Servers that no plan has any more, and that have nothing but draining destinations.
+    /// Servers that no plan has any more, kept for their draining destinations.
     private var leaving: [FrontendKey: Leaving] = [:]
 
     private struct Leaving {
+        /// Without the destinations that drain.
         let server: VirtualServer
         /// The device has its address; else its connections are found by their destinations.
         let isBound: Bool
@@ -39,19 +40,21 @@ package struct ServerTable: Sendable {
 
     /// The Service of each server that a plan has.
     package var services: [(key: FrontendKey, service: String)] {
-        plans.values.flatMap { plan in servers(of: plan).map { ($0.key, plan.service) } }
+        plans.values.flatMap { plan in frontends(of: plan).map { ($0.key, plan.service) } }
     }
 
-    private func servers(of plan: ServicePlan?) -> [VirtualServer] {
-        let all = plan?.virtualServers(defaults) ?? []
-        guard let allowed else { return all }
-        return all.filter { allowed.contains($0.key) }
+    /// Those that have a virtual server.
+    private func frontends(of plan: ServicePlan?) -> [Frontend] {
+        (plan?.frontends ?? []).filter { frontend in
+            frontend.action.outerPool != nil && allowed?.contains(frontend.key) ?? true
+                && !defaults.refusals.servers.contains(frontend.key)
+        }
     }
 
     private func addresses(of plan: ServicePlan?) -> Set<IPAddress> {
         let addresses = plan?.virtualAddresses ?? []
         guard allowed != nil else { return addresses }
-        let used = Set(servers(of: plan).map(\.key.address))
+        let used = Set(frontends(of: plan).map(\.key.address))
         return used.filter { addresses.contains($0) || boundBefore.contains($0) }
     }
 
@@ -65,14 +68,9 @@ package struct ServerTable: Sendable {
     package var isEmpty: Bool { servers.isEmpty && leaving.isEmpty && addressUsers.isEmpty }
 
     /// Whether an address must be bound: one of the plans' cluster IPs, or of those that were.
-    package func needs(_ address: IPAddress) -> Bool {
-        addressUsers[address] != nil
-            || leaving.contains { $0.key.address == address && $0.value.isBound }
-    }
+    package func needs(_ address: IPAddress) -> Bool { addressUsers[address] != nil }
 
-    package var addresses: Set<IPAddress> {
-        Set(addressUsers.keys).union(leaving.filter(\.value.isBound).map(\.key.address))
-    }
+    package var addresses: Set<IPAddress> { Set(addressUsers.keys) }
 
     /// Those of leaving servers whose packets nothing else brings here any more: binding their
     /// addresses would take all of their ports from whoever may have them.
@@ -108,8 +106,19 @@ package struct ServerTable: Sendable {
             count(old, -1)
             count(plan, 1)
             plans[service] = plan
-            gone.formUnion(servers(of: old).map(\.key))
-            for server in servers(of: plan) { wanted[server.key] = server }
+            var before: [FrontendKey: Frontend] = [:]
+            for frontend in frontends(of: old) { before[frontend.key] = frontend }
+            for frontend in frontends(of: plan) {
+                // Most changes are of one port or of none.
+                if let old, let plan, let known = before.removeValue(forKey: frontend.key),
+                    plan.hasSameServer(frontend, as: known, of: old),
+                    servers[frontend.key] != nil
+                {
+                    continue
+                }
+                wanted[frontend.key] = plan?.server(frontend, defaults)
+            }
+            gone.formUnion(before.keys)
         }
         // A frontend may have moved from one Service to another.
         for key in gone where wanted[key] == nil {
@@ -122,11 +131,24 @@ package struct ServerTable: Sendable {
     }
 
     private mutating func count(_ plan: ServicePlan?, _ difference: Int) {
-        for address in addresses(of: plan) {
-            touchedAddresses.insert(address)
-            let users = addressUsers[address, default: 0] + difference
-            addressUsers[address] = users == 0 ? nil : users
-        }
+        for address in addresses(of: plan) { count(address, difference) }
+    }
+
+    private mutating func count(_ address: IPAddress, _ difference: Int) {
+        touchedAddresses.insert(address)
+        let users = addressUsers[address, default: 0] + difference
+        addressUsers[address] = users == 0 ? nil : users
+    }
+
+    private mutating func leave(_ key: FrontendKey, _ new: Leaving) {
+        leaving[key] = new
+        if new.isBound { count(key.address, 1) }
+    }
+
+    private mutating func takeLeaving(_ key: FrontendKey) -> VirtualServer? {
+        guard let old = leaving.removeValue(forKey: key) else { return nil }
+        if old.isBound { count(key.address, -1) }
+        return old.server
     }
 
     private mutating func put(
@@ -134,8 +156,7 @@ package struct ServerTable: Sendable {
         _ now: Double,
         _ operations: inout [ServerOperation]
     ) {
-        let left = leaving.removeValue(forKey: server.key)?.server
-        if left != nil { touchedAddresses.insert(server.key.address) }
+        let left = takeLeaving(server.key)
         guard let old = servers.updateValue(server, forKey: server.key) ?? left else {
             operations += server.creation
             return
@@ -152,7 +173,8 @@ package struct ServerTable: Sendable {
         _ operations: inout [ServerOperation]
     ) {
         guard old != new else { return }
-        var before = Dictionary(uniqueKeysWithValues: old.map { ($0.id, $0) })
+        // What the kernel lists is no snapshot: something may be there twice.
+        var before = Dictionary(old.map { ($0.id, $0) }, uniquingKeysWith: { $1 })
         for destination in new {
             let isDraining = draining[key]?.removeValue(forKey: destination.id) != nil
             if let known = before.removeValue(forKey: destination.id) {
@@ -197,16 +219,21 @@ package struct ServerTable: Sendable {
         _ operations: inout [ServerOperation]
     ) {
         guard let old = servers.removeValue(forKey: key) else { return }
+        // New connections to an address that is not ours are its owner's, which may be the node itself.
+        let isPassing = !isBound && !defaults.refusals.destinations.contains(key.address)
+        let rest = isPassing ? VirtualServer.passing(key) : old.attributes
+        var changes: [ServerOperation] = []
+        if rest.attributes != old.attributes { changes.append(.set(rest.attributes)) }
         if key.transport != .udp, drainTimeout > 0 {
-            exchange(key, old.destinations, [], now, &operations)
+            exchange(key, old.destinations, rest.destinations, now, &changes)
         }
-        if draining[key] == nil {
+        guard draining[key] != nil else {
             // Its destinations go with it.
             operations.append(.remove(key))
-        } else {
-            leaving[key] = Leaving(server: old.attributes, isBound: isBound)
-            touchedAddresses.insert(key.address)
+            return
         }
+        operations += changes
+        leave(key, Leaving(server: rest, isBound: isBound))
     }
 
     // MARK: Draining
@@ -247,8 +274,7 @@ package struct ServerTable: Sendable {
         }
         guard draining[key]?.isEmpty == true else { return operations }
         draining[key] = nil
-        guard leaving.removeValue(forKey: key) != nil else { return operations }
-        touchedAddresses.insert(key.address)
+        guard takeLeaving(key) != nil else { return operations }
         return [.remove(key)]
     }
 
@@ -261,7 +287,7 @@ package struct ServerTable: Sendable {
     package mutating func retire(_ keys: Set<FrontendKey>) -> [ServerOperation] {
         guard !keys.isEmpty else { return [] }
         let holders = plans.values.filter { plan in
-            servers(of: plan).contains { keys.contains($0.key) }
+            frontends(of: plan).contains { keys.contains($0.key) }
         }
         for plan in holders { count(plan, -1) }
         allowed?.subtract(keys)

@@ -40,6 +40,18 @@ package struct VirtualServer: Sendable, Hashable {
     package var attributes: VirtualServer {
         VirtualServer(key: key, scheduler: scheduler, flags: flags, persistence: persistence)
     }
+
+    /// A server that sends new connections where they were sent: to its own address and port.
+    ///
+    /// IPVS hands what goes to an address of the node on to the node, and what goes to another one to
+    /// the network (`net/netfilter/ipvs/ip_vs_xmit.c: ip_vs_nat_xmit`).
+    static func passing(_ key: FrontendKey) -> VirtualServer {
+        VirtualServer(
+            key: key,
+            scheduler: "rr",
+            destinations: [Destination(key.address, key.port)]
+        )
+    }
 }
 
 /// What IPVS has counted of a virtual server or a destination, since it exists.
@@ -85,8 +97,21 @@ package struct Destination: Sendable, Hashable {
 /// How the plans of a node become virtual servers.
 package struct BalancingDefaults: Sendable, Hashable {
     package var scheduler: String
+    package var refusals = Refusals()
 
     package init(scheduler: String = "rr") { self.scheduler = scheduler }
+}
+
+/// What this kernel refuses of what Services ask for; everything else goes on without it.
+package struct Refusals: Sendable, Hashable {
+    /// Schedulers that it does not have: the node's default takes their place.
+    package var schedulers: Set<String> = []
+    /// Addresses that cannot be destinations: broadcast addresses of the node's networks, say.
+    package var destinations: Set<IPAddress> = []
+    /// Virtual servers that other programs have made.
+    package var servers: Set<FrontendKey> = []
+
+    package init() {}
 }
 
 extension ServicePlan {
@@ -95,33 +120,47 @@ extension ServicePlan {
     /// A frontend that is split serves its external clients with one; for pods and the node the
     /// rules choose (`Program`). Frontends that reject or drop have none: the rules do that.
     package func virtualServers(_ defaults: BalancingDefaults) -> [VirtualServer] {
-        frontends.compactMap { frontend in
-            switch frontend.action {
-            case .balance(let pool): server(frontend, pools[pool], defaults)
-            case .split(_, let local): local.map { server(frontend, pools[$0], defaults) }
-            case .reject, .drop: nil
-            }
-        }
+        frontends.compactMap { server($0, defaults) }
     }
 
-    private func server(
-        _ frontend: Frontend,
-        _ pool: Pool,
-        _ defaults: BalancingDefaults
-    ) -> VirtualServer {
-        let scheduler = scheduler ?? defaults.scheduler
-        let balanced = pool.endpoints.map {
-            Destination($0.address, $0.port, weight: UInt32(weights[$0.address] ?? 1))
-        }
-        let draining = pool.draining.map { Destination($0.address, $0.port, weight: 0) }
+    /// The virtual server of one of the plan's frontends; nil if it has none.
+    func server(_ frontend: Frontend, _ defaults: BalancingDefaults) -> VirtualServer? {
+        guard let pool = frontend.action.outerPool,
+            !defaults.refusals.servers.contains(frontend.key)
+        else { return nil }
+        var scheduler = scheduler ?? defaults.scheduler
+        if defaults.refusals.schedulers.contains(scheduler) { scheduler = defaults.scheduler }
         return VirtualServer(
             key: frontend.key,
             scheduler: scheduler,
             // As kube-proxy does for Maglev: without the port a client has one endpoint.
             flags: scheduler == "mh" ? [.ours, .usesPort] : .ours,
             persistence: frontend.affinityTimeout,
-            destinations: (balanced + draining).sorted { $0.id < $1.id }
+            destinations: destinations(pools[pool], refused: defaults.refusals.destinations)
         )
+    }
+
+    private func destinations(_ pool: Pool, refused: Set<IPAddress>) -> [Destination] {
+        let balanced = pool.endpoints.map {
+            Destination($0.address, $0.port, weight: UInt32(weights[$0.address] ?? 1))
+        }
+        let draining = pool.draining.map { Destination($0.address, $0.port, weight: 0) }
+        var known: Set<Destination.ID> = []
+        return (balanced + draining)
+            .filter { destination in
+                !destination.address.isNeverDestination && !refused.contains(destination.address)
+                    && known.insert(destination.id).inserted
+            }
+            .sorted { $0.id < $1.id }
+    }
+
+    /// Whether two plans mean the same virtual server by a frontend of both.
+    func hasSameServer(_ frontend: Frontend, as other: Frontend, of plan: ServicePlan) -> Bool {
+        let pool = { (plan: ServicePlan, frontend: Frontend) in
+            frontend.action.outerPool.map { plan.pools[$0] }
+        }
+        return frontend.affinityTimeout == other.affinityTimeout && scheduler == plan.scheduler
+            && weights == plan.weights && pool(self, frontend) == pool(plan, other)
     }
 
     /// The addresses that the node takes for its own, so that IPVS sees their packets.
@@ -129,6 +168,17 @@ extension ServicePlan {
     /// Of external addresses only the frontends' packets come here: others may have the address.
     package var virtualAddresses: Set<IPAddress> {
         Set(frontends.lazy.filter { $0.kind == .clusterIP }.map(\.key.address))
+    }
+}
+
+extension IPAddress {
+    /// Whether IPVS takes it for no destination, whatever the networks of the node are: broadcast to
+    /// this network, and multicast (`net/netfilter/ipvs/ip_vs_ctl.c: __ip_vs_update_dest`).
+    fileprivate var isNeverDestination: Bool {
+        switch family {
+        case .ipv4: low >> 24 == 0 || low >> 28 == 0xE || low == 0xFFFF_FFFF
+        case .ipv6: high >> 56 == 0xFF || high == 0 && low == 0
+        }
     }
 }
 

@@ -15,6 +15,8 @@ package actor IPVSDataplane: Dataplane {
     private let kernelQueue = KernelQueue()
     let policy: NFTablesDataplane
     let settings: IPVSSettings
+    /// The settings', and what the kernel refuses.
+    var defaults: BalancingDefaults
     let logger: Logger
     var ipvs: IPVSSocket
     var device: DummyDevice
@@ -44,6 +46,7 @@ package actor IPVSDataplane: Dataplane {
     ) throws(CommitError) {
         self.policy = policy
         self.settings = settings
+        defaults = settings.defaults
         retirement = isRetiring ? Retirement(drainTimeout: settings.drainTimeout) : nil
         self.logger = logger
         do throws(NetlinkError) {
@@ -52,16 +55,12 @@ package actor IPVSDataplane: Dataplane {
                 loadIPVS()
                 found = try IPVSSocket()
             }
-            guard let found = consume found else { throw NetlinkError("no IPVS", code: 0) }
+            guard let found = consume found else { throw Self.noIPVS }
             ipvs = found
             device = try DummyDevice(VirtualDevice.name)
             steering = try SteeringRoute(mark: SteeringMark.bit)
         } catch {
-            let advice =
-                error.code == 0
-                ? "this kernel has not loaded it: modprobe -a ip_vs ip_vs_rr, or use --mode=nftables"
-                : "run with the capability NET_ADMIN (root has it)"
-            throw CommitError("IPVS: \(error)", recovery: .operatorAction(advice))
+            throw CommitError(ipvs: error)
         }
     }
 
@@ -210,28 +209,37 @@ package actor IPVSDataplane: Dataplane {
         _ plans: [ServicePlan]
     ) throws(NetlinkError) -> (table: ServerTable, operations: [ServerOperation]) {
         let isRetiring = retirement != nil
-        // Retiring, kube-proxy's servers of our frontends would take their packets.
-        let wanted = Set(
-            isRetiring
-                ? settings.takesOver ? plans.flatMap(\.frontends).map(\.key) : []
-                : plans.flatMap { $0.virtualServers(settings.defaults) }.map(\.key)
-        )
+        try findIPVS()
         let onDevice = try device.addresses()
-        let takesDevice = !isRetiring || settings.takesOver
+        let takesOver = !isRetiring || settings.takesOver
+        var wanted: [FrontendKey: Frontend.Kind] = [:]
+        // Retiring, kube-proxy's servers of our frontends would take their packets.
+        if takesOver {
+            for frontend in plans.flatMap(\.frontends)
+            where isRetiring || frontend.action.outerPool != nil {
+                wanted[frontend.key] = frontend.kind
+            }
+        }
         var kernel: [VirtualServer] = []
-        for var server in try ipvs.servers()
-        where
-            server.flags.contains(.ours) || wanted.contains(server.key)
-            || takesDevice && onDevice.contains(server.key.address)
-        {
+        var others: Set<FrontendKey> = []
+        for var server in try ipvs.servers() {
+            let kind = wanted[server.key]
+            // All of kube-proxy's addresses are on the device, but for those of NodePorts.
+            let isTheirs =
+                takesOver && (onDevice.contains(server.key.address) || kind == .nodePort)
+            guard server.flags.contains(.ours) || isTheirs else {
+                if kind != nil { others.insert(server.key) }
+                continue
+            }
             server.destinations = try ipvs.destinations(of: server.key).map(\.destination)
                 .sorted { $0.id < $1.id }
             kernel.append(server)
         }
+        leave(others)
         return ServerTable.adopting(
             kernel,
             plans: plans,
-            settings.defaults,
+            defaults,
             drainTimeout: settings.drainTimeout,
             bound: onDevice,
             isExcluded: { address in
@@ -244,11 +252,14 @@ package actor IPVSDataplane: Dataplane {
 
     func serveEverything(_ plans: [ServicePlan]) throws(NetlinkError) -> CommitReport {
         if retirement == nil { try prepare() }
-        let (adopted, operations) = try adopt(plans)
-        bound = try device.addresses()
-        table = adopted
+        var report = CommitReport()
+        repeat {
+            let (adopted, operations) = try adopt(plans)
+            bound = try device.addresses()
+            table = adopted
+            report.add(try perform(operations, of: bound.union(adopted.addresses)))
+        } while table == nil
         lastFullSync = Self.now
-        let report = try perform(operations, of: bound.union(adopted.addresses))
         // What has no connections need not wait.
         try drain(table?.drainingServers ?? [])
         return report
@@ -256,6 +267,7 @@ package actor IPVSDataplane: Dataplane {
 
     private func serve(_ operations: [ServerOperation]) throws(NetlinkError) -> CommitReport {
         let report = try perform(operations, of: table?.takeTouchedAddresses() ?? [])
+        guard table != nil else { throw Self.refused }
         // What is gone, and has no connections, makes way at once.
         try drain(Set(operations.map(\.key)).filter { table?.isLeaving($0) == true })
         return report
@@ -282,14 +294,18 @@ package actor IPVSDataplane: Dataplane {
         )
     }
 
+    private static let refused = NetlinkError("the kernel refuses a part of it", code: ESTALE)
+
     /// Makes servers before anybody can reach them, and removes them when nobody can any more.
+    ///
+    /// Without a table afterwards, the kernel has refused something, and plans must be made anew.
     @discardableResult
     func perform(
         _ operations: [ServerOperation],
         of addresses: Set<IPAddress>
     ) throws(NetlinkError) -> CommitReport {
         guard let table else { return CommitReport() }
-        try ipvs.perform(operations.filter { !$0.isRemoval })
+        let refused = try ipvs.perform(operations.filter { !$0.isRemoval })
         let (missing, unneeded) = try differences(of: addresses, table, bound)
         if !missing.isEmpty || !unneeded.isEmpty {
             try device.change(adding: missing, removing: unneeded)
@@ -297,7 +313,9 @@ package actor IPVSDataplane: Dataplane {
         }
         try ipvs.perform(operations.filter(\.isRemoval))
         var report = CommitReport()
-        report.serversChanged = operations.count + missing.count + unneeded.count
+        report.serversChanged =
+            operations.count - refused.count + missing.count + unneeded.count
+        if try learn(refused) { self.table = nil }
         return report
     }
 
@@ -307,6 +325,7 @@ package actor IPVSDataplane: Dataplane {
 
     package func maintain() async throws(CommitError) -> Maintenance {
         guard table != nil, !isCommitting else { return .again(after: Self.drainInterval) }
+        let start = ContinuousClock.now
         try failing { () throws(NetlinkError) in try drain(table?.drainingServers ?? []) }
         if retirement != nil { return try await retire() }
         guard let table, let lastFullSync else { return .again(after: Self.drainInterval) }
@@ -315,7 +334,8 @@ package actor IPVSDataplane: Dataplane {
         }
         let isDue = Self.now - lastFullSync >= Double(settings.syncPeriod.components.seconds)
         if isDue { return .resync }
-        return .again(after: Self.drainInterval)
+        // Asking very many servers is some work.
+        return .again(after: max(Self.drainInterval, (.now - start) * 20))
     }
 
     private func drain(_ keys: some Sequence<FrontendKey>) throws(NetlinkError) {
@@ -339,20 +359,25 @@ package actor IPVSDataplane: Dataplane {
 
 extension CommitError {
     fileprivate init(ipvs error: NetlinkError) {
-        if error.isPermissionDenied {
-            self.init(
-                "IPVS: \(error)",
-                recovery: .operatorAction("run with the capability NET_ADMIN (root has it)")
-            )
-        } else if error.isNotFound, error.operation.hasPrefix("adding virtual server") {
-            self.init(
-                "IPVS: \(error)",
-                recovery: .operatorAction(
-                    "this kernel has no such scheduler: load its module (modprobe ip_vs_…)"
-                )
-            )
+        self.init(
+            "IPVS: \(error)",
+            recovery: Self.advice(error).map { .operatorAction($0) }
+                // Another program has made it meanwhile, or the next plans do without it.
+                ?? ([EEXIST, ESTALE].contains(error.code) ? .rereadKernel : .retry)
+        )
+    }
+
+    private static func advice(_ error: NetlinkError) -> String? {
+        if error.operation == IPVSDataplane.noIPVS.operation {
+            "this kernel has not loaded it: modprobe -a ip_vs ip_vs_rr, or use --mode=nftables"
+        } else if error.isPermissionDenied {
+            "run with the capability NET_ADMIN (root has it)"
+        } else if error.isNotFound, error.operation.contains("virtual server") {
+            "this kernel has no such scheduler: load its module (modprobe ip_vs_…)"
+        } else if error.isUnsupported, error.operation.hasPrefix("making the dummy device") {
+            "this kernel has no dummy devices: load the module (modprobe dummy)"
         } else {
-            self.init("IPVS: \(error)", recovery: .retry)
+            nil
         }
     }
 }

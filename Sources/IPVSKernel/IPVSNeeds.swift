@@ -13,6 +13,12 @@ extension KernelSettings {
                 "or clients stay with removed endpoints"
             ),
             Setting("net/ipv4/vs/expire_quiescent_template", "1", template),
+            // IPVS's own defence, at work only while memory is short.
+            Setting(
+                "net/ipv4/vs/drop_entry",
+                "1",
+                "or a flood of clients that never answer may use up the memory"
+            ),
             Setting("net/ipv4/ip_forward", "1", "or nothing is forwarded"),
         ]
         if strictARP {

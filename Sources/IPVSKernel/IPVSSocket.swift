@@ -7,7 +7,7 @@ internal import NetworkTypes
 /// Speaks generic netlink's family IPVS (`linux/ip_vs.h`).
 struct IPVSSocket: ~Copyable {
     private var socket: NetlinkSocket
-    private let family: UInt16
+    private var family: UInt16
 
     /// Nil if this kernel has no IPVS, or has not loaded it.
     init?() throws(NetlinkError) {
@@ -15,6 +15,15 @@ struct IPVSSocket: ~Copyable {
         guard let family = try GenericNetlink.family("IPVS", &socket) else { return nil }
         self.family = family
         self.socket = socket
+    }
+
+    /// Finds IPVS again: a module that was unloaded comes back with another number.
+    ///
+    /// False if this kernel has not loaded it.
+    mutating func refresh() throws(NetlinkError) -> Bool {
+        guard let family = try GenericNetlink.family("IPVS", &socket) else { return false }
+        self.family = family
+        return true
     }
 
     // MARK: Reading
@@ -104,23 +113,38 @@ struct IPVSSocket: ~Copyable {
     /// Requests that are sent at a time.
     private static let chunk = 500
 
-    mutating func perform(_ operations: [ServerOperation]) throws(NetlinkError) {
+    /// Returns what the kernel refuses because of the object that asks for it.
+    @discardableResult
+    mutating func perform(
+        _ operations: [ServerOperation]
+    ) throws(NetlinkError) -> [RefusedOperation] {
+        var refused: [RefusedOperation] = []
         var rest = operations[...]
         while !rest.isEmpty {
             var requests = RequestQueue(&socket)
-            for operation in rest.prefix(Self.chunk) {
+            let part = rest.prefix(Self.chunk)
+            for operation in part {
                 requests.append(
                     type: family,
                     ignoring: operation.ignoredErrors,
+                    collecting: operation.refusals,
                     { operation.description }
                 ) {
                     $0.appendGenericHeader(command: UInt8(operation.command), version: 1)
                     $0.append(operation)
                 }
             }
-            try requests.perform(&socket)
+            for refusal in try requests.perform(&socket) {
+                refused.append(
+                    RefusedOperation(
+                        operation: part[part.startIndex + refusal.index],
+                        error: refusal.error
+                    )
+                )
+            }
             rest = rest.dropFirst(Self.chunk)
         }
+        return refused
     }
 
     /// Sets the time after which idle connections are forgotten, in seconds; 0 leaves one as it is.
@@ -160,6 +184,21 @@ extension ServerOperation {
         case .add, .set, .addDestination, .setDestination: []
         }
     }
+
+    /// What a Service can ask for that a kernel does not have, and what follows from it.
+    fileprivate var refusals: [Int32] {
+        switch self {
+        case .add, .set: [ENOENT]
+        case .addDestination: [EINVAL, ESRCH]
+        case .setDestination, .remove, .removeDestination: []
+        }
+    }
+}
+
+/// What the kernel has not done, and why.
+struct RefusedOperation {
+    let operation: ServerOperation
+    let error: NetlinkError
 }
 
 extension MessageBuffer {

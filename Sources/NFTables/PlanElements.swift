@@ -190,7 +190,11 @@ package struct LaidOutPlan: Sendable {
         }
         if affinityTimeout(frontend) != nil { sets.append(.sticky) }
         if allowedSources(frontend) != nil { sets.append(.restricted) }
-        if balancer == .ipvs, [.externalIP, .loadBalancerVIP].contains(frontend.kind) {
+        // What has no virtual server is refused where it would be routed to: the kernel sends no ICMP
+        // error from an address that is not the node's (net/ipv4/icmp.c: icmp_send).
+        if balancer == .ipvs, [.externalIP, .loadBalancerVIP].contains(frontend.kind),
+            frontend.action.outerPool != nil
+        {
             sets.append(.externalFrontends)
         }
         return sets

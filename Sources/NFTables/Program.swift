@@ -58,6 +58,14 @@ package struct Program: Sendable, Hashable {
 
     package func chain(_ name: Chain.Name) -> Chain? { chains.first { $0.name == name } }
 
+    /// The frontend that a new packet was sent to.
+    ///
+    /// IPVS translates at the input hook, and what it sends on passes the output hook as if it were the
+    /// node's own: there it has its endpoint's address, which may be anybody's frontend as well.
+    private var target: [PacketField] {
+        balancer == .ipvs ? PacketField.originalFrontend : PacketField.frontend
+    }
+
     private var regularChains: [Chain] {
         [
             Chain(.sourceRanges, sourceRanges),
@@ -105,16 +113,16 @@ package struct Program: Sendable, Hashable {
     /// One rule for each length of blocks in use: a set of ranges over all frontends would be quadratic
     /// to fill (`net/netfilter/nft_set_pipapo.c`).
     private var sourceRanges: [Rule] {
-        [Rule(.lookup(PacketField.frontend, in: .restricted, negated: true), .returning)]
+        [Rule(.lookup(target, in: .restricted, negated: true), .returning)]
             + numbers.sourceLengths.map { length in
-                let block = PacketField.frontend + [.sourceBlock(length: length)]
+                let block = target + [.sourceBlock(length: length)]
                 return Rule(.lookup(block, in: .allowedSources(length: length)), .returning)
             } + [Rule(.counter, .drop)]
     }
 
     private var noService: [Rule] {
-        let frontend = PacketField.frontend
-        let address = [PacketField.destinationAddress]
+        let frontend = target
+        let address = [frontend[0]]
         var rules = Self.reject(.lookup(frontend, in: .noEndpoints))
         rules.append(Rule(.lookup(frontend, in: .noLocalEndpoints), .counter, .drop))
         let served = Statement.lookup(frontend, in: .frontends)

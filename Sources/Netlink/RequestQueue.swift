@@ -13,6 +13,15 @@ package struct RequestQueue: ~Copyable {
         let name: @Sendable () -> String
         /// Errors that are none, as that what is to be removed is gone.
         let ignored: [Int32]
+        /// Errors that are told one by one.
+        let collected: [Int32]
+    }
+
+    /// A request that failed with an error that is to be collected.
+    package struct Refusal: Sendable {
+        /// Of the request, from 0.
+        package let index: Int
+        package let error: NetlinkError
     }
 
     package init(_ socket: inout NetlinkSocket) { firstSequence = socket.nextSequence() }
@@ -24,11 +33,13 @@ package struct RequestQueue: ~Copyable {
     ///
     /// - Parameters:
     ///   - ignored: errors that are none, as that what is to be removed is gone
+    ///   - collected: errors that `perform` returns instead of throwing them
     ///   - operation: what it does, on what, for errors
     package mutating func append(
         type: UInt16,
         flags: UInt16 = 0,
         ignoring ignored: [Int32] = [],
+        collecting collected: [Int32] = [],
         _ operation: @escaping @Sendable () -> String,
         _ body: (inout MessageBuffer) -> Void
     ) {
@@ -39,15 +50,20 @@ package struct RequestQueue: ~Copyable {
         )
         body(&buffer)
         buffer.endMessage()
-        operations.append(Operation(name: operation, ignored: ignored))
+        operations.append(Operation(name: operation, ignored: ignored, collected: collected))
     }
 
-    /// Sends all of them and waits for their answers; throws the first error.
-    package consuming func perform(_ socket: inout NetlinkSocket) throws(NetlinkError) {
-        guard !operations.isEmpty else { return }
+    /// Sends all of them and waits for their answers; throws the first error that is not to be
+    /// collected.
+    @discardableResult
+    package consuming func perform(
+        _ socket: inout NetlinkSocket
+    ) throws(NetlinkError) -> [Refusal] {
+        guard !operations.isEmpty else { return [] }
         socket.advance(to: firstSequence &+ UInt32(operations.count))
         try socket.send(buffer.bytes)
         var failure: NetlinkError?
+        var refusals: [Refusal] = []
         var missing = operations.count
         let (first, operations) = (firstSequence, operations)
         while missing > 0 {
@@ -56,16 +72,23 @@ package struct RequestQueue: ~Copyable {
                 guard message.isError, index < operations.count else { return }
                 missing -= 1
                 let operation = operations[index]
-                guard failure == nil, message.errorCode != 0,
-                    !operation.ignored.contains(message.errorCode)
+                guard message.errorCode != 0, !operation.ignored.contains(message.errorCode)
                 else { return }
-                failure = NetlinkError(
+                let isCollected = operation.collected.contains(message.errorCode)
+                guard isCollected || failure == nil else { return }
+                let error = NetlinkError(
                     operation.name(),
                     code: message.errorCode,
                     kernelMessage: message.errorText
                 )
+                if isCollected {
+                    refusals.append(Refusal(index: index, error: error))
+                } else {
+                    failure = error
+                }
             }
         }
         if let failure { throw failure }
+        return refusals
     }
 }

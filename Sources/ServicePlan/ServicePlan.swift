@@ -101,6 +101,15 @@ package struct Frontend: Sendable, Hashable {
         case reject
         /// Internal traffic policy Local without a local endpoint: no answer.
         case drop
+
+        /// The pool of clients that are neither pods nor the node itself; nil if nobody serves them.
+        package var outerPool: Int? {
+            switch self {
+            case .balance(let pool): pool
+            case .split(_, let local): local
+            case .reject, .drop: nil
+            }
+        }
     }
 
     /// Whose source address becomes the node's, so that answers come back through it.

@@ -33,6 +33,19 @@ package final class UDPSocket {
         return false
     }
 
+    /// Whether an ICMP error comes back for a datagram to the host.
+    package func isRefused(by host: String, _ port: UInt16) -> Bool {
+        let connected = withSocketAddress(host, port) { connect(descriptor, $0, $1) }
+        guard connected == 0 else { return false }
+        for number in UInt8(0)..<5 {
+            var byte = number
+            send(descriptor, &byte, 1, 0)
+            guard isReadable else { continue }
+            return recv(descriptor, &byte, 1, 0) < 0 && errno == ECONNREFUSED
+        }
+        return false
+    }
+
     private var isReadable: Bool {
         var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
         return poll(&entry, 1, 1000) == 1

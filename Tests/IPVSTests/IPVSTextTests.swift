@@ -46,4 +46,16 @@ import Testing
             IPVSText.line(maglev) == "-A --sctp-service 10.96.0.1:9 -s rr -p 60 -b flag-2,flag-3"
         )
     }
+
+    // What `ipvsadm -R` reads must be ours, whatever a tenant calls things.
+    @Test func `names are no part of it`() {
+        var web = plan([1], service: "shop/a\n-C\r\n-D -t 10.96.0.1:443")
+        web.frontends[0].portName = "\u{1B}]0;x\u{7}\"; -C #\n-C"
+        #expect(
+            IPVSText.lines(web.virtualServers(BalancingDefaults())) == [
+                "-A -t 10.96.0.1:80 -s rr -b flag-3",
+                "-a -t 10.96.0.1:80 -r 10.244.1.1:8080 -m -w 1",
+            ]
+        )
+    }
 }

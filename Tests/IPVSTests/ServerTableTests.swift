@@ -4,91 +4,8 @@ import ServicePlan
 import TestSupport
 import Testing
 
-/// What a kernel would hold after the operations; it refuses what a kernel refuses.
-private struct FakeIPVS {
-    var servers: [FrontendKey: [Destination.ID: UInt32]] = [:]
-    var attributes: [FrontendKey: VirtualServer] = [:]
-
-    mutating func perform(_ operations: [ServerOperation]) {
-        for operation in operations {
-            let key = operation.key
-            switch operation {
-            case .add(let server):
-                #expect(servers[key] == nil, "\(operation): it exists")
-                servers[key] = [:]
-                attributes[key] = server
-            case .set(let server):
-                #expect(servers[key] != nil, "\(operation): there is none")
-                attributes[key] = server
-            case .remove:
-                #expect(servers.removeValue(forKey: key) != nil, "\(operation): there is none")
-                attributes[key] = nil
-            case .addDestination(let destination, _):
-                #expect(servers[key]?[destination.id] == nil, "\(operation): it exists")
-                servers[key]?[destination.id] = destination.weight
-            case .setDestination(let destination, _):
-                #expect(servers[key]?[destination.id] != nil, "\(operation): there is none")
-                servers[key]?[destination.id] = destination.weight
-            case .removeDestination(let id, _):
-                #expect(servers[key]?.removeValue(forKey: id) != nil, "\(operation): none")
-            }
-        }
-    }
-
-    /// As it would be read back.
-    var dump: [VirtualServer] {
-        attributes.values.map { server in
-            var server = server
-            server.destinations = (servers[server.key] ?? [:])
-                .map { Destination($0.key.address, $0.key.port, weight: $0.value) }
-                .sorted { $0.id < $1.id }
-            return server
-        }
-    }
-}
-
-private let vip = ip("10.96.0.1")
-
-private func plan(
-    _ hosts: [Int],
-    draining: [Int] = [],
-    transport: TransportProtocol = .tcp,
-    service: String = "shop/web",
-    address: IPAddress = vip,
-    kind: Frontend.Kind = .clusterIP,
-    affinity: UInt32? = nil
-) -> ServicePlan {
-    let pod = { (host: Int) in Endpoint(ip("10.244.1.\(host)"), 8080, isLocal: false) }
-    return ServicePlan(
-        service: service,
-        frontends: [
-            Frontend(
-                key: FrontendKey(address, transport, 80),
-                kind: kind,
-                portName: "http",
-                action: hosts.isEmpty && draining.isEmpty ? .reject : .balance(pool: 0),
-                masquerade: .nonPods,
-                affinityTimeout: affinity
-            )
-        ],
-        pools: hosts.isEmpty && draining.isEmpty
-            ? [] : [Pool(hosts.sorted().map(pod), draining: draining.sorted().map(pod))]
-    )
-}
-
-private func id(_ host: Int) -> Destination.ID {
-    Destination.ID(address: ip("10.244.1.\(host)"), port: 8080)
-}
-
 @Suite struct ServerTableTests {
     private let key = FrontendKey(vip, .tcp, 80)
-
-    private func start(_ plan: ServicePlan) -> (ServerTable, FakeIPVS) {
-        var table = ServerTable(BalancingDefaults(), drainTimeout: 900)
-        var kernel = FakeIPVS()
-        kernel.perform(table.apply([(plan.service, plan)], now: 0))
-        return (table, kernel)
-    }
 
     // kubernetes/kubernetes#57841, #99162: connections of a removed endpoint were cut.
     @Test func `a removed endpoint keeps its connections until they end`() {
@@ -183,7 +100,8 @@ private func id(_ host: Int) -> Destination.ID {
             table.apply([("shop/web", plan([2], address: external, kind: .externalIP))], now: 30)
         )
         #expect(table.drainingDestinations.isEmpty)
-        #expect(kernel.servers[frontend] == [id(1): 0, id(2): 1])
+        let own = Destination.ID(address: external, port: 80)
+        #expect(kernel.servers[frontend] == [id(1): 0, id(2): 1, own: 0])
     }
 
     @Test func `closing connections hold an endpoint, but not a Service that is gone`() {
@@ -289,6 +207,7 @@ private func id(_ host: Int) -> Destination.ID {
                 transport: number < 2 ? .udp : .tcp,
                 service: service,
                 address: ip("10.96.0.\(number + 1)"),
+                kind: number == 4 ? .nodePort : .clusterIP,
                 affinity: Bool.random(using: &random) ? 60 : nil
             )
         )
@@ -363,11 +282,5 @@ private func id(_ host: Int) -> Destination.ID {
             kernel.perform(table.finishDraining(key, connections: kernel.ended(key), now: 1e6))
         }
         #expect(kernel.servers.isEmpty && table.isEmpty, "\(kernel.servers)")
-    }
-}
-
-extension FakeIPVS {
-    fileprivate func ended(_ key: FrontendKey) -> [Destination.ID: ServerTable.Connections] {
-        (servers[key] ?? [:]).mapValues { _ in .init(active: 0) }
     }
 }

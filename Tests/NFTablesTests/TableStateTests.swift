@@ -46,6 +46,37 @@ import Testing
         }
     }
 
+    // The kernel sends no ICMP error from an address that is not the node's.
+    @Test func `in mode ipvs only what IPVS serves is led to it`() {
+        let frontends = [
+            (1, Frontend.Action.balance(pool: 0)), (2, .reject), (3, .drop),
+            (4, .split(cluster: 0, local: nil)), (5, .split(cluster: 0, local: 0)),
+        ].map { port, action in
+            Frontend(
+                key: FrontendKey(ip("203.0.113.7"), .udp, UInt16(port)),
+                kind: port == 1 ? .loadBalancerVIP : .externalIP,
+                portName: "",
+                action: action,
+                masquerade: .everyone
+            )
+        }
+        let plan = ServicePlan(
+            service: "shop/web",
+            frontends: frontends,
+            pools: [Pool([Endpoint(ip("10.244.1.2"), 53, isLocal: true)])]
+        )
+        let (_, changes) = TableState.adopting(
+            .unusable,
+            plans: [plan],
+            node: NodeFacts(balancer: .ipvs),
+            family: .ipv4
+        )
+        #expect(
+            Set(changes.added[.externalFrontends]?.map(\.key) ?? [])
+                == Set([0, 4].map { ElementBytes(frontends[$0].key) })
+        )
+    }
+
     @Test(arguments: 0..<10 as Range<UInt64>)
     func `changes in parts lead where they lead at once`(seed: UInt64) throws {
         var random = RandomPlans(seed: seed)

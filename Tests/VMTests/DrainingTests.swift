@@ -96,4 +96,64 @@ import Testing
         }
         try daemon.wait { try !rest().contains(address) }
     }
+
+    @Test func `a NodePort that is given up is the node's at once`() throws {
+        let node = try Node()
+        try node.write(
+            [2],
+            ports: "{name: http, port: 80, nodePort: 30080}",
+            spec: "type: NodePort"
+        )
+        let pod = try Stream.listening(node.pod(0), port: 8080)
+        let own = try Stream.listening(node.namespace, port: 30_080)
+        var daemon = try node.daemon("ipvs")
+        try daemon.wait(for: "synced")
+        var old = try Stream.connecting(node.client, Node.address, 30_080)
+        let server = pod.accepted()
+        #expect(old?.reaches(server) == true)
+        try node.write([2])
+        let server30080 = "\(Node.address):30080"
+        let passing = "-a -t \(server30080) -r \(server30080) -m -w 1"
+        try daemon.wait { try node.ipvsadm().contains(passing) }
+        var new: [(client: Stream, server: Stream)] = []
+        for isRestarted in [false, true] {
+            if isRestarted {
+                daemon.stop(SIGKILL)
+                daemon = try node.daemon("ipvs")
+                try daemon.wait(for: "synced", count: 2)
+            }
+            for from in [node.client, node.namespace, try node.pod(1)] {
+                let client = try #require(try Stream.connecting(from, Node.address, 30_080))
+                new.append((client, own.accepted()))
+            }
+            #expect(old?.reaches(server) == true)
+            #expect(new.allSatisfy { $0.client.reaches($0.server) && $0.server.reaches($0.client) })
+            #expect(try node.command(["diff", "--mode", "ipvs"]).status == 0)
+        }
+        old?.reset()
+        old = nil
+        try daemon.wait { try !node.ipvsadm().contains { $0.contains(server30080) } }
+        #expect(new.allSatisfy { $0.client.reaches($0.server) && $0.server.reaches($0.client) })
+    }
+
+    @Test func `the node itself reaches the next owner of an external address at once`() throws {
+        let node = try Node()
+        let address = "203.0.113.7"
+        try node.write([2], spec: "externalIPs: [\(address)]")
+        try node.pod(1).ip(["addr add \(address)/32 dev eth0"])
+        try node.namespace.ip(["route add \(address) via 10.244.1.3"])
+        let pod = try Stream.listening(node.pod(0), port: 8080)
+        let owner = try Stream.listening(node.pod(1), port: 80)
+        let daemon = try node.daemon("ipvs")
+        try daemon.wait(for: "synced")
+        let old = try #require(try Stream.connecting(node.namespace, address, 80))
+        let server = pod.accepted()
+        #expect(old.reaches(server))
+        try node.write([2])
+        try daemon.wait { try node.ipvsadm().contains { $0.hasSuffix("10.244.1.2:8080 -m -w 0") } }
+        let new = try #require(try Stream.connecting(node.namespace, address, 80))
+        let accepted = owner.accepted()
+        #expect(new.reaches(accepted) && accepted.reaches(new))
+        #expect(old.reaches(server) && server.reaches(old))
+    }
 }
