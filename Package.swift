@@ -109,6 +109,10 @@ let package = Package(
                 protobuf, subprocess, system, yams,
             ]
         ),
+        module(
+            "LocalhostForwarding",
+            ["NetworkTypes", "ServicePlan", "Threads", "CNeedleShim", logging]
+        ),
         // For the lab and the tests.
         module("EmbeddedAPIServer", ["KubernetesWire", "Threads", protobuf]),
         module("NetworkNamespaces", ["CNeedleShim", "Threads"]),
@@ -140,7 +144,7 @@ let package = Package(
                 "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "NFTables",
                 "IPVS", "Netlink", "ManifestSource", "KubernetesClient", "NFTablesKernel",
                 "IPVSKernel", "ClusterStore", "Syncer", "Configuration", "Observability",
-                argumentParser, logging, lifecycle, signals,
+                "LocalhostForwarding", argumentParser, logging, lifecycle, signals,
             ],
             swiftSettings: settings
         ),
@@ -201,6 +205,13 @@ let package = Package(
             [
                 "BinarySupport", "NetworkTypes", "ServicePlan", "ClusterStore", "Syncer",
                 "Observability", logging,
+            ]
+        ),
+        tests(
+            "LocalhostForwardingTests",
+            [
+                "BinarySupport", "NetworkNamespaces", "NetworkTypes", "ServicePlan",
+                "LocalhostForwarding", logging,
             ]
         ),
         tests(

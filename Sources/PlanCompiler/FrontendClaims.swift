@@ -34,7 +34,8 @@ package struct FrontendClaims: Sendable {
     ) -> (affected: Set<ObjectName>, diagnostics: [Diagnostic]) {
         // An object without a timestamp is one that is only about to be created.
         let claim = Claim(service: service, createdAt: createdAt ?? .max)
-        let keys = plan?.frontends.map(\.key) ?? []
+        let keys =
+            plan.map { $0.frontends.map(\.key) + $0.forwardedPorts.map(\.key) } ?? []
         // A Service that was deleted and created again between two looks at it is a younger one.
         let isSame = claimed[service]?.createdAt == claim.createdAt
         var affected = release(service, keeping: isSame ? keys : [])
@@ -56,7 +57,9 @@ package struct FrontendClaims: Sendable {
                 )
             )
         }
-        plan?.frontends.removeAll { owners[$0.key].map { $0.service != service } ?? false }
+        let lost = Set(keys.filter { owners[$0].map { $0.service != service } ?? false })
+        plan?.frontends.removeAll { lost.contains($0.key) }
+        plan?.forwardedPorts.removeAll { lost.contains($0.key) }
         return (affected, diagnostics)
     }
 

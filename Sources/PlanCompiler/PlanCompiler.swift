@@ -57,6 +57,7 @@ private struct PlanDraft {
             for port in service.ports { add(port, family) }
         }
         plan.frontends.sort { $0.key < $1.key }
+        plan.forwardedPorts.sort { $0.key < $1.key }
         dropDuplicates()
         plan.scheduler = service.balancing.scheduler
         if !service.balancing.weights.isEmpty { plan.weights = weights() }
@@ -67,7 +68,9 @@ private struct PlanDraft {
                 "left out, since feature gate AllowServiceExternalIPs is off"
             )
         }
-        if node.nodePortAddresses.isEmpty, service.ports.contains(where: { $0.nodePort != nil }) {
+        if node.nodePortAddresses.isEmpty, node.localhostAddresses.isEmpty,
+            service.ports.contains(where: { $0.nodePort != nil })
+        {
             report(
                 "spec.ports",
                 "no address of node \(node.name) answers on NodePorts: its Node object is unknown or"
@@ -85,12 +88,24 @@ private struct PlanDraft {
         let isExternalLocal =
             service.isExternallyAccessible && service.externalTrafficPolicy == .local
         let isInternalLocal = service.internalTrafficPolicy == .local
+        let forwarded = node.forwardedKey(of: port, family)
         let selection = EndpointSelection(
             candidates(of: port, family: family, in: slices, node: node),
-            usesCluster: !isInternalLocal || !external.isEmpty,
+            usesCluster: !isInternalLocal || !external.isEmpty || forwarded != nil,
             usesLocal: isInternalLocal || (isExternalLocal && !external.isEmpty),
             node: node
         )
+        if let forwarded {
+            // Its only client is the node itself, which policy Local does not bind.
+            plan.forwardedPorts.append(
+                ForwardedPort(
+                    key: forwarded,
+                    portName: port.name,
+                    endpoints: selection.cluster.sorted(),
+                    affinityTimeout: service.affinityTimeout
+                )
+            )
+        }
         for address in service.clusterIPs where address.family == family {
             add(
                 address,

@@ -36,6 +36,8 @@ package struct SyncRecord: Sendable {
     /// Of Services that changed since the last success; nil: it has none.
     package var healthChecks: [String: HealthCheck?] = [:]
     package var nodePortAddresses: [IPAddress] = []
+    /// Of Services that changed since the last success.
+    package var forwardedPorts: [String: [ForwardedPort]] = [:]
 
     package init() {}
 }

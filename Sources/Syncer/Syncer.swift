@@ -18,6 +18,7 @@ package actor Syncer {
     /// Not before this moment, and for what.
     private var repair: (notBefore: ContinuousClock.Instant, object: ForeignObject)?
     private var healthChecks: [String: HealthCheck?] = [:]
+    private var forwardedPorts: [String: [ForwardedPort]] = [:]
     /// The next sync looks for what nobody has told of.
     private var isReread = false
     private var interfaceAddresses: [IPAddress]
@@ -138,6 +139,7 @@ package actor Syncer {
         for (name, diagnostics) in update.diagnostics { log(diagnostics, of: name) }
         for (service, plan) in update.plans {
             healthChecks.updateValue(plan?.healthCheck, forKey: service)
+            forwardedPorts[service] = plan?.forwardedPorts ?? []
         }
         let compiled = ContinuousClock.now
         record.compiling = compiled - start
@@ -160,7 +162,8 @@ package actor Syncer {
         }
         facts = update.facts
         record.healthChecks = healthChecks
-        healthChecks = [:]
+        record.forwardedPorts = forwardedPorts
+        (healthChecks, forwardedPorts) = ([:], [:])
         observer.synced(record)
         return record
     }

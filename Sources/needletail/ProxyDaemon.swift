@@ -1,6 +1,7 @@
 internal import ClusterStore
 internal import Configuration
 internal import KubernetesClient
+internal import LocalhostForwarding
 internal import Logging
 internal import NFTablesKernel
 internal import NetworkTypes
@@ -21,6 +22,7 @@ struct ProxyDaemon {
     private let syncer: Syncer
     private let monitor: ProxyMonitor
     private let server: HTTPServer
+    private let forwarder: LocalhostForwarder
     private let nodeName: String
     /// Nil: the objects come from manifests, and nobody can be told.
     private let client: APIClient?
@@ -68,6 +70,13 @@ struct ProxyDaemon {
         self.server = server
         let tell: NodeNews = { recorder?.record($0, node: node.nodeName) }
         self.tell = tell
+        let forwarder = LocalhostForwarder(
+            onFailure: { service, note in
+                recorder?.recordWarning("FailedToListenOnLocalhost", service, note)
+            },
+            logger: logger
+        )
+        self.forwarder = forwarder
         let late = Late<ServiceHealth>()
         let (synced, bell) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
         self.synced = synced
@@ -79,6 +88,7 @@ struct ProxyDaemon {
             announce: { tell(NodeEvent(.warning, $0, $1, $2)) },
             onSynced: { record in
                 late.value?.update(record.healthChecks, addresses: record.nodePortAddresses)
+                forwarder.update(record.forwardedPorts)
                 bell.yield()
             }
         )
@@ -86,7 +96,8 @@ struct ProxyDaemon {
         late.value = ServiceHealth(
             server,
             isProxyHealthy: { monitor.isHealthy },
-            onFailure: { service, error in recorder?.recordHealthCheckFailure(service, "\(error)")
+            onFailure: { service, error in
+                recorder?.recordWarning("FailedToStartServiceHealthcheck", service, "\(error)")
             },
             logger: logger
         )
@@ -135,6 +146,7 @@ struct ProxyDaemon {
             )
         ).run()
         server.stop()
+        forwarder.stop()
     }
 
     private func services() throws -> [any ServiceLifecycle.Service] {
@@ -142,6 +154,7 @@ struct ProxyDaemon {
             monitor: monitor,
             store: store,
             dataplane: dataplane,
+            forwarder: forwarder,
             configuration: configuration,
             nodeName: nodeName,
             hasNode: client != nil,
@@ -218,12 +231,12 @@ extension EventRecorder {
     }
 
     /// - Parameter service: `namespace/name`
-    fileprivate func recordHealthCheckFailure(_ service: String, _ note: String) {
+    fileprivate func recordWarning(_ reason: String, _ service: String, _ note: String) {
         let name = service.split(separator: "/", maxSplits: 1).map(String.init)
         record(
             EventNotice(
                 .warning,
-                reason: "FailedToStartServiceHealthcheck",
+                reason: reason,
                 action: "Listen",
                 regarding: ObjectReference(
                     kind: "Service",
