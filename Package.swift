@@ -111,6 +111,10 @@ let package = Package(
                 protobuf, subprocess, system, yams,
             ]
         ),
+        module(
+            "LocalhostForwarding",
+            ["NetworkTypes", "ServicePlan", "Threads", "CNeedleShim", logging]
+        ),
         // For the lab and the tests.
         module("EmbeddedAPIServer", ["KubernetesWire", "Threads", protobuf]),
         module("NetworkNamespaces", ["CNeedleShim", "Threads"]),
@@ -142,7 +146,7 @@ let package = Package(
                 "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "NFTables",
                 "IPVS", "Netlink", "ManifestSource", "KubernetesClient", "NFTablesKernel",
                 "IPVSKernel", "ClusterStore", "Syncer", "Configuration", "Observability",
-                argumentParser, logging, lifecycle, signals,
+                "LocalhostForwarding", argumentParser, logging, lifecycle, signals,
             ],
             swiftSettings: settings
         ),
@@ -211,6 +215,13 @@ let package = Package(
             [
                 "BinarySupport", "NetworkTypes", "ServicePlan", "ClusterStore", "Syncer",
                 "Observability", logging,
+            ]
+        ),
+        tests(
+            "LocalhostForwardingTests",
+            [
+                "BinarySupport", "NetworkNamespaces", "NetworkTypes", "ServicePlan",
+                "LocalhostForwarding", logging,
             ]
         ),
         tests(

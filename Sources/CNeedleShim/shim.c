@@ -6,6 +6,7 @@
 #include <linux/filter.h>
 #include <malloc.h>
 #include <sched.h>
+#include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/socket.h>
 
@@ -89,4 +90,32 @@ int needle_inotify_watch(int fd, const char *path) {
     uint32_t ends = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_DELETE_SELF
         | IN_MOVE_SELF | IN_CREATE;
     return inotify_add_watch(fd, path, ends) < 0 ? -errno : 0;
+}
+
+int needle_epoll_open(void) {
+    int fd = epoll_create1(EPOLL_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+int needle_epoll_watch(int fd, int file, uint64_t token, unsigned new_bits, unsigned old_bits) {
+    if (new_bits == old_bits) return 0;
+    struct epoll_event event = {
+        .events = (new_bits & NEEDLE_READING ? EPOLLIN : 0) | (new_bits & NEEDLE_WRITING ? EPOLLOUT : 0),
+        .data.u64 = token,
+    };
+    int operation = !new_bits ? EPOLL_CTL_DEL : !old_bits ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+    return epoll_ctl(fd, operation, file, &event) < 0 ? -errno : 0;
+}
+
+int needle_epoll_wait(int fd, uint64_t *tokens, unsigned *bits, int capacity, int milliseconds) {
+    struct epoll_event events[256];
+    int count = epoll_wait(fd, events, capacity < 256 ? capacity : 256, milliseconds);
+    if (count < 0) return -errno;
+    for (int i = 0; i < count; i++) {
+        uint32_t ready = events[i].events;
+        tokens[i] = events[i].data.u64;
+        bits[i] = (ready & EPOLLIN ? NEEDLE_READING : 0) | (ready & EPOLLOUT ? NEEDLE_WRITING : 0)
+            | (ready & (EPOLLERR | EPOLLHUP) ? NEEDLE_FAILED : 0);
+    }
+    return count;
 }

@@ -1,3 +1,5 @@
+package import NetworkTypes
+
 /// Every metric that there is: kube-proxy's under its names (`pkg/proxy/metrics/metrics.go`), and
 /// needletail's.
 package struct ProxyMetrics: Sendable {
@@ -110,6 +112,19 @@ package struct ProxyMetrics: Sendable {
         initial: families
     )
 
+    package let localhostListeners = Gauge(
+        "kubeproxy_nftables_localhost_nodeport_listeners",
+        "Sockets that serve NodePorts on localhost; in every mode, of TCP and UDP.",
+        labels: ["ip_family"],
+        initial: families
+    )
+    package let localhostListenFailures = Counter(
+        "kubeproxy_nftables_localhost_nodeport_listener_creation_failures_total",
+        "Attempts at such a socket that failed.",
+        labels: ["ip_family"],
+        initial: families
+    )
+
     // MARK: client-go's
 
     package let requests = Counter(
@@ -203,6 +218,24 @@ package struct ProxyMetrics: Sendable {
             + " ports (insert_failed), and connections forgotten to make place (early_drop).",
         labels: ["counter"]
     )
+    package let localhostConnections = Gauge(
+        "needletail_localhost_nodeport_connections",
+        "Connections of TCP and clients of UDP that NodePorts on localhost have.",
+        labels: ["protocol"],
+        initial: [["tcp"], ["udp"]]
+    )
+    package let localhostConnectionsTotal = Counter(
+        "needletail_localhost_nodeport_connections_total",
+        "Those that there ever were.",
+        labels: ["protocol"],
+        initial: [["tcp"], ["udp"]]
+    )
+    package let localhostFailures = Counter(
+        "needletail_localhost_nodeport_failures_total",
+        "Those that failed: the endpoint was not reached (endpoint), or there were too many (limit).",
+        labels: ["reason"],
+        initial: [["endpoint"], ["limit"]]
+    )
     package let forwardingObstacles = Gauge(
         "needletail_forwarding_obstacles",
         "What keeps this node from forwarding to pods, or may: sysctls that are 0, and chains of others"
@@ -251,6 +284,29 @@ package struct ProxyMetrics: Sendable {
         )
     }
 
+    /// Takes over what the forwarder of NodePorts on localhost counts, by labels.
+    package func setLocalhost(
+        listeners: [IPFamily: Int],
+        listenFailures: [IPFamily: Int],
+        open: [TransportProtocol: Int],
+        opened: [TransportProtocol: Int],
+        failures: [String: Int]
+    ) {
+        let byFamily = { (counts: [IPFamily: Int]) in
+            IPFamily.allCases.map { ([$0.kubernetesName], Double(counts[$0] ?? 0)) }
+        }
+        let byProtocol = { (counts: [TransportProtocol: Int]) in
+            [TransportProtocol.tcp, .udp].map { (["\($0)"], Double(counts[$0] ?? 0)) }
+        }
+        localhostListeners.replace(byFamily(listeners))
+        localhostListenFailures.replace(byFamily(listenFailures))
+        localhostConnections.replace(byProtocol(open))
+        localhostConnectionsTotal.replace(byProtocol(opened))
+        localhostFailures.replace(
+            ["endpoint", "limit"].map { ([$0], Double(failures[$0] ?? 0)) }
+        )
+    }
+
     package init(version: String, mode: String) { info.set(1, version, mode) }
 
     package var all: [any MetricFamily] {
@@ -258,11 +314,13 @@ package struct ProxyMetrics: Sendable {
             syncDuration, fullSyncDuration, partialSyncDuration, lastSync, lastQueued,
             programmingDuration, endpointChangesPending, endpointChanges, serviceChangesPending,
             serviceChanges, healthz, livez, noLocalEndpoints, nftablesFailures,
-            nftablesCleanupFailures, conntrackDuration, conntrackDeleted, requests,
+            nftablesCleanupFailures, conntrackDuration, conntrackDeleted, localhostListeners,
+            localhostListenFailures, requests,
             requestDuration, info, stageDuration,
             transactionBytes, elementsChanged, serversChanged, elements, services, endpoints,
             viewAge, serviceConnections, driftDetected, driftRepaired, repairDuration, stale,
-            trackedConnections, trackedLimit, trackingFailures, forwardingObstacles, failures,
+            trackedConnections, trackedLimit, trackingFailures, localhostConnections,
+            localhostConnectionsTotal, localhostFailures, forwardingObstacles, failures,
             ready, httpRequests,
         ] + process.all
     }

@@ -66,6 +66,7 @@ package struct FrontendClaims: Sendable {
         // An object without a timestamp is one that is only about to be created.
         let createdAt = createdAt ?? .max
         var claims = (plan?.frontends ?? []).map { ($0.key, Purpose.frontend($0.kind)) }
+        claims += (plan?.forwardedPorts ?? []).map { ($0.key, .frontend(.nodePort)) }
         let checks = (plan?.healthCheck?.port).map { port in
             healthCheckAddresses.map { FrontendKey($0, .tcp, port) }
         }
@@ -83,6 +84,7 @@ package struct FrontendClaims: Sendable {
         claimed[service] = keys.isEmpty ? nil : (createdAt, keys)
         if !losers.isEmpty {
             plan?.frontends.removeAll { owners[$0.key]?.service != service }
+            plan?.forwardedPorts.removeAll { owners[$0.key]?.service != service }
         }
         if let checks, !checks.allSatisfy({ isHealthCheck($0, of: service) }) {
             plan?.healthCheck = nil

@@ -1,3 +1,4 @@
+internal import KubernetesModel
 package import NetworkTypes
 internal import ServicePlan
 
@@ -44,5 +45,14 @@ package struct NodeView: Sendable, Hashable {
         self.primaryAddresses = primaryAddresses
         self.masqueradesAll = masqueradesAll
         self.allowsExternalIPs = allowsExternalIPs
+    }
+
+    /// Where the daemon's forwarder serves a port; nil: it does not.
+    func forwardedKey(of port: ServicePort, _ family: IPFamily) -> FrontendKey? {
+        // SCTP has no sockets of the kind in many kernels, and hardly a client on a node.
+        guard let number = port.nodePort, port.transport != .sctp,
+            let address = localhostAddresses.first(where: { $0.family == family })
+        else { return nil }
+        return FrontendKey(address, port.transport, number)
     }
 }

@@ -51,11 +51,14 @@ struct PlanDraft {
             }
         }
         plan.frontends.sort { ($0.key, $0.kind.precedence) < ($1.key, $1.kind.precedence) }
+        plan.forwardedPorts.sort { $0.key < $1.key }
         mergeDuplicates()
         plan.scheduler = service.balancing.scheduler
         if !service.balancing.weights.isEmpty { plan.weights = weights() }
         if let port = healthCheckPort { addHealthCheck(port, localEndpoints) }
-        if node.nodePortAddresses.isEmpty, service.ports.contains(where: { $0.nodePort != nil }) {
+        if node.nodePortAddresses.isEmpty, node.localhostAddresses.isEmpty,
+            service.ports.contains(where: { $0.nodePort != nil })
+        {
             report(
                 FieldProblem(
                     "spec.ports",
@@ -107,12 +110,24 @@ struct PlanDraft {
         let isExternalLocal =
             service.isExternallyAccessible && service.externalTrafficPolicy == .local
         let isInternalLocal = service.internalTrafficPolicy == .local
+        let forwarded = node.forwardedKey(of: port, family)
         let selection = EndpointSelection(
             index.candidates(of: port),
-            usesCluster: !isInternalLocal || !external.isEmpty,
+            usesCluster: !isInternalLocal || !external.isEmpty || forwarded != nil,
             usesLocal: isInternalLocal || (isExternalLocal && !external.isEmpty),
             node: node
         )
+        if let forwarded {
+            // Its only client is the node itself, which policy Local does not bind.
+            plan.forwardedPorts.append(
+                ForwardedPort(
+                    key: forwarded,
+                    portName: port.name,
+                    endpoints: selection.cluster.sorted(),
+                    affinityTimeout: service.affinityTimeout
+                )
+            )
+        }
         let cluster = pool(selection.cluster, selection, port)
         let local = pool(selection.local, selection, port)
         let nothing = selection.hasAny ? Frontend.Action.drop : .reject

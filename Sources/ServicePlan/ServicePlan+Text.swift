@@ -13,6 +13,13 @@ extension ServicePlan {
         for frontend in frontends {
             lines.append("  \(frontend.key) \(frontend.kind.name) \(portText(frontend))")
         }
+        for port in forwardedPorts {
+            var words = ["  \(port.key) forwarded"]
+            if !port.portName.isEmpty { words.append("port=\(port.portName)") }
+            words.append("to \(Self.text(Pool(port.endpoints)))")
+            if let timeout = port.affinityTimeout { words.append("affinity=\(timeout)s") }
+            lines.append(words.joined(separator: " "))
+        }
         return lines.joined(separator: "\n")
     }
 

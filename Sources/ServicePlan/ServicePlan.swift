@@ -15,6 +15,8 @@ package struct ServicePlan: Sendable, Hashable {
     /// Of endpoints whose weight is not 1.
     package var weights: [IPAddress: UInt16] = [:]
     package var healthCheck: HealthCheck?
+    /// Sorted by key; no dataplane has to do with them.
+    package var forwardedPorts: [ForwardedPort] = []
 
     package init(service: String, frontends: [Frontend] = [], pools: [Pool] = []) {
         self.service = service

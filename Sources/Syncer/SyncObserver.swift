@@ -40,6 +40,8 @@ package struct SyncRecord: Sendable {
     package var nodePortAddresses: [IPAddress] = []
     /// What the owners of Services should hear, that they have not heard yet.
     package var news: [(service: ObjectName, diagnostic: Diagnostic)] = []
+    /// Of Services that changed since the last success.
+    package var forwardedPorts: [String: [ForwardedPort]] = [:]
 
     package init() {}
 }

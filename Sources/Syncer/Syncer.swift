@@ -21,6 +21,7 @@ package actor Syncer {
     /// When the doorbell rings by itself.
     private var alarm: ContinuousClock.Instant?
     private var healthChecks: [String: HealthCheck?] = [:]
+    private var forwardedPorts: [String: [ForwardedPort]] = [:]
     /// The next sync looks for what nobody has told of.
     private var isReread = false
     private var interfaceAddresses: [IPAddress]
@@ -162,6 +163,7 @@ package actor Syncer {
         for (name, diagnostics) in update.diagnostics { log(diagnostics, of: name) }
         for (service, plan) in update.plans {
             healthChecks.updateValue(plan?.healthCheck, forKey: service)
+            forwardedPorts[service] = plan?.forwardedPorts ?? []
         }
         let compiled = clock.now
         record.compiling = compiled - start
@@ -172,8 +174,9 @@ package actor Syncer {
         noteDamage(update, &record, at: end, took: end - start)
         facts = update.facts
         record.healthChecks = healthChecks
-        (record.news, news) = (news, [])
-        healthChecks = [:]
+        record.forwardedPorts = forwardedPorts
+        record.news = news
+        (healthChecks, forwardedPorts, news) = ([:], [:], [])
         observer.synced(record)
         return record
     }

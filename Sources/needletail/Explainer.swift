@@ -21,7 +21,8 @@ struct Explainer {
             name: snapshot.view.name,
             zone: snapshot.view.zone,
             primaryAddresses: snapshot.view.primaryAddresses.map(\.description),
-            nodePortAddresses: snapshot.view.nodePortAddresses.map(\.description),
+            nodePortAddresses: (snapshot.view.nodePortAddresses
+                + snapshot.view.localhostAddresses).map(\.description),
             podCIDRs: snapshot.facts.podCIDRs.map(\.description),
             serviceCIDRs: snapshot.facts.serviceCIDRs.map(\.description)
         )
@@ -38,13 +39,25 @@ struct Explainer {
                 )
             }
         }
+        let forwarded = plans.flatMap { plan in
+            plan.forwardedPorts.filter { isWanted(wanted, $0.key) }.map { port in
+                let label = port.portName.isEmpty ? "" : ":\(port.portName)"
+                return Explanation.Forwarded(
+                    frontend: port.key.description,
+                    service: plan.service + label,
+                    endpoints: port.endpoints.map(\.description),
+                    affinitySeconds: port.affinityTimeout
+                )
+            }
+        }
         return Explanation(
             services: plans.map(\.service),
             diagnostics: claimants(wanted, plans).flatMap { snapshot.diagnostics(of: $0) }
                 .map(\.description),
-            unserved: frontends.isEmpty ? whyUnserved(wanted) : nil,
+            unserved: frontends.isEmpty && forwarded.isEmpty ? whyUnserved(wanted) : nil,
             client: client.map { Explanation.Client(address: "\($0)", kind: self.kind($0)) },
             frontends: frontends,
+            forwarded: forwarded,
             connections: source.flatMap { try? connections($0, frontends) },
             node: node,
             kernel: await kernel(frontends.map(\.key))
@@ -67,7 +80,10 @@ struct Explainer {
                     : "it has no cluster IP: it is headless (DNS serves it), or has got none yet"
             throw Failure("Service \(name) is not programmed: \(why)")
         case .frontend:
-            return snapshot.plans.filter { $0.frontends.contains { wanted.includes($0.key) } }
+            return snapshot.plans.filter {
+                $0.frontends.contains { wanted.includes($0.key) }
+                    || $0.forwardedPorts.contains { wanted.includes($0.key) }
+            }
         }
     }
 
@@ -92,6 +108,12 @@ struct Explainer {
         guard case .frontend(let address, _, _) = wanted else { return nil }
         let isClusterIP = snapshot.plans.contains {
             $0.frontends.contains { $0.kind == .clusterIP && $0.key.address == address }
+        }
+        if address.isLoopback {
+            return snapshot.view.localhostAddresses.contains(address)
+                ? "passed untouched: no Service has this NodePort"
+                : "passed untouched: NodePorts answer on \(address) only with the word localhost among"
+                    + " nodePortAddresses (--nodeport-addresses)"
         }
         if isClusterIP { return "rejected: the cluster IP has no such port" }
         if snapshot.facts.serviceCIDRs.contains(where: { $0.contains(address) }) {

@@ -85,12 +85,23 @@ struct Explanation: Encodable {
         let problem: String?
     }
 
+    /// A NodePort on localhost.
+    struct Forwarded: Encodable {
+        let frontend: String
+        /// With the name of the port.
+        let service: String
+        let endpoints: [String]
+        let affinitySeconds: UInt32?
+    }
+
     let services: [String]
     let diagnostics: [String]
     /// What happens to packets of an address that no Service has.
     let unserved: String?
     let client: Client?
     let frontends: [Frontend]
+    /// What the daemon serves itself.
+    let forwarded: [Forwarded]
     /// Of the client; nil without one, and where the kernel does not tell.
     let connections: [Connection]?
     let node: Node
@@ -106,6 +117,7 @@ extension Explanation {
             lines.append("for each kind of client; --from ADDRESS asks for one")
         }
         for frontend in frontends { lines += Self.lines(frontend) }
+        for port in forwarded { lines += Self.lines(port) }
         if let unserved { lines.append(unserved) }
         if let connections { lines += Self.lines(connections) }
         lines += diagnostics.map { "warning: \($0)" }
@@ -123,6 +135,23 @@ extension Explanation {
         case nil: lines.append("kernel: not asked: \(kernel.problem ?? "")")
         }
         return lines.joined(separator: "\n") + "\n"
+    }
+
+    private static func lines(_ port: Forwarded) -> [String] {
+        var lines = ["\(port.frontend)  NodePort of \(port.service) on localhost"]
+        if port.endpoints.isEmpty {
+            lines.append("  this node itself: refused: no endpoint that it may use")
+        } else {
+            lines.append(
+                "  this node itself: the daemon's forwarder listens there, no rule of the kernel; it"
+                    + " connects, as this node, to one of"
+            )
+            lines.append("    \(port.endpoints.joined(separator: ", "))")
+        }
+        if let seconds = port.affinitySeconds {
+            lines.append("  affinity: all share one endpoint until none has come for \(seconds) s")
+        }
+        return lines
     }
 
     private static func words(_ kind: FlowExplanation.Client) -> String {

@@ -2,6 +2,7 @@ internal import ClusterStore
 internal import Configuration
 internal import KubernetesClient
 internal import KubernetesModel
+internal import LocalhostForwarding
 internal import Logging
 internal import NFTablesKernel
 internal import Netlink
@@ -23,6 +24,7 @@ struct ProxyDaemon {
     private let syncer: Syncer
     private let monitor: ProxyMonitor
     private let server: HTTPServer
+    private let forwarder: LocalhostForwarder
     private let nodeName: String
     /// Nil: the objects come from manifests, and nobody can be told.
     private let client: APIClient?
@@ -74,6 +76,18 @@ struct ProxyDaemon {
         self.server = server
         let tell: NodeNews = { recorder?.record($0, node: node.nodeName) }
         self.tell = tell
+        let forwarder = LocalhostForwarder(
+            onFailure: { service, note in
+                recorder?.record(
+                    "FailedToListenOnLocalhost",
+                    "Listen",
+                    service: ObjectName(service),
+                    note
+                )
+            },
+            logger: logger
+        )
+        self.forwarder = forwarder
         let late = Late<ServiceHealth>()
         let (synced, bell) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
         self.synced = synced
@@ -88,6 +102,7 @@ struct ProxyDaemon {
                 for (service, diagnostic) in record.news {
                     recorder?.record(diagnostic, of: service)
                 }
+                forwarder.update(record.forwardedPorts)
                 bell.yield()
             }
         )
@@ -146,6 +161,7 @@ struct ProxyDaemon {
             )
         ).run()
         server.stop()
+        forwarder.stop()
     }
 
     private func services() throws -> [any ServiceLifecycle.Service] {
@@ -153,6 +169,7 @@ struct ProxyDaemon {
             monitor: monitor,
             store: store,
             dataplane: dataplane,
+            forwarder: forwarder,
             configuration: configuration,
             nodeName: nodeName,
             hasNode: client != nil,

@@ -3,6 +3,7 @@ internal import Configuration
 internal import FoundationEssentials
 internal import KubernetesClient
 internal import KubernetesModel
+internal import LocalhostForwarding
 internal import Logging
 internal import NFTablesKernel
 internal import Netlink
@@ -16,6 +17,7 @@ struct ProxyEndpoints {
     let monitor: ProxyMonitor
     let store: ClusterStore
     let dataplane: OpenDataplane
+    let forwarder: LocalhostForwarder
     let configuration: KubeProxyConfiguration
     let nodeName: String
     /// Whether the cluster has a Node for us.
@@ -127,6 +129,16 @@ struct ProxyEndpoints {
             let counts = await dataplane.active.connectionCounts()
             monitor.metrics.setConnections(counts, atMost: limit)
         }
+        let forwarded = forwarder.statistics
+        monitor.metrics.setLocalhost(
+            listeners: forwarded.listeners,
+            listenFailures: forwarded.listenFailures,
+            open: forwarded.open,
+            opened: forwarded.opened,
+            failures: Dictionary(
+                uniqueKeysWithValues: forwarded.failures.map { ($0.key.rawValue, $0.value) }
+            )
+        )
         if let tracking = try? TrackingStatistics.read() {
             monitor.metrics.setTracking(
                 entries: tracking.entries,

@@ -37,3 +37,11 @@ void needle_release_free_memory(void);
 /// `inotify_init1` (a descriptor or -errno) and a watch for what ends a change to a file.
 int needle_inotify_open(void);
 int needle_inotify_watch(int fd, const char *path);
+
+enum { NEEDLE_READING = 1, NEEDLE_WRITING = 2, NEEDLE_FAILED = 4 };
+/// `epoll_create1`: a descriptor or -errno.
+int needle_epoll_open(void);
+/// Watches a file for these bits instead of those; for none, it is not watched at all.
+int needle_epoll_watch(int fd, int file, uint64_t token, unsigned new_bits, unsigned old_bits);
+/// Waits, and fills in the tokens of the files that are ready, and for what; returns how many.
+int needle_epoll_wait(int fd, uint64_t *tokens, unsigned *bits, int capacity, int milliseconds);
