@@ -163,6 +163,7 @@ package struct LaidOutPlan: Sendable, Hashable {
 
     /// nft takes comments of 128 bytes at most; names are ASCII.
     private static func comment(_ label: String) -> String {
-        label.utf8.count <= 127 ? label : String(label.prefix(124)) + "..."
+        let label = label.nftQuotable
+        return label.utf8.count <= 127 ? label : String(label.prefix(124)) + "..."
     }
 }
