@@ -105,8 +105,8 @@ let package = Package(
         module(
             "KubernetesClient",
             [
-                "KubernetesWire", "KubernetesModel", "Threads", "CCurl", "CNeedleShim", logging,
-                protobuf, subprocess, system, yams,
+                "NetworkTypes", "KubernetesWire", "KubernetesModel", "Threads", "CCurl",
+                "CNeedleShim", logging, protobuf, subprocess, system, yams,
             ]
         ),
         // For the lab and the tests.
@@ -140,7 +140,7 @@ let package = Package(
                 "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "NFTables",
                 "IPVS", "Netlink", "ManifestSource", "KubernetesClient", "NFTablesKernel",
                 "IPVSKernel", "ClusterStore", "Syncer", "Configuration", "Observability",
-                argumentParser, logging, lifecycle, signals,
+                "Threads", argumentParser, logging, lifecycle, signals,
             ],
             swiftSettings: settings
         ),
@@ -200,7 +200,7 @@ let package = Package(
             "ObservabilityTests",
             [
                 "BinarySupport", "NetworkTypes", "ServicePlan", "ClusterStore", "Syncer",
-                "Observability", logging,
+                "Observability", "Threads", logging,
             ]
         ),
         tests(
@@ -213,8 +213,10 @@ let package = Package(
         tests(
             "CommandTests",
             [
-                "BinarySupport", "EmbeddedAPIServer", "NetworkNamespaces", "Threads", "needletail",
-                "needletail-lab",
+                "BinarySupport", "EmbeddedAPIServer", "NetworkNamespaces", "NetworkTypes",
+                "Threads",
+                "ClusterStore", "Configuration", "KubernetesClient", "Observability",
+                "PlanCompiler", "needletail", "needletail-lab", logging,
             ]
         ),
     ]
