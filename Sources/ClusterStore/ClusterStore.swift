@@ -2,6 +2,7 @@ package import KubernetesModel
 package import NetworkTypes
 package import PlanCompiler
 package import ServicePlan
+internal import Synchronization
 
 /// The objects of the cluster and their plans, between the sources that fill it and the syncer.
 ///
@@ -19,6 +20,7 @@ package actor ClusterStore {
     private var missing: Set<List>
     /// When the first change arrived that is not compiled yet.
     private var pendingSince: ContinuousClock.Instant?
+    private let published: Mutex<StoreSummary>
     private let doorbell: AsyncStream<Void>.Continuation
     /// Yields after changes, once every list is there; changes meanwhile are one.
     package nonisolated let changes: AsyncStream<Void>
@@ -31,6 +33,7 @@ package actor ClusterStore {
         self.configuration = configuration
         state = ClusterState(nodeName: configuration.nodeName, endpointsFrom: source)
         missing = lists
+        published = Mutex(StoreSummary(missing: lists))
         (changes, doorbell) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
 
@@ -54,6 +57,7 @@ package actor ClusterStore {
 
     private func ring() {
         pendingSince = pendingSince ?? .now
+        publish()
         if missing.isEmpty { doorbell.yield() }
     }
 
@@ -75,6 +79,7 @@ package actor ClusterStore {
         let dirty = newView == view ? changes.services : changes.services.union(state.services.keys)
         view = newView
         let changed = plans.update(dirty, for: newView, input: state.input)
+        publish()
         return PlanUpdate(
             plans: changed,
             diagnostics: dirty.map { ($0, plans.diagnostics[$0] ?? []) } + state.nodeDiagnostics,
@@ -85,16 +90,20 @@ package actor ClusterStore {
         )
     }
 
-    /// What there is, and what waits to be compiled.
-    package var summary: StoreSummary {
-        StoreSummary(
-            services: state.services.count,
-            endpoints: state.endpointCount,
-            missing: missing,
-            pending: state.pending,
-            localGaps: plans.localGaps,
-            node: state.node
-        )
+    /// What there is, and what waits to be compiled, as of the last change.
+    ///
+    /// Nobody waits for the store to hear it: compiling may take long, and health must be told then, too.
+    package nonisolated var summary: StoreSummary { published.withLock(\.self) }
+
+    private func publish() {
+        var summary = StoreSummary(missing: missing)
+        summary.services = state.services.count
+        summary.endpoints = state.endpointCount
+        summary.pendingServices = state.pending.services
+        summary.pendingEndpoints = state.pending.endpoints
+        summary.localGaps = plans.localGaps
+        summary.node = state.node
+        published.withLock { $0 = summary }
     }
 
     /// What the plans were compiled with; nil before that.
@@ -122,11 +131,15 @@ package struct PlanUpdate: Sendable {
 
 /// The store at one moment, for those who watch.
 package struct StoreSummary: Sendable {
-    package let services: Int
-    package let endpoints: Int
+    package var services = 0
+    package var endpoints = 0
     /// The lists that have not arrived yet.
-    package let missing: Set<ClusterStore.List>
-    package let pending: PendingChanges
-    package let localGaps: [LocalGap: Int]
-    package let node: Node?
+    package var missing: Set<ClusterStore.List>
+    /// Changes that are not compiled yet.
+    package var pendingServices = 0
+    package var pendingEndpoints = 0
+    package var localGaps: [LocalGap: Int] = [:]
+    package var node: Node?
+
+    package init(missing: Set<ClusterStore.List>) { self.missing = missing }
 }

@@ -142,7 +142,7 @@ func readObjects(
     if let path = source.manifests { return try readManifests(path) }
     let client = try source.client(configuration)
     let name = try configuration.nodeConfiguration().nodeName
-    let logger = Logger(label: "needletail") { StreamLogHandler.standardError(label: $0) }
+    let logger = DaemonLog.ofCommand
     func list<Object: Resource>(
         _ make: (Object) -> KubernetesObject,
         isOptional: Bool = false

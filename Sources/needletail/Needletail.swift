@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Glibc
+internal import NetworkTypes
 
 /// The command line.
 ///
@@ -35,25 +36,32 @@ struct Needletail: AsyncParsableCommand {
             } else {
                 try command.run()
             }
+            DaemonLog.flush()
         } catch let error as Failure {
-            report(error.description)
+            DaemonLog.flush()
+            for line in error.lines { report(line) }
             Glibc.exit(EXIT_FAILURE)
         } catch {
+            DaemonLog.flush()
             exit(withError: error)
         }
     }
 }
 
-/// An error that ends the program, told in one line.
+/// An error that ends the program, told in one line, or in a line for each problem.
 struct Failure: Error, CustomStringConvertible {
-    let description: String
+    let lines: [String]
 
-    init(_ description: String) { self.description = description }
+    init(_ line: String) { lines = [line] }
+
+    init(lines: [String]) { self.lines = lines }
+
+    var description: String { lines.joined(separator: "; ") }
 }
 
 /// Writes a line to standard error.
 func report(_ text: String) {
-    var line = "needletail: \(text)\n"
+    var line = "needletail: \(text.printable)\n"
     line.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
 }
 

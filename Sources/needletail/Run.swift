@@ -3,6 +3,7 @@ internal import ClusterStore
 internal import Configuration
 internal import Glibc
 internal import Logging
+internal import NetworkTypes
 internal import PlanCompiler
 internal import ServicePlan
 internal import Syncer
@@ -62,7 +63,9 @@ struct Run: AsyncParsableCommand {
         let snapshot = try await Snapshot(source, configuration)
         for diagnostic in snapshot.diagnostics { report("warning: \(diagnostic)") }
         if configuration.proxyMode == .ipvs {
-            for line in ipvsLines(snapshot, configuration.ipvsSettings) { print("# \(line)") }
+            for line in ipvsLines(snapshot, configuration.ipvsSettings) {
+                print("# \(line.printable)")
+            }
         }
         print(nftText(snapshot), terminator: "")
     }
