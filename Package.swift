@@ -107,8 +107,8 @@ let package = Package(
         module(
             "KubernetesClient",
             [
-                "KubernetesWire", "KubernetesModel", "Threads", "CCurl", "CNeedleShim", logging,
-                protobuf, subprocess, system, yams,
+                "NetworkTypes", "KubernetesWire", "KubernetesModel", "Threads", "CCurl",
+                "CNeedleShim", logging, protobuf, subprocess, system, yams,
             ]
         ),
         module(
@@ -146,7 +146,7 @@ let package = Package(
                 "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "NFTables",
                 "IPVS", "Netlink", "ManifestSource", "KubernetesClient", "NFTablesKernel",
                 "IPVSKernel", "ClusterStore", "Syncer", "Configuration", "Observability",
-                "LocalhostForwarding", argumentParser, logging, lifecycle, signals,
+                "LocalhostForwarding", "Threads", argumentParser, logging, lifecycle, signals,
             ],
             swiftSettings: settings
         ),
@@ -214,7 +214,7 @@ let package = Package(
             "ObservabilityTests",
             [
                 "BinarySupport", "NetworkTypes", "ServicePlan", "ClusterStore", "Syncer",
-                "Observability", logging,
+                "Observability", "Threads", logging,
             ]
         ),
         tests(
@@ -234,8 +234,10 @@ let package = Package(
         tests(
             "CommandTests",
             [
-                "BinarySupport", "EmbeddedAPIServer", "NetworkNamespaces", "Threads", "needletail",
-                "needletail-lab",
+                "BinarySupport", "EmbeddedAPIServer", "NetworkNamespaces", "NetworkTypes",
+                "Threads",
+                "ClusterStore", "Configuration", "KubernetesClient", "LocalhostForwarding",
+                "Observability", "PlanCompiler", "needletail", "needletail-lab", logging,
             ]
         ),
     ]

@@ -67,8 +67,8 @@ package actor ClusterStore {
     }
 
     private func ring() {
-        publish()
         pendingSince = pendingSince ?? .now
+        publish()
         if missing.isEmpty { doorbell.yield() }
     }
 

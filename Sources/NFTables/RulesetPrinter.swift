@@ -59,7 +59,7 @@ package struct RulesetPrinter {
     /// An element in nft's syntax; its comment, if it has one, follows the key.
     package func text(_ element: Element, of set: SetDefinition) -> String {
         var text = fields(element.key, end: element.keyEnd, set.key)
-        if let comment = element.comment { text += " comment \"\(comment)\"" }
+        if let comment = element.comment { text += " comment \"\(comment.nftQuotable)\"" }
         guard let data = element.data else { return text }
         switch set.data {
         case nil: return text
@@ -134,7 +134,7 @@ package struct RulesetPrinter {
         case .isDNATed: "ct status dnat"
         case .sourceIsLocal(let isLocal): "fib saddr type \(isLocal ? "" : "!= ")local"
         case .inputInterfaceIsNot(let name, let isPrefix):
-            "iifname != \"\(name)\(isPrefix ? "*" : "")\""
+            "iifname != \"\(name.nftQuotable)\(isPrefix ? "*" : "")\""
         case .transport(let transport, let isEqual):
             "\(PacketField.transportProtocol.text(family)) \(isEqual ? "" : "!= ")\(transport)"
         case .dnat(let fields, let map):

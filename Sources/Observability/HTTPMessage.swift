@@ -4,6 +4,8 @@ package struct HTTPRequest: Sendable, Hashable {
     /// Without the query.
     package let path: String
     package let query: String
+    /// Such a request need not say whom it is for.
+    package let isHTTP10: Bool
     /// Names in lower case.
     package let headers: [String: String]
     package let body: [UInt8]
@@ -24,20 +26,14 @@ package struct HTTPRequest: Sendable, Hashable {
             return bytes.count > headLimit ? .bad(431) : .incomplete
         }
         guard end.lowerBound <= headLimit else { return .bad(431) }
-        let head = String(decoding: bytes[..<end.lowerBound], as: UTF8.self)
-        let lines = head.split(whereSeparator: \.isNewline)
+        guard let lines = lines(of: bytes[..<end.lowerBound]) else { return .bad(400) }
         let words = lines.first?.split(separator: " ", omittingEmptySubsequences: false) ?? []
         guard words.count == 3, words[2].hasPrefix("HTTP/1."), words[1].hasPrefix("/"),
-            !words[0].isEmpty, words[0].allSatisfy({ $0.isASCII && $0.isUppercase })
+            !words[0].isEmpty, words[0].allSatisfy({ $0.isASCII && $0.isUppercase }),
+            let headers = headers(lines.dropFirst())
         else { return .bad(400) }
-        var headers: [String: String] = [:]
-        for line in lines.dropFirst() {
-            guard let colon = line.firstIndex(of: ":"), colon != line.startIndex else {
-                return .bad(400)
-            }
-            let value = line[line.index(after: colon)...].drop { $0 == " " || $0 == "\t" }
-            headers[line[..<colon].lowercased()] = String(value)
-        }
+        // RFC 9112, 3.2
+        guard headers["host"] != nil || words[2] == "HTTP/1.0" else { return .bad(400) }
         guard headers["transfer-encoding"] == nil else { return .bad(501) }
         guard let length = Int(headers["content-length"] ?? "0"), length >= 0 else {
             return .bad(400)
@@ -51,10 +47,37 @@ package struct HTTPRequest: Sendable, Hashable {
                 method: String(words[0]),
                 path: String(target[0]),
                 query: target.count > 1 ? String(target[1]) : "",
+                isHTTP10: words[2] == "HTTP/1.0",
                 headers: headers,
                 body: Array(body.prefix(length))
             )
         )
+    }
+
+    /// The lines without their ends; nil if there are control characters in them.
+    private static func lines(of head: ArraySlice<UInt8>) -> [String]? {
+        var lines: [String] = []
+        for line in head.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false) {
+            let text = line.last == UInt8(ascii: "\r") ? line.dropLast() : line
+            guard text.allSatisfy({ $0 >= 0x20 && $0 != 0x7F || $0 == 0x09 }) else { return nil }
+            lines.append(String(decoding: text, as: UTF8.self))
+        }
+        // The end of the last line is not the beginning of another.
+        if lines.last?.isEmpty == true { lines.removeLast() }
+        return lines
+    }
+
+    /// Names in lower case; nil if a line is no header, or a second one says whom the request is for.
+    private static func headers(_ lines: ArraySlice<String>) -> [String: String]? {
+        var headers: [String: String] = [:]
+        for line in lines {
+            guard let colon = line.firstIndex(of: ":"), colon != line.startIndex else { return nil }
+            let value = line[line.index(after: colon)...].drop { $0 == " " || $0 == "\t" }
+            let name = line[..<colon].lowercased()
+            guard name != "host" || headers[name] == nil else { return nil }
+            headers[name] = String(value)
+        }
+        return headers
     }
 
     /// The blank line behind the headers; some clients leave out the carriage returns.
@@ -84,7 +107,9 @@ package struct HTTPResponse: Sendable, Hashable {
     package static let json = "application/json"
 
     package static func refusal(_ status: Int) -> HTTPResponse {
-        var response = HTTPResponse(status, plain, "\(status) \(reason(status))\n")
+        var text = "\(status) \(reason(status))\n"
+        if status == 421 { text += HTTPRequest.hostAdvice + "\n" }
+        var response = HTTPResponse(status, plain, text)
         if status == 405 { response.headers.append(("Allow", "GET, HEAD")) }
         return response
     }
@@ -106,6 +131,7 @@ package struct HTTPResponse: Sendable, Hashable {
         case 405: "Method Not Allowed"
         case 408: "Request Timeout"
         case 413: "Content Too Large"
+        case 421: "Misdirected Request"
         case 431: "Request Header Fields Too Large"
         case 501: "Not Implemented"
         case 503: "Service Unavailable"

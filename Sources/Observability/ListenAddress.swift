@@ -36,9 +36,11 @@ package struct ListenError: Error, CustomStringConvertible {
     package var description: String {
         let advice =
             switch code {
-            case EADDRINUSE: "; another program listens there"
-            case EADDRNOTAVAIL: "; this node has no such address"
-            case EACCES: "; that port needs privileges"
+            case EADDRINUSE: "; another program listens there (ss -ltnp tells which)"
+            case EADDRNOTAVAIL: "; no interface of this node has the address"
+            case EACCES: "; ports below 1024 need the capability NET_BIND_SERVICE"
+            case EMFILE, ENFILE:
+                "; raise the limit of open files (of the container, or of the system: fs.file-max)"
             default: ""
             }
         return "cannot listen on \(address): \(String(cString: strerror(code)))\(advice)"
@@ -56,7 +58,7 @@ extension ListenAddress {
         setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, 4)
         // The families have sockets of their own.
         if isIPv6 { setsockopt(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, &on, 4) }
-        guard withSocketAddress({ bind(descriptor, $0, $1) }) == 0, listen(descriptor, 1024) == 0
+        guard withSocketAddress({ bind(descriptor, $0, $1) }) == 0, listen(descriptor, 4096) == 0
         else {
             let code = errno
             close(descriptor)

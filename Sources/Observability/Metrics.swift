@@ -1,3 +1,4 @@
+internal import NetworkTypes
 internal import Synchronization
 
 /// A family of metrics: one name, and a value for each combination of labels.
@@ -142,6 +143,9 @@ package final class Histogram: MetricFamily {
 }
 
 /// Values by label values.
+///
+/// These are made `printable`: control characters would reach terminals, and the formats cannot escape
+/// most of them. Values whose names differ only in these are one.
 private final class Cells<Value: Sendable>: Sendable {
     let labels: [String]
     private let initial: Value
@@ -155,15 +159,19 @@ private final class Cells<Value: Sendable>: Sendable {
 
     func update(_ key: [String], _ body: (inout sending Value) -> Void) {
         precondition(key.count == labels.count, "a metric has the labels \(labels)")
+        let name = key.map(\.printable)
         values.withLock { values in
-            var value = values[key] ?? initial
+            var value = values[name] ?? initial
             body(&value)
-            values[key] = value
+            values[name] = value
         }
     }
 
     func replace(_ new: [(labels: [String], value: Value)]) {
-        let map = Dictionary(new.map { ($0.labels, $0.value) }, uniquingKeysWith: { $1 })
+        let map = Dictionary(
+            new.map { ($0.labels.map(\.printable), $0.value) },
+            uniquingKeysWith: { $1 }
+        )
         values.withLock { $0 = map }
     }
 
@@ -191,7 +199,8 @@ package enum Exposition {
             // OpenMetrics names the family of a counter without its suffix.
             let isCounter = openMetrics && family.kind == .counter
             let name = isCounter ? String(family.name.dropLast("_total".count)) : family.name
-            text += "# HELP \(name) \(escaped(family.help))\n# TYPE \(name) \(family.kind)\n"
+            text +=
+                "# HELP \(name) \(openMetrics ? escaped(family.help) : helpText(family.help))\n# TYPE \(name) \(family.kind)\n"
             for sample in samples {
                 text += family.name + sample.suffix + labels(sample) + " "
                 text += number(sample.value) + "\n"
@@ -203,13 +212,26 @@ package enum Exposition {
     private static func labels(_ sample: Sample) -> String {
         guard !sample.labels.isEmpty else { return "" }
         let pairs = sample.labels.map { name, value in
-            "\(name)=\"\(escaped(value).replacing("\"", with: "\\\""))\""
+            "\(name)=\"\(escaped(value))\""
         }
         return "{\(pairs.joined(separator: ","))}"
     }
 
-    private static func escaped(_ text: String) -> String {
-        text.replacing("\\", with: "\\\\").replacing("\n", with: "\\n")
+    /// What both formats escape in values, and OpenMetrics in help texts.
+    private static func escaped(_ value: String) -> String {
+        value.escaping { scalar in
+            switch scalar {
+            case "\\": "\\\\"
+            case "\"": "\\\""
+            case "\n": "\\n"
+            default: nil
+            }
+        }
+    }
+
+    /// Prometheus' format has quotation marks as they are here.
+    private static func helpText(_ text: String) -> String {
+        text.escaping { $0 == "\\" ? "\\\\" : $0 == "\n" ? "\\n" : nil }
     }
 
     static func number(_ value: Double) -> String {

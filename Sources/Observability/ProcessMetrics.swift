@@ -1,4 +1,3 @@
-internal import FoundationEssentials
 internal import Glibc
 
 /// What every Prometheus client tells of its process.
@@ -10,14 +9,15 @@ package struct ProcessMetrics: Sendable {
     private let maximumFiles = Gauge("process_max_fds", "The limit of open file descriptors.")
     private let started = Gauge("process_start_time_seconds", "When the process started.")
 
-    init() { started.set(Date().timeIntervalSince1970) }
-
     var all: [any MetricFamily] {
         [cpu, resident, virtual, openFiles, maximumFiles, started]
     }
 
     /// Reads `/proc/self`.
-    func update() {
+    ///
+    /// - Parameter time: when the process started, in seconds since 1970
+    func update(started time: Double) {
+        started.set(time)
         var usage = rusage()
         getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
         let seconds = { (time: timeval) in Double(time.tv_sec) + Double(time.tv_usec) / 1e6 }

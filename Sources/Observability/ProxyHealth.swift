@@ -4,52 +4,51 @@ package import NetworkTypes
 /// Whether this node programs what it should: kube-proxy's rules (`pkg/proxy/healthcheck`), where
 /// slow is unhealthy, and readiness, which kube-proxy does not have.
 package struct ProxyHealth: Sendable {
-    /// An update may wait so long: twice the sync period.
+    /// An update may wait so long: twice the sync period, in seconds.
     package var patience: Double
     private let families: [IPFamily]
-    /// Seconds since 1970.
-    private var oldestQueued: Double?
-    private var lastUpdated: Double?
-    private let started: Double
+    private var oldestQueued: ContinuousClock.Instant?
+    private var lastUpdated: ContinuousClock.Instant?
+    private let started: ContinuousClock.Instant
     /// Why the kernel does not hold what it should; nil: it does.
     package var reasonNotReady: String? = "the first sync is not done"
     /// No load balancer shall send anything here: the node is going, or unknown.
     package var reasonNotEligible: String?
 
-    package init(families: [IPFamily], patience: Double, now: Double) {
+    package init(families: [IPFamily], patience: Double, now: ContinuousClock.Instant) {
         (self.families, self.patience, started) = (families, patience, now)
     }
 
-    package mutating func queued(at now: Double) { oldestQueued = oldestQueued ?? now }
+    package mutating func queued(at now: ContinuousClock.Instant) {
+        oldestQueued = oldestQueued ?? now
+    }
 
-    package mutating func updated(at now: Double) {
+    package mutating func updated(at now: ContinuousClock.Instant) {
         oldestQueued = nil
         lastUpdated = now
     }
 
-    package func isHealthy(at now: Double) -> Bool {
-        oldestQueued.map { now - $0 <= patience } ?? true
+    package func isHealthy(at now: ContinuousClock.Instant) -> Bool {
+        oldestQueued.map { (now - $0).seconds <= patience } ?? true
     }
 
     /// `/healthz`, with the node's eligibility, or `/livez`.
-    package func answer(withEligibility: Bool, at now: Double) -> HTTPResponse {
-        let isHealthy = isHealthy(at: now)
+    package func answer(withEligibility: Bool, at now: Moment) -> HTTPResponse {
+        let isHealthy = isHealthy(at: now.instant)
         let isEligible = reasonNotEligible == nil
         let isGood = isHealthy && (isEligible || !withEligibility)
+        let updated = now.text(of: lastUpdated ?? started)
         let document = HealthDocument(
             // Good now is better than a sync long ago: nothing was to be done since.
-            lastUpdated: Self.text(isGood ? now : lastUpdated ?? started),
-            currentTime: Self.text(now),
+            lastUpdated: isGood ? now.text : updated,
+            currentTime: now.text,
             nodeEligible: withEligibility ? isEligible : nil,
             healthy: isHealthy,
             status: Dictionary(
                 uniqueKeysWithValues: families.map { family in
                     (
                         family.kubernetesName,
-                        HealthDocument.Family(
-                            lastUpdated: Self.text(lastUpdated ?? started),
-                            healthy: isHealthy
-                        )
+                        HealthDocument.Family(lastUpdated: updated, healthy: isHealthy)
                     )
                 }
             )
@@ -57,15 +56,18 @@ package struct ProxyHealth: Sendable {
         return HTTPResponse(isGood ? 200 : 503, HTTPResponse.json, jsonText(document))
     }
 
-    package func readiness() -> HTTPResponse {
-        reasonNotReady.map { HTTPResponse(503, HTTPResponse.plain, "not ready: \($0)\n") }
-            ?? HTTPResponse(200, HTTPResponse.plain, "ok")
-    }
-
-    static func text(_ time: Double) -> String {
-        let whole = Date(timeIntervalSince1970: time.rounded(.down)).formatted(.iso8601)
-        let micros = String(Int((time - time.rounded(.down)) * 1e6))
-        return "\(whole.dropLast()).\(String(repeating: "0", count: 6 - micros.count))\(micros)Z"
+    /// - Parameter lists: what has not come from the API yet
+    package func readiness(awaiting lists: [String] = []) -> HTTPResponse {
+        guard let reason = reasonNotReady else {
+            return HTTPResponse(200, HTTPResponse.plain, "ok")
+        }
+        let waiting =
+            lists.isEmpty ? "" : "; waiting for the lists of \(lists.joined(separator: ", "))"
+        return HTTPResponse(
+            503,
+            HTTPResponse.plain,
+            "not ready: \(reason.printable)\(waiting)\n"
+        )
     }
 }
 
@@ -82,7 +84,10 @@ private struct HealthDocument: Encodable {
     let status: [String: Family]
 }
 
-func jsonText(_ value: some Encodable, pretty: Bool = false) -> String {
+/// A value as JSON, for every output that is JSON.
+///
+/// Nothing in it acts on a terminal, whatever names hold: `printableJSON`.
+package func jsonText(_ value: some Encodable, pretty: Bool = false) -> String {
     let encoder = JSONEncoder()
     encoder.outputFormatting =
         pretty
@@ -90,7 +95,7 @@ func jsonText(_ value: some Encodable, pretty: Bool = false) -> String {
         : [.sortedKeys, .withoutEscapingSlashes]
     // What is encoded here are words and numbers.
     guard let data = try? encoder.encode(value) else { return "{}" }
-    return String(decoding: data, as: UTF8.self)
+    return String(decoding: data, as: UTF8.self).printableJSON
 }
 
 extension IPFamily {

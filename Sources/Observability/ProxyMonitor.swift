@@ -1,5 +1,4 @@
 package import ClusterStore
-internal import FoundationEssentials
 package import Logging
 package import NetworkTypes
 package import ServicePlan
@@ -13,8 +12,11 @@ package final class ProxyMonitor: SyncObserver {
 
     private struct State {
         var health: ProxyHealth
-        var lastSync: StatusDocument.Sync?
-        var drift = StatusDocument.Drift()
+        var lastSync: (record: SyncRecord, at: ContinuousClock.Instant)?
+        var lastQueued: ContinuousClock.Instant?
+        var driftDetected = 0
+        var driftRepaired = 0
+        var lastDrift: ContinuousClock.Instant?
         var foreignSince: ContinuousClock.Instant?
         /// When drift was last told, and how often it happened since.
         var lastTold: ContinuousClock.Instant?
@@ -29,7 +31,7 @@ package final class ProxyMonitor: SyncObserver {
     private let logger: Logger
     private let announce: Announce
     private let onSynced: @Sendable (SyncRecord) -> Void
-    private let started = Date().timeIntervalSince1970
+    private let started = ContinuousClock.now
     private let state: Mutex<State>
 
     /// - Parameter patience: seconds for which an update may wait
@@ -45,11 +47,7 @@ package final class ProxyMonitor: SyncObserver {
         (self.announce, self.onSynced) = (announce, onSynced)
         state = Mutex(
             State(
-                health: ProxyHealth(
-                    families: families,
-                    patience: patience,
-                    now: Date().timeIntervalSince1970
-                )
+                health: ProxyHealth(families: families, patience: patience, now: started)
             )
         )
     }
@@ -57,28 +55,30 @@ package final class ProxyMonitor: SyncObserver {
     // MARK: What the syncer tells
 
     package func changesQueued() {
-        let now = Date().timeIntervalSince1970
-        state.withLock { $0.health.queued(at: now) }
-        for family in families { metrics.lastQueued.set(now, family.kubernetesName) }
+        let now = ContinuousClock.now
+        state.withLock { state in
+            state.health.queued(at: now)
+            state.lastQueued = now
+        }
     }
 
     package func synced(_ record: SyncRecord) {
-        let now = Date().timeIntervalSince1970
+        let now = Moment.now
         let repair = state.withLock { state -> Duration? in
-            state.health.updated(at: now)
+            state.health.updated(at: now.instant)
             // Changes are committed beside damage that waits for its repair.
             if record.isRepair || state.foreignSince == nil { state.health.reasonNotReady = nil }
-            state.lastSync = StatusDocument.Sync(record, at: now)
+            state.lastSync = (record, now.instant)
             guard record.isRepair, let since = state.foreignSince else { return nil }
             state.foreignSince = nil
-            state.drift.repaired += 1
-            return .now - since
+            state.driftRepaired += 1
+            return now.instant - since
         }
         if let repair {
             metrics.driftRepaired.add()
             metrics.repairDuration.observe(repair.seconds)
         }
-        metrics.record(record, families: families, now: now, started: started)
+        metrics.record(record, families: families, now: now.time, started: now.time(of: started))
         onSynced(record)
     }
 
@@ -94,9 +94,9 @@ package final class ProxyMonitor: SyncObserver {
         let told = state.withLock { state -> Int? in
             state.foreignSince = state.foreignSince ?? now
             state.health.reasonNotReady =
-                "another program has changed needletail's \(object.rawValue); repairing"
-            state.drift.detected += 1
-            state.drift.last = ProxyHealth.text(Date().timeIntervalSince1970)
+                "another program has changed needletail's \(object.words); repairing"
+            state.driftDetected += 1
+            state.lastDrift = now
             if let last = state.lastTold, now - last < .seconds(60) {
                 state.untold += 1
                 return nil
@@ -105,9 +105,12 @@ package final class ProxyMonitor: SyncObserver {
             return state.untold
         }
         guard let told else { return }
-        var text = "another program changed needletail's \(object.rawValue); repairing"
+        var text = "another program changed needletail's \(object.words); repairing"
         if told > 0 { text += " (and \(told) times since this was last said)" }
-        if delay > .zero { text += "; as it goes on, repairs are now paced" }
+        if delay > .zero {
+            text += "; it goes on, so repairs are paced and Services may fail in between: stop it"
+        }
+        if object == .table { text += "; nft monitor tells who it is" }
         logger.warning("\(text)")
         announce("ForeignChange", "Repair", text)
     }
@@ -150,19 +153,19 @@ package final class ProxyMonitor: SyncObserver {
     }
 
     package var isHealthy: Bool {
-        let now = Date().timeIntervalSince1970
+        let now = ContinuousClock.now
         return state.withLock { $0.health.isHealthy(at: now) }
     }
 
     package func healthz() -> HTTPResponse {
-        let now = Date().timeIntervalSince1970
+        let now = Moment.now
         let answer = state.withLock { $0.health.answer(withEligibility: true, at: now) }
         metrics.healthz.add(1, "\(answer.status)")
         return answer
     }
 
     package func livez() -> HTTPResponse {
-        let now = Date().timeIntervalSince1970
+        let now = Moment.now
         let answer = state.withLock { $0.health.answer(withEligibility: false, at: now) }
         metrics.livez.add(1, "\(answer.status)")
         return answer
@@ -177,7 +180,7 @@ package final class ProxyMonitor: SyncObserver {
     /// Takes over what is not counted as it happens.
     package func update(_ summary: StoreSummary) {
         updateReadiness()
-        metrics.process.update()
+        updateTimes()
         metrics.services.set(Double(summary.services))
         metrics.endpoints.set(Double(summary.endpoints))
         metrics.serviceChangesPending.set(Double(summary.pendingServices))
@@ -194,7 +197,21 @@ package final class ProxyMonitor: SyncObserver {
         }
     }
 
-    package func readyz() -> HTTPResponse { state.withLock { $0.health.readiness() } }
+    /// Sets the metrics that are times, as the wall's clock now has them.
+    private func updateTimes() {
+        let now = Moment.now
+        let (synced, queued) = state.withLock { ($0.lastSync?.at, $0.lastQueued) }
+        for family in families.map(\.kubernetesName) {
+            if let synced { metrics.lastSync.set(now.time(of: synced), family) }
+            if let queued { metrics.lastQueued.set(now.time(of: queued), family) }
+        }
+        metrics.process.update(started: now.time(of: started))
+    }
+
+    /// - Parameter lists: those that have not arrived, without which nothing is programmed
+    package func readyz(awaiting lists: Set<ClusterStore.List> = []) -> HTTPResponse {
+        state.withLock { $0.health.readiness(awaiting: lists.map(\.rawValue).sorted()) }
+    }
 
     /// - Parameter summary: what the store holds
     package func status(
@@ -204,23 +221,30 @@ package final class ProxyMonitor: SyncObserver {
         _ summary: StoreSummary,
         viewAge: [String: Double]
     ) -> StatusDocument {
-        let now = Date().timeIntervalSince1970
+        let now = Moment.now
         return state.withLock { state in
-            let isHealthy = state.health.isHealthy(at: now)
+            let isHealthy = state.health.isHealthy(at: now.instant)
             return StatusDocument(
                 version: version,
                 mode: mode,
                 node: node,
-                started: ProxyHealth.text(started),
+                started: now.text(of: started),
                 ready: state.health.reasonNotReady == nil,
                 reason: state.health.reasonNotReady,
                 nodeEligible: state.health.reasonNotEligible == nil,
+                notEligibleReason: state.health.reasonNotEligible,
                 services: summary.services,
                 endpoints: summary.endpoints,
                 pendingChanges: summary.pendingServices + summary.pendingEndpoints,
                 missingLists: summary.missing.map(\.rawValue).sorted(),
-                lastSync: state.lastSync,
-                drift: state.drift,
+                lastSync: state.lastSync.map {
+                    StatusDocument.Sync($0.record, at: now.text(of: $0.at))
+                },
+                drift: StatusDocument.Drift(
+                    detected: state.driftDetected,
+                    repaired: state.driftRepaired,
+                    last: state.lastDrift.map(now.text)
+                ),
                 forwarding: state.obstacles.map(\.text),
                 apiViewAgeSeconds: viewAge,
                 families: Dictionary(
@@ -242,7 +266,6 @@ extension ProxyMetrics {
         for family in families.map(\.kubernetesName) {
             syncDuration.observe(total, family)
             (record.isFull ? fullSyncDuration : partialSyncDuration).observe(total, family)
-            lastSync.set(now, family)
             // What happened before the start says nothing of us.
             for time in record.pending.changeTimes.map({ Double($0) / 1000 }) where time > started {
                 programmingDuration.observe(max(0, now - time), family)
@@ -262,6 +285,16 @@ extension ProxyMetrics {
         for (family, cleanup) in report.connectionCleanups {
             conntrackDuration.observe(cleanup.duration.seconds, family.kubernetesName)
             conntrackDeleted.add(Double(cleanup.deleted), family.kubernetesName)
+        }
+    }
+}
+
+extension ForeignObject {
+    fileprivate var words: String {
+        switch self {
+        case .table: "tables in nf_tables"
+        case .servers: "virtual servers in IPVS"
+        case .addresses: "addresses on kube-ipvs0"
         }
     }
 }

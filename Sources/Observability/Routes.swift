@@ -14,34 +14,25 @@ package struct Routes: Sendable {
         changes[path] = answer
     }
 
-    package func answer(_ request: HTTPRequest) -> HTTPServer.Reply {
+    package func answer(_ request: HTTPRequest) -> HTTPResponse {
         // Unknown paths are whatever strangers ask for.
         let isKnown = answers[request.path] != nil || changes[request.path] != nil
-        let label = isKnown ? request.path : "other"
-        switch route(request) {
-        case .now(let response):
-            requests.add(1, label, "\(response.status)")
-            return .now(response)
-        case .later(let ask):
-            return .later {
-                let response = await ask()
-                requests.add(1, label, "\(response.status)")
-                return response
-            }
-        }
+        let response = route(request)
+        requests.add(1, isKnown ? request.path : "other", "\(response.status)")
+        return response
     }
 
-    private func route(_ request: HTTPRequest) -> HTTPServer.Reply {
+    private func route(_ request: HTTPRequest) -> HTTPResponse {
         switch request.method {
         case "GET", "HEAD":
-            guard let answer = answers[request.path] else { return .now(.refusal(404)) }
+            guard let answer = answers[request.path] else { return .refusal(404) }
             return answer(request)
         case "PUT":
             guard let change = changes[request.path] else {
-                return .now(.refusal(answers[request.path] == nil ? 404 : 405))
+                return .refusal(answers[request.path] == nil ? 404 : 405)
             }
             return change(request)
-        default: return .now(.refusal(405))
+        default: return .refusal(405)
         }
     }
 

@@ -60,13 +60,16 @@ package final class ServiceHealth: Sendable {
     private func listen(on address: ListenAddress, _ state: inout State) {
         do throws(ListenError) {
             state.listeners[address] = try server.listen(on: address) { [weak self] _ in
-                .now(self?.answer(port: address.port) ?? .refusal(503))
+                self?.answer(port: address.port) ?? .refusal(503)
             }
             state.failed.remove(address)
         } catch {
             guard state.failed.insert(address).inserted else { return }
             let service = state.services[address.port]?.min() ?? ""
-            logger.error("health check of Service \(service): \(error); tried again at each sync")
+            let consequence = "not served, so load balancers take this node for dead"
+            logger.error(
+                "the health check of Service \(service) is \(consequence): \(error); trying again at each sync"
+            )
             onFailure(service, error)
         }
     }
@@ -76,7 +79,7 @@ package final class ServiceHealth: Sendable {
             state.services[port]?.min().map { ($0, state.checks[$0]?.localEndpoints ?? 0) }
         }
         guard let (service, count) = found else { return .refusal(404) }
-        let name = service.split(separator: "/", maxSplits: 1)
+        let name = service.split(separator: "/", maxSplits: 1).map(String.init)
         let isHealthy = isProxyHealthy()
         var response = HTTPResponse(
             count > 0 && isHealthy ? 200 : 503,
@@ -84,8 +87,8 @@ package final class ServiceHealth: Sendable {
             """
             {
             \t"service": {
-            \t\t"namespace": "\(name.first ?? "")",
-            \t\t"name": "\(name.last ?? "")"
+            \t\t"namespace": \(jsonText(name.first ?? "")),
+            \t\t"name": \(jsonText(name.last ?? ""))
             \t},
             \t"localEndpoints": \(count),
             \t"serviceProxyHealthy": \(isHealthy)

@@ -13,8 +13,8 @@ package struct StatusDocument: Codable, Sendable {
         package let serversChanged: Int
         package let bytes: Int
 
-        init(_ record: SyncRecord, at time: Double) {
-            at = ProxyHealth.text(time)
+        init(_ record: SyncRecord, at time: String) {
+            at = time
             scope = record.isFull ? "everything" : "changes"
             milliseconds = ((record.compiling + record.committing).seconds * 1e6).rounded() / 1e3
             elementsAdded = record.report.elementsAdded
@@ -25,9 +25,9 @@ package struct StatusDocument: Codable, Sendable {
     }
 
     package struct Drift: Codable, Sendable {
-        package var detected = 0
-        package var repaired = 0
-        package var last: String?
+        package let detected: Int
+        package let repaired: Int
+        package let last: String?
     }
 
     package let version: String
@@ -37,6 +37,7 @@ package struct StatusDocument: Codable, Sendable {
     package let ready: Bool
     package let reason: String?
     package let nodeEligible: Bool
+    package let notEligibleReason: String?
     package let services: Int
     package let endpoints: Int
     package let pendingChanges: Int

@@ -3,8 +3,8 @@ internal import NetworkTypes
 extension ServicePlan {
     /// The canonical text of `render -o plan`: one object a line, sorted.
     package var text: String {
-        var words = ["service \(service)"]
-        if let scheduler { words.append("scheduler=\(scheduler)") }
+        var words = ["service \(service.printableWord)"]
+        if let scheduler { words.append("scheduler=\(scheduler.printableWord)") }
         if let healthCheck {
             words.append("health-check=\(healthCheck.port)")
             words.append("local-endpoints=\(healthCheck.localEndpoints)")
@@ -25,7 +25,7 @@ extension ServicePlan {
 
     private func portText(_ frontend: Frontend) -> String {
         var words: [String] = []
-        if !frontend.portName.isEmpty { words.append("port=\(frontend.portName)") }
+        if !frontend.portName.isEmpty { words.append("port=\(frontend.portName.printableWord)") }
         switch frontend.action {
         case .balance(let pool): words.append("to \(Self.text(pools[pool]))")
         case .split(let cluster, let local):

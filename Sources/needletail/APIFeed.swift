@@ -143,7 +143,7 @@ func readObjects(
     if let path = source.manifests { return try readManifests(path) }
     let client = try source.client(configuration) { apiServers.add($0) }
     let name = try configuration.nodeConfiguration().nodeName
-    let logger = Logger(label: "needletail") { StreamLogHandler.standardError(label: $0) }
+    let logger = DaemonLog.ofCommand
     func list<Object: Resource>(
         _ make: (Object) -> KubernetesObject,
         isOptional: Bool = false

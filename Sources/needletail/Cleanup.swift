@@ -2,6 +2,7 @@ internal import ArgumentParser
 internal import IPVSKernel
 internal import Logging
 internal import NFTablesKernel
+internal import NetworkTypes
 internal import ServicePlan
 
 struct Cleanup: AsyncParsableCommand {
@@ -22,7 +23,7 @@ struct Cleanup: AsyncParsableCommand {
     func run() async throws { try await Self.perform(kubeProxy: kubeProxy, dryRun: dryRun) }
 
     static func perform(kubeProxy: Bool, dryRun: Bool) async throws {
-        let logger = Logger(label: "needletail") { StreamLogHandler.standardError(label: $0) }
+        let logger = DaemonLog.ofCommand
         do throws(CommitError) {
             let nftables = try openNFTables(logger)
             var removed: [String] = []
@@ -39,7 +40,9 @@ struct Cleanup: AsyncParsableCommand {
             if kubeProxy {
                 removed += try await KubeProxyLeftovers.remove(nftables, dryRun: dryRun)
             }
-            for line in removed { print(dryRun ? "would remove \(line)" : "removed \(line)") }
+            for line in removed.map(\.printable) {
+                print(dryRun ? "would remove \(line)" : "removed \(line)")
+            }
         } catch {
             throw Failure("\(error)")
         }

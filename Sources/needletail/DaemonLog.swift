@@ -2,63 +2,67 @@ internal import Configuration
 internal import FoundationEssentials
 internal import Glibc
 internal import Logging
+internal import NetworkTypes
+internal import Observability
 internal import Synchronization
+internal import Threads
 
-/// The daemon's log on standard error, whose verbosity can change while it runs.
+/// The log on standard error, whose verbosity can change while the daemon runs.
+///
+/// Each message is one line, whatever the names in it hold; who logs does not wait for whoever reads.
 enum DaemonLog {
     private static let level = Mutex(Logger.Level.info)
+    private static let isJSON = Mutex(false)
+    private static let lines = LineWriter(STDERR_FILENO) { count in
+        text(
+            LogLine(
+                level: .warning,
+                label: "needletail",
+                message:
+                    "\(count) lines of the log were lost before this one: they came faster than"
+                    + " standard error takes them, or it could not be written"
+            )
+        )
+    }
 
     static func start(_ logging: KubeProxyConfiguration.Logging) -> Logger {
+        // A log without a reader, or an API server that hangs up, must not end the daemon. A handler
+        // that does nothing, unlike ignoring, is not inherited by the programs that it starts.
+        signal(SIGPIPE) { _ in }
         setVerbosity(logging.verbosity)
-        let isJSON = logging.format == "json"
-        LoggingSystem.bootstrap { label in
-            isJSON ? JSONLogHandler() as any LogHandler : TextLogHandler(label: label)
-        }
+        isJSON.withLock { $0 = logging.format == "json" }
+        LoggingSystem.bootstrap { LineLogHandler(label: $0) }
         return Logger(label: "needletail")
+    }
+
+    /// For the commands that do not stay.
+    static var ofCommand: Logger {
+        Logger(label: "needletail") { LineLogHandler(label: $0) }
     }
 
     static func setVerbosity(_ verbosity: Int) {
         level.withLock { $0 = verbosity >= 2 ? .debug : .info }
     }
 
+    /// Before the process ends.
+    static func flush() { lines.flush() }
+
+    fileprivate static func write(_ line: LogLine) { lines.write(text(line)) }
+
+    private static func text(_ line: LogLine) -> String {
+        (isJSON.withLock(\.self) ? line.json : line.text) + "\n"
+    }
+
     fileprivate static var currentLevel: Logger.Level { level.withLock(\.self) }
 }
 
-private struct TextLogHandler: LogHandler {
-    private var base: StreamLogHandler
-
-    init(label: String) {
-        base = StreamLogHandler.standardError(label: label)
-        base.logLevel = .trace
-    }
-
-    var metadata: Logger.Metadata {
-        get { base.metadata }
-        set { base.metadata = newValue }
-    }
-
-    /// Whoever sets it, sets it for himself alone: the service group.
-    var ownLevel: Logger.Level?
-
-    var logLevel: Logger.Level {
-        get { ownLevel ?? DaemonLog.currentLevel }
-        set { ownLevel = newValue }
-    }
-
-    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-        get { base[metadataKey: key] }
-        set { base[metadataKey: key] = newValue }
-    }
-
-    func log(event: LogEvent) { base.log(event: event) }
-}
-
-/// Lines in the form of Kubernetes' JSON logs: `ts` in milliseconds, `level`, `msg`, and the rest.
-private struct JSONLogHandler: LogHandler {
+private struct LineLogHandler: LogHandler {
+    let label: String
     var metadata: Logger.Metadata = [:]
+    /// Whoever sets it, sets it for himself alone: the service group.
     private var ownLevel: Logger.Level?
 
-    init() {}
+    init(label: String) { self.label = label }
 
     var logLevel: Logger.Level {
         get { ownLevel ?? DaemonLog.currentLevel }
@@ -71,15 +75,52 @@ private struct JSONLogHandler: LogHandler {
     }
 
     func log(event: LogEvent) {
-        var fields = metadata.merging(event.metadata ?? [:]) { $1 }.mapValues { "\($0)" }
-        fields["level"] = event.level >= .error ? "error" : event.level >= .info ? "info" : "debug"
-        fields["msg"] = "\(event.message)"
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        guard let data = try? encoder.encode(fields) else { return }
+        let line = LogLine(
+            level: event.level,
+            label: label,
+            message: "\(event.message)",
+            fields: metadata.merging(event.metadata ?? [:]) { $1 }.mapValues { "\($0)" }
+        )
+        DaemonLog.write(line)
+    }
+}
+
+/// A message as one line.
+struct LogLine {
+    /// Seconds since 1970.
+    var time = Date().timeIntervalSince1970
+    let level: Logger.Level
+    let label: String
+    let message: String
+    var fields: [String: String] = [:]
+
+    /// `2026-11-26T04:10:39.123Z warning needletail: the message key=value other="two words"`.
+    var text: String {
+        var line = "\(timestamp) \(level) \(label): \(message.printable)"
+        for (key, value) in fields.sorted(by: { $0.key < $1.key }) {
+            line += " \(key.printable)=\(Self.quoted(value.printable))"
+        }
+        return line
+    }
+
+    /// The form of Kubernetes' JSON logs: `ts` in milliseconds, `level`, `msg`, and the rest.
+    var json: String {
+        var values = fields
+        values["level"] = level >= .error ? "error" : level >= .info ? "info" : "debug"
+        values["msg"] = message
         // The time is a number, which the words beside it are not.
-        let time = Int(Date().timeIntervalSince1970 * 1000)
-        var line = "{\"ts\":\(time)," + String(decoding: data.dropFirst(), as: UTF8.self) + "\n"
-        line.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
+        return "{\"ts\":\(Int(time * 1000)),\(jsonText(values).dropFirst())"
+    }
+
+    private var timestamp: String {
+        let milliseconds = Int((time - time.rounded(.down)) * 1000)
+        let whole = Date(timeIntervalSince1970: time.rounded(.down)).formatted(.iso8601)
+        return "\(whole.dropLast()).\(String("00\(milliseconds)".suffix(3)))Z"
+    }
+
+    /// A value with spaces, quotation marks or nothing in it, so that one sees where it ends.
+    private static func quoted(_ value: String) -> String {
+        guard value.isEmpty || value.contains(where: { " \"=".contains($0) }) else { return value }
+        return "\"\(value.replacing("\"", with: "\\\""))\""
     }
 }

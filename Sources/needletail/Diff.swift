@@ -1,12 +1,10 @@
 internal import ArgumentParser
-internal import FoundationEssentials
-internal import Glibc
 internal import IPVS
 internal import IPVSKernel
-internal import Logging
 internal import NFTables
 internal import NFTablesKernel
 internal import NetworkTypes
+internal import Observability
 internal import ServicePlan
 
 struct Diff: AsyncParsableCommand {
@@ -26,13 +24,13 @@ struct Diff: AsyncParsableCommand {
     func run() async throws {
         let configuration = try planning.configuration(source)
         let snapshot = try await Snapshot(source, configuration)
-        let dataplane = try OpenDataplane(configuration, Logger(label: "needletail"))
+        let dataplane = try OpenDataplane(configuration, DaemonLog.ofCommand)
         let lines = try await differenceLines(dataplane, snapshot)
         switch output {
-        case .text: for line in lines { print(line) }
-        case .json: print(try DifferenceDocument(lines).json)
+        case .text: for line in lines { print(line.printable) }
+        case .json: print(jsonText(DifferenceDocument(lines), pretty: true))
         }
-        if !lines.isEmpty { Glibc.exit(EXIT_FAILURE) }
+        if !lines.isEmpty { throw ExitCode.failure }
     }
 }
 
@@ -52,14 +50,6 @@ private struct DifferenceDocument: Encodable {
                 action: line.first.flatMap { words[$0] } ?? "",
                 object: String(line.dropFirst(2))
             )
-        }
-    }
-
-    var json: String {
-        get throws {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-            return String(decoding: try encoder.encode(self), as: UTF8.self)
         }
     }
 }

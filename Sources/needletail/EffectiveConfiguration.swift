@@ -48,7 +48,8 @@ struct EffectiveConfiguration {
         if !gates.isEmpty {
             notices.append(
                 "featureGates (--feature-gates): \(gates.sorted().map(\.yaml).joined(separator: ", ")):"
-                    + " no effect; only \(KubeProxyConfiguration.externalIPsGate) has one here"
+                    + " no effect; those that have one here are"
+                    + " \(KubeProxyConfiguration.effectiveGates.sorted().joined(separator: ", "))"
             )
         }
         notices += value.idleSettings.map { "\($0.field) has no effect: \($0.reason)" }
@@ -64,7 +65,7 @@ struct EffectiveConfiguration {
         }
         guard !problems.isEmpty else { return }
         let prefix = file.map { "\($0): " } ?? ""
-        throw Failure(problems.map { prefix + $0 }.joined(separator: "\nneedletail: "))
+        throw Failure(lines: problems.map { prefix + $0 })
     }
 
     private static func text(of file: String) throws -> String {

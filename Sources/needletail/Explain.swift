@@ -1,9 +1,8 @@
 internal import ArgumentParser
 internal import Configuration
-internal import FoundationEssentials
 internal import KubernetesModel
-internal import Logging
 internal import NetworkTypes
+internal import Observability
 internal import PlanCompiler
 internal import ServicePlan
 
@@ -41,14 +40,12 @@ struct Explain: AsyncParsableCommand {
         let explainer = Explainer(
             snapshot: try await Snapshot(source, configuration),
             configuration: try configuration.nodeConfiguration(),
-            dataplane: Result { try OpenDataplane(configuration, Logger(label: "needletail")) }
+            dataplane: Result { try OpenDataplane(configuration, DaemonLog.ofCommand) }
         )
         let document = try await explainer.explain(wanted, from: client)
         switch output {
         case .json:
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-            print(String(decoding: try encoder.encode(document), as: UTF8.self))
+            print(jsonText(document, pretty: true))
         case .text: print(document.text, terminator: "")
         }
         if document.kernel.agrees == false { throw ExitCode.failure }

@@ -134,7 +134,7 @@ extension Explanation {
             lines += kernel.differences.map { "  \($0)" }
         case nil: lines.append("kernel: not asked: \(kernel.problem ?? "")")
         }
-        return lines.joined(separator: "\n") + "\n"
+        return lines.map { $0.printable + "\n" }.joined()
     }
 
     private static func lines(_ port: Forwarded) -> [String] {

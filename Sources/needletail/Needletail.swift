@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Configuration
 internal import Glibc
+internal import NetworkTypes
 
 /// The command line.
 ///
@@ -35,10 +36,13 @@ struct Needletail: AsyncParsableCommand {
             } else {
                 try command.run()
             }
+            DaemonLog.flush()
         } catch let error as Failure {
-            report(error.description)
+            DaemonLog.flush()
+            for line in error.lines { report(line) }
             Glibc.exit(error.status)
         } catch {
+            DaemonLog.flush()
             // The flags of settings are not known to the parser of commands.
             let message = fullMessage(for: error)
             guard message.contains("\nUSAGE: needletail run ") else { exit(withError: error) }
@@ -72,14 +76,20 @@ struct Needletail: AsyncParsableCommand {
     }
 }
 
-/// An error that ends the program, told in one line.
+/// An error that ends the program, told in one line, or in a line for each problem.
 struct Failure: Error, CustomStringConvertible {
-    let description: String
+    let lines: [String]
     let status: Int32
 
-    init(_ description: String, status: Int32 = EXIT_FAILURE) {
-        (self.description, self.status) = (description, status)
+    init(_ line: String, status: Int32 = EXIT_FAILURE) {
+        self.init(lines: [line], status: status)
     }
+
+    init(lines: [String], status: Int32 = EXIT_FAILURE) {
+        (self.lines, self.status) = (lines, status)
+    }
+
+    var description: String { lines.joined(separator: "; ") }
 
     /// Of the command line.
     init(usage problem: ConfigurationProblem) {
@@ -89,7 +99,7 @@ struct Failure: Error, CustomStringConvertible {
 
 /// Writes a line to standard error.
 func report(_ text: String) {
-    var line = "needletail: \(text)\n"
+    var line = "needletail: \(text.printable)\n"
     line.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
 }
 

@@ -33,6 +33,9 @@ struct ProxyDaemon {
     private let watch: ConfigurationWatch?
     /// Yields after each sync.
     private let synced: AsyncStream<Void>
+    /// Yields when the kernel's counts are to be read.
+    private let looks: AsyncStream<Void>
+    private let look: AsyncStream<Void>.Continuation
     private let tell: NodeNews
 
     /// - Parameter file: what `--config` names, to be watched
@@ -72,7 +75,9 @@ struct ProxyDaemon {
             EventRecorder($0, EventReporter(instance: node.nodeName), logger: logger)
         }
         self.recorder = recorder
-        let server = HTTPServer()
+        let server = HTTPServer(
+            maximumConnections: DescriptorLimit.connections(of: DescriptorLimit.raise())
+        )
         self.server = server
         let tell: NodeNews = { recorder?.record($0, node: node.nodeName) }
         self.tell = tell
@@ -91,6 +96,8 @@ struct ProxyDaemon {
         let late = Late<ServiceHealth>()
         let (synced, bell) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
         self.synced = synced
+        let (looks, look) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+        (self.looks, self.look) = (looks, look)
         let monitor = ProxyMonitor(
             metrics,
             families: dataplane.nftables.families,
@@ -104,6 +111,7 @@ struct ProxyDaemon {
                 }
                 forwarder.update(record.forwardedPorts)
                 bell.yield()
+                look.yield()
             }
         )
         self.monitor = monitor
@@ -168,19 +176,25 @@ struct ProxyDaemon {
         let endpoints = ProxyEndpoints(
             monitor: monitor,
             store: store,
-            dataplane: dataplane,
             forwarder: forwarder,
             configuration: configuration,
             nodeName: nodeName,
             hasNode: client != nil,
-            age: age
+            age: age,
+            lookAgain: { [look] in look.yield() }
         )
         var services: [any ServiceLifecycle.Service] = [
             SyncLoop(syncer: syncer, store: store, dataplane: dataplane),
             ForwardingWatch(store: store, dataplane: dataplane, monitor: monitor),
+            KernelFigures(
+                dataplane: dataplane,
+                metrics: monitor.metrics,
+                serviceMetrics: configuration.needletail.serviceMetrics,
+                rings: looks
+            ),
             Listening(
                 server: server,
-                addresses: endpoints.addresses,
+                addresses: endpoints.servers,
                 isFatal: configuration.bindAddressHardFail,
                 recorder: recorder,
                 nodeName: nodeName,

@@ -5,68 +5,78 @@ internal import KubernetesClient
 internal import KubernetesModel
 internal import LocalhostForwarding
 internal import Logging
-internal import NFTablesKernel
 internal import Netlink
 internal import NetworkTypes
 internal import Observability
 internal import ServiceLifecycle
-internal import ServicePlan
 
 /// What this daemon answers, and where.
+///
+/// Every answer is made of what the workers have published, without asking one of them: who is busy for
+/// long must not make health, metrics or the status wait.
 struct ProxyEndpoints {
     let monitor: ProxyMonitor
     let store: ClusterStore
-    let dataplane: OpenDataplane
     let forwarder: LocalhostForwarder
     let configuration: KubeProxyConfiguration
     let nodeName: String
     /// Whether the cluster has a Node for us.
     let hasNode: Bool
     let age: ViewAge
+    /// Lets the kernel's counts be read again, for the next who asks.
+    let lookAgain: @Sendable () -> Void
 
-    /// The address of each server, with the event that tells of its failure.
-    var addresses: [(address: ListenAddress, failure: String, routes: Routes)] {
+    var servers: [ServedAddress] {
         [
-            (configuration.healthzAddress, "FailedToStartProxierHealthcheck", healthRoutes),
-            (configuration.metricsAddress, "FailedToStartMetricServer", metricsRoutes),
-        ].compactMap { text, failure, routes in
-            ListenAddress(text).map { ($0, failure, routes) }
-        }
+            ListenAddress(configuration.healthzAddress).map {
+                ServedAddress(
+                    address: $0,
+                    what: "health (healthzBindAddress)",
+                    failure: "FailedToStartProxierHealthcheck",
+                    routes: healthRoutes
+                )
+            },
+            ListenAddress(configuration.metricsAddress).map {
+                ServedAddress(
+                    address: $0,
+                    what: "metrics and status (metricsBindAddress)",
+                    failure: "FailedToStartMetricServer",
+                    routes: metricsRoutes
+                )
+            },
+        ].compactMap(\.self)
     }
 
     private var healthRoutes: Routes {
         var routes = Routes(counting: monitor.metrics.httpRequests)
         routes.get("/healthz") { [self] _ in
             checkEligibility()
-            return .now(monitor.healthz())
+            return monitor.healthz()
         }
-        routes.get("/livez") { [monitor] _ in .now(monitor.livez()) }
-        routes.get("/readyz") { [monitor] _ in .now(monitor.readyz()) }
+        routes.get("/livez") { [monitor] _ in monitor.livez() }
+        routes.get("/readyz") { [self] _ in readyz() }
         return routes
     }
 
     private var metricsRoutes: Routes {
         var routes = Routes(counting: monitor.metrics.httpRequests)
         let alive = HTTPResponse(200, HTTPResponse.plain, "ok")
-        routes.get("/healthz") { _ in .now(alive) }
-        routes.get("/healthz/ping") { _ in .now(alive) }
-        routes.get("/readyz") { [monitor] _ in .now(monitor.readyz()) }
+        routes.get("/healthz") { _ in alive }
+        routes.get("/healthz/ping") { _ in alive }
+        routes.get("/readyz") { [self] _ in readyz() }
         routes.get("/metrics") { [self] request in
-            .later {
-                await refresh()
-                return Routes.exposition(
-                    monitor.metrics.all,
-                    accept: request.headers["accept"] ?? ""
-                )
-            }
+            refresh()
+            defer { lookAgain() }
+            return Routes.exposition(
+                monitor.metrics.all,
+                accept: request.headers["accept"] ?? ""
+            )
         }
         routes.get("/metrics/slis") { [monitor] request in
             monitor.updateReadiness()
-            return .now(
-                Routes.exposition(
-                    [monitor.metrics.healthcheck],
-                    accept: request.headers["accept"] ?? ""
-                )
+            return Routes.exposition(
+                [monitor.metrics.healthcheck],
+                accept: request.headers["accept"] ?? ""
             )
         }
         let configz = "{\"kubeproxy.config.k8s.io\":\(configuration.json)}"
@@ -74,22 +84,24 @@ struct ProxyEndpoints {
             ("/proxyMode", HTTPResponse.plain, configuration.proxyMode.rawValue),
             ("/configz", HTTPResponse.json, configz),
             ("/flagz", HTTPResponse.plain, configuration.flagText),
-        ] { routes.get(path) { _ in .now(HTTPResponse(200, type, text)) } }
+        ] { routes.get(path) { _ in HTTPResponse(200, type, text) } }
         routes.get("/statusz") { [self] _ in
-            .now(HTTPResponse(200, HTTPResponse.plain, StatusText.lines(status()).joined()))
+            HTTPResponse(200, HTTPResponse.plain, StatusText.lines(status()).joined())
         }
-        routes.get("/status") { [self] _ in
-            .now(HTTPResponse(200, HTTPResponse.json, status().json))
-        }
+        routes.get("/status") { [self] _ in HTTPResponse(200, HTTPResponse.json, status().json) }
         if configuration.enableProfiling {
-            routes.put("/debug/flags/v") { request in .now(Self.setVerbosity(request)) }
+            routes.put("/debug/flags/v") { request in Self.setVerbosity(request) }
         }
         return routes
     }
 
     private static func setVerbosity(_ request: HTTPRequest) -> HTTPResponse {
         guard let verbosity = Int(String(decoding: request.body, as: UTF8.self).trimmed) else {
-            return .refusal(400)
+            return HTTPResponse(
+                400,
+                HTTPResponse.plain,
+                "the body must be the verbosity, a whole number: 2 and more are debug messages\n"
+            )
         }
         DaemonLog.setVerbosity(verbosity)
         return HTTPResponse(
@@ -103,10 +115,15 @@ struct ProxyEndpoints {
         let summary = store.summary
         guard hasNode, summary.missing.isEmpty else { return }
         monitor.setEligibility(
-            summary.node.map { $0.isLeaving ? "the node is about to go" : nil }
-                ?? "the API has no Node \(nodeName)"
+            summary.node.map {
+                $0.isLeaving
+                    ? "Node \(nodeName) is being deleted, or the cluster autoscaler will remove it"
+                    : nil
+            } ?? "the API has no Node \(nodeName); is --hostname-override the Node's name?"
         )
     }
+
+    private func readyz() -> HTTPResponse { monitor.readyz(awaiting: store.summary.missing) }
 
     private func status() -> StatusDocument {
         checkEligibility()
@@ -119,16 +136,10 @@ struct ProxyEndpoints {
         )
     }
 
-    /// Reads what is not counted as it happens.
-    private func refresh() async {
-        let summary = store.summary
-        monitor.update(summary)
+    /// Takes over what is not counted as it happens.
+    private func refresh() {
+        monitor.update(store.summary)
         monitor.metrics.viewAge.replace(age.all.map { ([$0.key], $0.value.seconds) })
-        let limit = configuration.needletail.serviceMetrics
-        if limit > 0 {
-            let counts = await dataplane.active.connectionCounts()
-            monitor.metrics.setConnections(counts, atMost: limit)
-        }
         let forwarded = forwarder.statistics
         monitor.metrics.setLocalhost(
             listeners: forwarded.listeners,
@@ -148,51 +159,6 @@ struct ProxyEndpoints {
                     "early_drop": tracking.earlyDropped,
                 ]
             )
-        }
-        monitor.metrics.elements.replace(
-            await dataplane.nftables.elementCounts().map {
-                ([$0.set, $0.family.kubernetesName], Double($0.count))
-            }
-        )
-    }
-}
-
-/// Opens the servers' addresses, and tries again what cannot be opened.
-struct Listening: ServiceLifecycle.Service {
-    let server: HTTPServer
-    let addresses: [(address: ListenAddress, failure: String, routes: Routes)]
-    let isFatal: Bool
-    let recorder: EventRecorder?
-    let nodeName: String
-    let logger: Logger
-
-    func run() async throws {
-        try await withThrowingDiscardingTaskGroup { group in
-            for (address, failure, routes) in addresses {
-                group.addTask { try await open(address, failure, routes) }
-            }
-        }
-        try? await gracefulShutdown()
-    }
-
-    private func open(_ address: ListenAddress, _ failure: String, _ routes: Routes) async throws {
-        var isTold = false
-        while !Task.isCancelled, !Task.isShuttingDownGracefully {
-            do throws(ListenError) {
-                try server.listen(on: address) { routes.answer($0) }
-                return
-            } catch {
-                if !isTold {
-                    logger.error("\(error)\(isFatal ? "" : "; trying again every 5 seconds")")
-                    recorder?.record(
-                        NodeEvent(.warning, failure, "StartKubeProxy", "\(error)"),
-                        node: nodeName
-                    )
-                    isTold = true
-                }
-                if isFatal { throw Failure("\(error)") }
-                try? await cancelWhenGracefulShutdown { try await Task.sleep(for: .seconds(5)) }
-            }
         }
     }
 }

@@ -1,11 +1,11 @@
 internal import ArgumentParser
-internal import FoundationEssentials
 internal import IPVS
 internal import IPVSKernel
 internal import KubernetesModel
 internal import ManifestSource
 internal import NFTables
 internal import NetworkTypes
+internal import Observability
 internal import ServicePlan
 
 struct Render: AsyncParsableCommand {
@@ -40,7 +40,9 @@ struct Render: AsyncParsableCommand {
         case .nft: print(nftText(snapshot), terminator: "")
         case .ipvs: for line in ipvsLines(snapshot, configuration.ipvsSettings) { print(line) }
         case .plan: for plan in snapshot.plans { print(plan.text) }
-        case .json: print(try jsonText(snapshot))
+        case .json:
+            let plans = snapshot.plans.map(PlanDocument.init)
+            print(jsonText(["services": plans], pretty: true))
         }
     }
 
@@ -89,14 +91,7 @@ func ipvsLines(_ snapshot: Snapshot, _ settings: IPVSSettings) -> [String] {
     IPVSText.lines(snapshot.plans.flatMap { $0.virtualServers(settings.defaults) })
 }
 
-/// The plans as JSON, with the words of the plan's text.
-private func jsonText(_ snapshot: Snapshot) throws -> String {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-    let data = try encoder.encode(["services": snapshot.plans.map(PlanDocument.init)])
-    return String(decoding: data, as: UTF8.self)
-}
-
+/// A plan for JSON, with the words of the plan's text.
 private struct PlanDocument: Encodable {
     struct Frontend: Encodable {
         let address: String

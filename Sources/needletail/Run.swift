@@ -73,7 +73,9 @@ struct Run: AsyncParsableCommand {
         let snapshot = try await Snapshot(source, configuration)
         for diagnostic in snapshot.allDiagnostics { report("warning: \(diagnostic)") }
         if configuration.proxyMode == .ipvs {
-            for line in ipvsLines(snapshot, configuration.ipvsSettings) { print("# \(line)") }
+            for line in ipvsLines(snapshot, configuration.ipvsSettings) {
+                print("# \(line.printable)")
+            }
         }
         print(nftText(snapshot), terminator: "")
     }

@@ -23,10 +23,16 @@ struct Status: AsyncParsableCommand {
             let client = APIClient(Credentials(server: "http://\(address)"))
             bytes = try await client.send("GET", "/status")
         } catch {
-            throw Failure("no daemon answers at \(address): \(error); see --address")
+            throw Failure(
+                "no daemon answers at \(address): \(error); is it running on this node, and is this its"
+                    + " metricsBindAddress (--address)?"
+            )
         }
         guard let status = try? JSONDecoder().decode(StatusDocument.self, from: Data(bytes)) else {
-            throw Failure("\(address) is no needletail")
+            throw Failure(
+                "what answers at \(address) is not needletail \(Needletail.version): kube-proxy, or another"
+                    + " version of needletail?"
+            )
         }
         switch output {
         case .json: print(status.json)

@@ -1,3 +1,4 @@
+internal import NetworkTypes
 internal import Observability
 
 /// A status on one screen.
@@ -8,10 +9,10 @@ enum StatusText {
             ("since", status.started),
             ("ready", status.ready ? "yes" : "no: \(status.reason ?? "")"),
             ("healthy", families(status)),
-            ("node", status.nodeEligible ? "takes connections" : "takes no new connections"),
+            ("node", eligibility(status)),
             ("Services", "\(status.services)"),
             ("endpoints", "\(status.endpoints)"),
-            ("pending", "\(status.pendingChanges) changes"),
+            ("pending", "\(status.pendingChanges) changes not programmed yet"),
             ("last sync", lastSync(status)),
             ("drift", drift(status)),
         ]
@@ -20,19 +21,27 @@ enum StatusText {
             ? [("forwarding", "nothing seen that would stop it")]
             : status.forwarding.map { ("forwarding", "may be stopped: \($0)") }
         if !status.missingLists.isEmpty {
-            rows.append(("waiting for", status.missingLists.joined(separator: ", ")))
+            rows.append(
+                ("waiting for", "the lists of \(status.missingLists.joined(separator: ", "))")
+            )
         }
         for (resource, age) in status.apiViewAgeSeconds.sorted(by: { $0.key < $1.key }) {
             rows.append(("API", "\(resource): heard \(wholeSeconds(age)) s ago"))
         }
         return rows.map { name, value in
-            name + String(repeating: " ", count: max(1, 13 - name.count)) + value + "\n"
+            name + String(repeating: " ", count: max(1, 13 - name.count)) + value.printable + "\n"
         }
     }
 
     /// Whatever answers on the port may tell any number.
     private static func wholeSeconds(_ seconds: Double) -> String {
         Int(exactly: seconds.rounded(.towardZero)).map(String.init) ?? "\(seconds)"
+    }
+
+    private static func eligibility(_ status: StatusDocument) -> String {
+        guard !status.nodeEligible else { return "takes connections" }
+        let reason = status.notEligibleReason.map { ": \($0)" } ?? ""
+        return "load balancers are told to send nothing here (/healthz is 503)\(reason)"
     }
 
     private static func families(_ status: StatusDocument) -> String {
@@ -49,7 +58,7 @@ enum StatusText {
 
     private static func drift(_ status: StatusDocument) -> String {
         let drift = status.drift
-        return "\(drift.detected) times noticed, \(drift.repaired) repaired"
+        return "changed by other programs \(drift.detected) times, repaired \(drift.repaired) times"
             + (drift.last.map { ", last \($0)" } ?? "")
     }
 }

@@ -13,12 +13,13 @@ package struct HTTPProbe {
         port: UInt16,
         in namespace: NetworkNamespace,
         method: String = "GET",
+        host: String = "localhost",
         header: String = "",
         body: String = ""
     ) throws -> HTTPProbe? {
         let extra = header.isEmpty ? "" : header + "\r\n"
         let text =
-            "\(method) \(path) HTTP/1.1\r\nHost: x\r\n\(extra)Content-Length: \(body.utf8.count)\r\n\r\n"
+            "\(method) \(path) HTTP/1.1\r\nHost: \(host)\r\n\(extra)Content-Length: \(body.utf8.count)\r\n\r\n"
             + body
         return try exchange(text, port: port, in: namespace).flatMap(HTTPProbe.init)
     }

@@ -64,6 +64,22 @@ import Testing
         #expect(events.add(notice("Late"), now: 301) != nil)
     }
 
+    @Test(arguments: [-1e9, -7200, 7200, 1e9])
+    func `a clock that is set neither stops events nor ends a series`(jump: Double) {
+        var events = aggregator
+        for number in 0..<25 {
+            #expect(events.add(notice("Reason\(number)"), now: 0, time: 2e9) != nil)
+        }
+        #expect(events.add(notice("Late"), now: 299, time: 2e9 + 299 + jump) == nil)
+        #expect(events.add(notice("Late"), now: 301, time: 2e9 + 301 + jump) != nil)
+        #expect(events.add(notice("Reason1"), now: 310, time: 2e9 + 310 + jump) != nil)
+        #expect(events.tick(now: 320) == [])
+        #expect(events.add(notice("Reason1"), now: 330, time: 2e9 + 330) == nil)
+        let ended = events.tick(now: 700)
+        #expect(ended.map(\.object.series?.count) == [3])
+        #expect(ended.first?.object.series?.lastObservedTime == "2033-05-18T03:38:50.000000Z")
+    }
+
     @Test func `ten thousand different notices take bounded memory`() {
         var events = aggregator
         for number in 0..<10_000 {
@@ -73,6 +89,15 @@ import Testing
         #expect(events.add(notice("Refused", "web1"), now: 10_000) != nil)
     }
 
+    @Test func `a note is one line`() {
+        let object = EventObject(
+            notice(note: "a\r\nb\u{1B}[2J"),
+            reporter: EventReporter(instance: "here"),
+            time: 0
+        )
+        #expect(object.note == "a\\r\\nb\\u{1B}[2J")
+    }
+
     @Test func `a long note is cut at the API's limit`() {
         let object = EventObject(
             notice(note: String(repeating: "ä", count: 2000)),
@@ -80,6 +105,13 @@ import Testing
             time: 0
         )
         #expect(object.note.utf8.count <= 1024 && object.note.hasSuffix("ä…"))
+    }
+}
+
+extension EventAggregator {
+    /// With both clocks alike.
+    fileprivate mutating func add(_ notice: EventNotice, now: Double) -> Write? {
+        add(notice, now: now, time: now)
     }
 }
 

@@ -17,10 +17,10 @@ import Testing
             let listener = try? server.listen(on: address) { request in
                 if request.path == "/large" {
                     let text = String(repeating: "x", count: 4 << 20)
-                    return .now(HTTPResponse(200, HTTPResponse.plain, text))
+                    return HTTPResponse(200, HTTPResponse.plain, text)
                 }
                 let text = "\(request.method) \(request.path)"
-                return .now(HTTPResponse(200, HTTPResponse.plain, text))
+                return HTTPResponse(200, HTTPResponse.plain, text)
             }
             if listener != nil {
                 self.port = UInt16(port)
@@ -32,7 +32,9 @@ import Testing
 
     private struct ListenFailure: Error {}
 
-    private func ask(_ text: String = "GET /a?b HTTP/1.1\r\nHost: x\r\n\r\n") throws -> String {
+    private func ask(_ text: String = "GET /a?b HTTP/1.1\r\nHost: localhost\r\n\r\n") throws
+        -> String
+    {
         try HTTPProbe.exchange(text, port: port) ?? ""
     }
 
@@ -41,7 +43,7 @@ import Testing
         let answer = try ask()
         #expect(answer.hasPrefix("HTTP/1.1 200 OK\r\n") && answer.hasSuffix("\r\n\r\nGET /a"))
         #expect(answer.contains("Connection: close") && answer.contains("Content-Length: 6"))
-        let head = try ask("HEAD /a HTTP/1.1\r\n\r\n")
+        let head = try ask("HEAD /a HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         #expect(head.contains("Content-Length: 7") && head.hasSuffix("\r\n\r\n"))
         #expect(try ask("GET /large HTTP/1.0\n\n").utf8.count > 4 << 20)
     }
@@ -49,10 +51,13 @@ import Testing
     @Test(arguments: [
         ("\r\n\r\n", 400), ("GET\r\n\r\n", 400), ("GET / FTP/1.1\r\n\r\n", 400),
         ("get / HTTP/1.1\r\n\r\n", 400), ("GET x HTTP/1.1\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\n\r\n", 400), ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: a\rb: c\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nno colon\r\n\r\n", 400), ("GET / HTTP/1.1\r\n: x\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nContent-Length: 99999\r\n\r\n", 413),
-        ("GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 501),
+        ("GET / HTTP/1.0\r\nContent-Length: -1\r\n\r\n", 400),
+        ("GET / HTTP/1.0\r\nContent-Length: 99999\r\n\r\n", 413),
+        ("GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 501),
+        ("GET / HTTP/1.1\r\nHost: attacker.example\r\n\r\n", 421),
         ("\u{0}\u{1}\u{2}\r\n\r\n", 400), ("too long", 431),
     ])
     func `what is no request is refused`(text: String, status: Int) throws {
@@ -81,17 +86,36 @@ import Testing
         #expect(try ask().hasPrefix("HTTP/1.1 200 "))
     }
 
+    /// More than it keeps come between a client's connection and its request.
+    @Test func `who has begun to ask is not closed for those who say nothing`() throws {
+        defer { server.stop() }
+        let asking = try #require(try HTTPProbe.connected(port: port))
+        defer { close(asking) }
+        _ = send(asking, "GET /a HT", 9, Int32(MSG_NOSIGNAL))
+        #expect(try ask().hasPrefix("HTTP/1.1 200 "))
+        var silent: [Int32] = []
+        defer { for descriptor in silent { close(descriptor) } }
+        for _ in 0..<600 {
+            if let descriptor = try HTTPProbe.connected(port: port) { silent.append(descriptor) }
+        }
+        #expect(try ask().hasPrefix("HTTP/1.1 200 "))
+        _ = send(asking, "TP/1.0\r\n\r\n", 10, Int32(MSG_NOSIGNAL))
+        var answer = [UInt8](repeating: 0, count: 64)
+        let count = recv(asking, &answer, answer.count, 0)
+        #expect(String(decoding: answer.prefix(max(0, count)), as: UTF8.self).contains(" 200 OK"))
+    }
+
     @Test func `an address is given back`() throws {
         defer { server.stop() }
         let other = ListenAddress(IPAddress(ipv4: 0x7F00_0002), port)
-        let listener = try server.listen(on: other) { _ in .now(HTTPResponse(200, "", "")) }
+        let listener = try server.listen(on: other) { _ in HTTPResponse(200, "", "") }
         #expect(throws: ListenError.self) {
-            try server.listen(on: other) { _ in .now(.refusal(404)) }
+            try server.listen(on: other) { _ in .refusal(404) }
         }
         server.stopListening(listener)
         // The server's thread does it when it comes to it.
         let deadline = ContinuousClock.now + .seconds(20)
-        while (try? server.listen(on: other) { _ in .now(.refusal(404)) }) == nil {
+        while (try? server.listen(on: other) { _ in .refusal(404) }) == nil {
             try #require(.now < deadline)
             usleep(1000)
         }

@@ -8,23 +8,33 @@ import Syncer
 import Testing
 
 @Suite struct HealthTests {
-    private var health = ProxyHealth(families: [.ipv4, .ipv6], patience: 60, now: 1000)
+    private let start = ContinuousClock.now
+    private var health: ProxyHealth
+
+    init() { health = ProxyHealth(families: [.ipv4, .ipv6], patience: 60, now: start) }
+
+    private func after(_ seconds: Double) -> ContinuousClock.Instant { start + .seconds(seconds) }
+
+    /// - Parameter time: what the wall's clock says then
+    private func moment(_ seconds: Double, time: Double? = nil) -> Moment {
+        Moment(instant: after(seconds), time: time ?? 1000 + seconds)
+    }
 
     // pkg/proxy/healthcheck/proxy_health.go
     @Test mutating func `an update that waits too long is unhealthy until it is served`() {
-        #expect(health.isHealthy(at: 5000), "nothing was asked for yet")
-        health.queued(at: 5000)
-        health.queued(at: 5059)
-        #expect(health.isHealthy(at: 5060))
-        #expect(!health.isHealthy(at: 5060.1))
-        health.updated(at: 5061)
-        #expect(health.isHealthy(at: 9999))
+        #expect(health.isHealthy(at: after(4000)), "nothing was asked for yet")
+        health.queued(at: after(4000))
+        health.queued(at: after(4059))
+        #expect(health.isHealthy(at: after(4060)))
+        #expect(!health.isHealthy(at: after(4060.1)))
+        health.updated(at: after(4061))
+        #expect(health.isHealthy(at: after(9999)))
     }
 
     @Test mutating func `the bodies are kube-proxy's`() {
-        health.updated(at: 1100)
-        health.queued(at: 1200)
-        let livez = health.answer(withEligibility: false, at: 1300)
+        health.updated(at: after(100))
+        health.queued(at: after(200))
+        let livez = health.answer(withEligibility: false, at: moment(300))
         #expect(livez.status == 503 && livez.contentType == "application/json")
         #expect(
             livez.body
@@ -35,13 +45,29 @@ import Testing
         )
     }
 
+    // A node without a clock of its own begins in 1970, until it finds a time server.
+    @Test(arguments: [-1e9, -3600, 3600, 1.7e9])
+    mutating func `a clock that is set changes neither health nor ages`(jump: Double) {
+        health.updated(at: after(10))
+        health.queued(at: after(100))
+        for (seconds, isHealthy) in [(101.0, true), (159, true), (161, false)] {
+            let now = moment(seconds, time: 2e9 + jump + seconds)
+            let answer = health.answer(withEligibility: false, at: now)
+            #expect((answer.status == 200) == isHealthy)
+        }
+        let now = moment(161, time: 2e9 + jump)
+        #expect(now.time(of: after(10)) == 2e9 + jump - 151)
+        health.updated(at: after(162))
+        #expect(health.answer(withEligibility: true, at: moment(163, time: 0)).status == 200)
+    }
+
     @Test mutating func `a node that goes away is not eligible, though healthy`() {
         health.reasonNotEligible = "it goes"
-        let healthz = health.answer(withEligibility: true, at: 1000)
+        let healthz = health.answer(withEligibility: true, at: moment(0))
         #expect(healthz.status == 503)
         #expect(healthz.body.contains(#""healthy":true"#))
         #expect(healthz.body.contains(#""nodeEligible":false"#))
-        #expect(health.answer(withEligibility: false, at: 1000).status == 200)
+        #expect(health.answer(withEligibility: false, at: moment(0)).status == 200)
     }
 
     @Test func `readiness follows what the kernel holds`() {
@@ -55,12 +81,20 @@ import Testing
             onSynced: { _ in }
         )
         #expect(monitor.readyz().body == "not ready: the first sync is not done\n")
+        #expect(
+            monitor.readyz(awaiting: [.services, .endpoints]).body
+                == "not ready: the first sync is not done; waiting for the lists of endpoints, services\n"
+        )
         var record = SyncRecord()
         record.isFull = true
         monitor.synced(record)
         #expect(monitor.readyz().status == 200)
         for _ in 0..<5 { monitor.foreignChange(.table, repairAfter: .zero) }
-        #expect(monitor.readyz().body.contains("another program has changed needletail's table"))
+        #expect(
+            monitor.readyz().body.contains(
+                "another program has changed needletail's tables in nf_tables"
+            )
+        )
         #expect(told.withLock(\.self) == ["ForeignChange"], "told once")
         record.isRepair = true
         monitor.synced(record)

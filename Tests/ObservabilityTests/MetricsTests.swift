@@ -95,7 +95,7 @@ import Testing
         gauge.set(1.5, "a\"b\\c\nd")
         #expect(
             Exposition.text([gauge], openMetrics: false)
-                == "# HELP g of \\\\ and\\nlines\n# TYPE g gauge\ng{l=\"a\\\"b\\\\c\\nd\"} 1.5\n"
+                == "# HELP g of \\\\ and\\nlines\n# TYPE g gauge\ng{l=\"a\\\"b\\\\c\\\\nd\"} 1.5\n"
         )
     }
 }

@@ -4,6 +4,10 @@
 /// A series is told at its second notice, every half an hour, and when it has ended
 /// (client-go's `tools/events/event_broadcaster.go`). New objects are limited by what they regard
 /// and in all.
+///
+/// Times are given twice: `now` in seconds of a clock that only runs, by which everything is
+/// decided, and `time` in seconds since 1970, which is told. The second one may be set back or
+/// forth: events must neither stop for it nor come in a flood.
 struct EventAggregator {
     enum Write: Sendable, Hashable {
         case create(EventObject)
@@ -31,6 +35,8 @@ struct EventAggregator {
         var object: EventObject
         var count = 1
         var lastSeen: Double
+        /// The same by the wall's clock.
+        var lastSeenTime: Double
         var lastWritten: Double
         var isTold = true
     }
@@ -49,10 +55,9 @@ struct EventAggregator {
 
     init(_ reporter: EventReporter) { self.reporter = reporter }
 
-    /// - Parameter now: seconds since 1970
-    mutating func add(_ notice: EventNotice, now: Double) -> Write? {
+    mutating func add(_ notice: EventNotice, now: Double, time: Double) -> Write? {
         let key = Key(notice)
-        if entries[key] != nil { return count(key, now) }
+        if entries[key] != nil { return count(key, now, time) }
         var own =
             budgets[notice.regarding] ?? TokenBucket(burst: 25, interval: 300, full: now)
         guard entries.count < Self.entryLimit, own.peek(now), budget.take(now) else {
@@ -61,14 +66,20 @@ struct EventAggregator {
         }
         _ = own.take(now)
         budgets[notice.regarding] = own
-        let object = EventObject(notice, reporter: reporter, time: now)
-        entries[key] = Entry(object: object, lastSeen: now, lastWritten: now)
+        let object = EventObject(notice, reporter: reporter, time: time)
+        entries[key] = Entry(
+            object: object,
+            lastSeen: now,
+            lastSeenTime: time,
+            lastWritten: now
+        )
         return .create(object)
     }
 
-    private mutating func count(_ key: Key, _ now: Double) -> Write? {
+    private mutating func count(_ key: Key, _ now: Double, _ time: Double) -> Write? {
         entries[key]?.count += 1
         entries[key]?.lastSeen = now
+        entries[key]?.lastSeenTime = time
         entries[key]?.isTold = false
         return entries[key]?.count == 2 ? tell(key, now) : nil
     }
@@ -77,7 +88,7 @@ struct EventAggregator {
         guard var entry = entries[key] else { return nil }
         entry.object.series = EventObject.Series(
             count: entry.count,
-            lastObservedTime: EventObject.microTime(entry.lastSeen)
+            lastObservedTime: EventObject.microTime(entry.lastSeenTime)
         )
         entry.lastWritten = now
         entry.isTold = true

@@ -1,4 +1,5 @@
 internal import FoundationEssentials
+internal import NetworkTypes
 
 /// Something that the owner of an object should hear of.
 package struct EventNotice: Sendable, Hashable {
@@ -94,7 +95,7 @@ struct EventObject: Sendable, Hashable, Encodable {
         reportingInstance = reporter.instance
         (action, reason, type) = (notice.action, notice.reason, notice.severity)
         regarding = notice.regarding
-        note = Self.cut(notice.note, to: 1024)
+        note = Self.cut(notice.note.printable, to: 1024)
     }
 
     var collection: String {

@@ -17,6 +17,7 @@ package final class EventRecorder: Sendable {
     private let logger: Logger
     private let firstPause: Duration
     private let state: Mutex<State>
+    private let started = ContinuousClock.now
     private let wakeUps: AsyncStream<Void>
     private let wakeUp: AsyncStream<Void>.Continuation
 
@@ -36,8 +37,15 @@ package final class EventRecorder: Sendable {
 
     /// Any thread may call it at any time.
     package func record(_ notice: EventNotice) {
+        let now = now
         state.withLock { state in
-            guard let write = state.aggregator.add(notice, now: Self.now) else { return }
+            guard
+                let write = state.aggregator.add(
+                    notice,
+                    now: now,
+                    time: Date().timeIntervalSince1970
+                )
+            else { return }
             Self.enqueue(write, &state.queue)
         }
         wakeUp.yield()
@@ -49,7 +57,7 @@ package final class EventRecorder: Sendable {
             group.addTask {
                 while (try? await Task.sleep(for: .seconds(60))) != nil {
                     self.state.withLock { state in
-                        for write in state.aggregator.tick(now: Self.now) {
+                        for write in state.aggregator.tick(now: self.now) {
                             Self.enqueue(write, &state.queue)
                         }
                     }
@@ -74,7 +82,8 @@ package final class EventRecorder: Sendable {
         if queue.count < queueLimit { queue.append(write) }
     }
 
-    private static var now: Double { Date().timeIntervalSince1970 }
+    /// Seconds since this recorder was made.
+    private var now: Double { (ContinuousClock.now - started) / .seconds(1) }
 
     // MARK: Sending
 

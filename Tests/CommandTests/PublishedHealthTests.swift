@@ -1,0 +1,67 @@
+import ClusterStore
+import Configuration
+import Dispatch
+import KubernetesClient
+import LocalhostForwarding
+import Logging
+import NetworkTypes
+import Observability
+import PlanCompiler
+import Testing
+
+@testable import needletail
+
+@Suite(.timeLimit(.minutes(10))) struct PublishedHealthTests {
+    private struct NoRequest: Error {}
+
+    // A Service whose compiling takes 15 s made `/healthz` wait as long.
+    @Test func `health, metrics and status are told while the store is busy`() async throws {
+        let store = ClusterStore(NodeConfiguration(nodeName: "here"), awaiting: [.services])
+        await store.update(completing: .services) { _ in }
+        let (entered, leave) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+        let work = Task.detached {
+            await store.update { _ in
+                entered.signal()
+                leave.wait()
+            }
+        }
+        try ask(store, once: entered)
+        leave.signal()
+        await work.value
+    }
+
+    /// Not asynchronous: nothing here can wait for an actor.
+    private func ask(_ store: ClusterStore, once entered: DispatchSemaphore) throws {
+        entered.wait()
+        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        let endpoints = ProxyEndpoints(
+            monitor: ProxyMonitor(
+                ProxyMetrics(version: "1", mode: "nftables"),
+                families: [.ipv4],
+                patience: 60,
+                logger: logger,
+                announce: { _, _, _ in },
+                onSynced: { _ in }
+            ),
+            store: store,
+            forwarder: LocalhostForwarder(onFailure: { _, _ in }, logger: logger),
+            configuration: KubeProxyConfiguration(),
+            nodeName: "here",
+            hasNode: true,
+            age: ViewAge(),
+            lookAgain: {}
+        )
+        let expected = [
+            ("/healthz", 503), ("/livez", 200), ("/readyz", 503), ("/metrics", 200),
+            ("/metrics/slis", 200), ("/status", 200), ("/statusz", 200), ("/configz", 200),
+        ]
+        for (path, status) in expected {
+            let text = "GET \(path) HTTP/1.0\r\n\r\n"
+            guard case .complete(let request) = HTTPRequest.read(Array(text.utf8)) else {
+                throw NoRequest()
+            }
+            let answers = endpoints.servers.map { $0.routes.answer(request).status }
+            #expect(answers.contains(status), "\(path): \(answers)")
+        }
+    }
+}
