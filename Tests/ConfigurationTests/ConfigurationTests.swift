@@ -180,7 +180,11 @@ import Testing
     @Test func `what means nothing here says so`() throws {
         let text = "iptables: {syncPeriod: 10s}\nwinkernel: {enableDSR: true}"
         let idle = try read(text).configuration.idleSettings
-        #expect(idle.map(\.field) == ["iptables.syncPeriod", "winkernel.enableDSR"])
+        #expect(
+            idle.map(\.field) == [
+                "iptables.syncPeriod (--iptables-sync-period)", "winkernel.enableDSR",
+            ]
+        )
     }
 
     @Test func `what can change at run time is taken over alone`() throws {
