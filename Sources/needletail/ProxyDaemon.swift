@@ -31,6 +31,8 @@ struct ProxyDaemon {
     private let watch: ConfigurationWatch?
     /// Yields after each sync.
     private let synced: AsyncStream<Void>
+    /// Yields after each sync of everything.
+    private let fullySynced: AsyncStream<Void>
     private let tell: NodeNews
 
     /// - Parameter file: what `--config` names, to be watched
@@ -80,6 +82,10 @@ struct ProxyDaemon {
         let late = Late<ServiceHealth>()
         let (synced, bell) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
         self.synced = synced
+        let (fullySynced, fullBell) = AsyncStream<Void>.makeStream(
+            bufferingPolicy: .bufferingNewest(1)
+        )
+        self.fullySynced = fullySynced
         let monitor = ProxyMonitor(
             metrics,
             families: dataplane.nftables.families,
@@ -90,6 +96,7 @@ struct ProxyDaemon {
                 late.value?.update(record.healthChecks, addresses: record.nodePortAddresses)
                 forwarder.update(record.forwardedPorts)
                 bell.yield()
+                if record.isFull { fullBell.yield() }
             }
         )
         self.monitor = monitor
@@ -162,7 +169,12 @@ struct ProxyDaemon {
         )
         var services: [any ServiceLifecycle.Service] = [
             SyncLoop(syncer: syncer, store: store, dataplane: dataplane),
-            ForwardingWatch(store: store, dataplane: dataplane, monitor: monitor),
+            ForwardingWatch(
+                store: store,
+                synced: fullySynced,
+                dataplane: dataplane,
+                monitor: monitor
+            ),
             Listening(
                 server: server,
                 addresses: endpoints.addresses,
