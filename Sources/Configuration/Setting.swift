@@ -176,7 +176,7 @@ extension Setting {
             flag: "iptables-localhost-nodeports",
             isLive: true
         ),
-        Setting("iptables.syncPeriod", \.iptables.syncPeriod, isZeroDefault: true, noIPTables),
+        Setting("iptables.syncPeriod", \.iptables.syncPeriod, isZeroDefault: true),
         Setting(
             "iptables.minSyncPeriod",
             \.iptables.minSyncPeriod,
