@@ -74,6 +74,7 @@ private func xtables(_ input: UnsafeRawBufferPointer) {
         underflows: hooks,
         entries: Array(input.dropFirst())
     )
+    _ = try? table.chain(ofHook: 2, family)
     guard let removal = try? table.removing(family, chains: { $0.hasPrefix("KUBE-") }) else {
         return
     }

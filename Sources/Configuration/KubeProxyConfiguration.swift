@@ -196,7 +196,7 @@ extension KubeProxyConfiguration {
     package var syncPeriod: TimeSpan {
         switch proxyMode {
         case .ipvs: ipvs.syncPeriod
-        case .nftables: nftables.syncPeriod
+        case .nftables: isModeIPTables ? iptables.syncPeriod : nftables.syncPeriod
         }
     }
 }

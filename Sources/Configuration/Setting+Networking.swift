@@ -31,8 +31,8 @@ extension Setting {
             "iptables.syncPeriod",
             \.iptables.syncPeriod,
             flag: "iptables-sync-period",
-            isZeroDefault: true,
-            effect: noIPTables
+            "An update that waits for twice this time makes the node unhealthy, in mode iptables.",
+            isZeroDefault: true
         ),
         Setting(
             "iptables.minSyncPeriod",

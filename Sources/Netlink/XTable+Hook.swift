@@ -16,7 +16,9 @@ extension XTable {
 
     /// Nil: the table has no chain at this hook.
     package func chain(ofHook hook: Int, _ family: IPFamily) throws(Malformed) -> HookChain? {
-        guard validHooks & 1 << UInt32(hook) != 0 else { return nil }
+        guard validHooks & 1 << UInt32(hook) != 0, hookEntries.indices.contains(hook),
+            underflows.indices.contains(hook)
+        else { return nil }
         let all = try XTableEntry.all(of: entries, family)
         var chainNames: [Int: String] = [:]
         for case (let end, .head(let name)) in all.map({ ($0.end, $0.kind) }) {
@@ -25,7 +27,7 @@ extension XTable {
         let (first, policy) = (Int(hookEntries[hook]), Int(underflows[hook]))
         // A standard target has a negative verdict: -1 is NF_DROP, -2 NF_ACCEPT.
         guard case .verdict(let verdict)? = all.first(where: { $0.start == policy })?.kind,
-            verdict < 0
+            verdict < 0, first <= policy
         else { throw Malformed(offset: policy) }
         let rules = all.filter { first..<policy ~= $0.start }
         var targets: [String] = []

@@ -1,4 +1,5 @@
 internal import ClusterStore
+internal import KubernetesModel
 internal import NFTablesKernel
 internal import Netlink
 internal import NetworkTypes
@@ -11,6 +12,8 @@ internal import ServicePlan
 /// nf_tables and the sysctls notify; iptables-legacy does not, and is looked at once a minute.
 struct ForwardingWatch: ServiceLifecycle.Service {
     let store: ClusterStore
+    /// Yields after each sync of everything.
+    let synced: AsyncStream<Void>
     let dataplane: OpenDataplane
     let monitor: ProxyMonitor
 
@@ -20,14 +23,16 @@ struct ForwardingWatch: ServiceLifecycle.Service {
 
     func run() async throws {
         let (rings, bell) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
-        let sysctls = try NetlinkSubscription(.route, groups: ForwardingSettings.groups).changes {
+        // Without it a change is seen a minute later.
+        let sysctls = try? NetlinkSubscription(.route, groups: ForwardingSettings.groups).changes {
             ForwardingSettings.isChange($0) ? () : nil
         }
         await withDiscardingTaskGroup { group in
             group.addTask {
                 for await _ in dataplane.nftables.forwardingChanges { bell.yield() }
             }
-            group.addTask { for await _ in sysctls { bell.yield() } }
+            group.addTask { for await _ in synced { bell.yield() } }
+            if let sysctls { group.addTask { for await _ in sysctls { bell.yield() } } }
             group.addTask {
                 while !Task.isCancelled {
                     bell.yield()
@@ -46,11 +51,10 @@ struct ForwardingWatch: ServiceLifecycle.Service {
     }
 
     private func look() async {
-        let facts = await store.facts
-        let pods = facts?.podCIDRs ?? []
-        let blocks = pods + (facts?.serviceCIDRs ?? [])
-        // A node without a family forwards nothing in it, and that is fine.
-        let families = blocks.isEmpty ? [.ipv4] : Set(blocks.map(\.family))
+        // Before the first sync nobody knows which families there are.
+        guard let facts = await store.facts else { return }
+        let pods = facts.podCIDRs
+        let families = await families(facts)
         var found = ForwardingSettings.off(families.sorted()).map {
             ForwardingObstacle(sysctl: ForwardingSettings.name($0), of: $0)
         }
@@ -78,6 +82,14 @@ struct ForwardingWatch: ServiceLifecycle.Service {
             }
         }
         monitor.setForwarding(found, unread: unread)
+    }
+
+    /// Those of the cluster: a node forwards nothing in another one, and that is fine.
+    private func families(_ facts: NodeFacts) async -> Set<IPFamily> {
+        let blocks = Set((facts.podCIDRs + facts.serviceCIDRs).map(\.family))
+        guard blocks.isEmpty else { return blocks }
+        let addresses = Set((await store.summary.node?.addresses ?? []).map(\.family))
+        return addresses.isEmpty ? [.ipv4] : addresses
     }
 
     private func obstacle(_ chain: ForwardChain, _ pods: [IPPrefix]) -> ForwardingObstacle? {

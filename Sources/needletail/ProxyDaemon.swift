@@ -36,6 +36,8 @@ struct ProxyDaemon {
     /// Yields when the kernel's counts are to be read.
     private let looks: AsyncStream<Void>
     private let look: AsyncStream<Void>.Continuation
+    /// Yields after each sync of everything.
+    private let fullySynced: AsyncStream<Void>
     private let tell: NodeNews
 
     /// - Parameter file: what `--config` names, to be watched
@@ -98,6 +100,10 @@ struct ProxyDaemon {
         self.synced = synced
         let (looks, look) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
         (self.looks, self.look) = (looks, look)
+        let (fullySynced, fullBell) = AsyncStream<Void>.makeStream(
+            bufferingPolicy: .bufferingNewest(1)
+        )
+        self.fullySynced = fullySynced
         let monitor = ProxyMonitor(
             metrics,
             families: dataplane.nftables.families,
@@ -112,6 +118,7 @@ struct ProxyDaemon {
                 forwarder.update(record.forwardedPorts)
                 bell.yield()
                 look.yield()
+                if record.isFull { fullBell.yield() }
             }
         )
         self.monitor = monitor
@@ -185,12 +192,17 @@ struct ProxyDaemon {
         )
         var services: [any ServiceLifecycle.Service] = [
             SyncLoop(syncer: syncer, store: store, dataplane: dataplane),
-            ForwardingWatch(store: store, dataplane: dataplane, monitor: monitor),
             KernelFigures(
                 dataplane: dataplane,
                 metrics: monitor.metrics,
                 serviceMetrics: configuration.needletail.serviceMetrics,
                 rings: looks
+            ),
+            ForwardingWatch(
+                store: store,
+                synced: fullySynced,
+                dataplane: dataplane,
+                monitor: monitor
             ),
             Listening(
                 server: server,

@@ -96,6 +96,15 @@ import Testing
         try daemon.wait(for: "traffic to pods may be dropped: \(policy)", count: 2)
     }
 
+    @Test func `a family that the cluster does not have need not be forwarded`() throws {
+        try folder.write(manifest(["10.244.1.5"]), to: "web.yaml")
+        try namespace.setSysctl("net/ipv4/ip_forward", "0")
+        try namespace.setSysctl("net/ipv6/conf/all/forwarding", "0")
+        let daemon = try start(["--cluster-cidr", "fd00:1::/48"])
+        try daemon.wait(for: "sysctl net.ipv6.conf.all.forwarding is 0")
+        #expect(!daemon.output.contains("ip_forward is 0"))
+    }
+
     @Test func `a flushed ruleset comes back`() throws {
         try folder.write(manifest(["10.244.1.5"]), to: "web.yaml")
         let daemon = try start()

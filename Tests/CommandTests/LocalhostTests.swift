@@ -110,4 +110,29 @@ import Testing
         #expect(try Stream.connecting(node.client, Node.address, 30080)?.echoes == true)
         withExtendedLifetime(server) {}
     }
+
+    @Test func `they come and go with the configuration file`() throws {
+        let folder = try Folder()
+        func write(_ addresses: String) throws -> String {
+            try folder.write(
+                """
+                apiVersion: kubeproxy.config.k8s.io/v1alpha1
+                kind: KubeProxyConfiguration
+                mode: nftables
+                nodePortAddresses: \(addresses)
+
+                """,
+                to: "config.conf"
+            )
+        }
+        let server = try EchoServer(node.pod(0), port: 8080)
+        let daemon = try node.daemon("nftables", ["--config", try write("[primary]")])
+        try daemon.wait(for: "synced")
+        #expect(try Stream.connecting(node.namespace, "127.0.0.1", 30080) == nil)
+        _ = try write("[primary, localhost]")
+        try reaches(daemon)
+        _ = try write("[primary]")
+        try daemon.wait { try Stream.connecting(node.namespace, "127.0.0.1", 30080) == nil }
+        withExtendedLifetime(server) {}
+    }
 }

@@ -177,12 +177,23 @@ import Testing
         #expect(try read(text).configuration.healthzAddress == address)
     }
 
+    @Test(arguments: [("", 41.0), ("iptables", 41), ("nftables", 42), ("ipvs", 43)])
+    func `the sync period is that of the mode`(mode: String, seconds: Double) throws {
+        let text = """
+            mode: "\(mode)"
+            iptables: {syncPeriod: 41s}
+            nftables: {syncPeriod: 42s}
+            ipvs: {syncPeriod: 43s}
+            """
+        #expect(try read(text).configuration.syncPeriod.seconds == seconds)
+    }
+
     @Test func `what means nothing here says so`() throws {
-        let text = "iptables: {syncPeriod: 10s}\nwinkernel: {enableDSR: true}"
+        let text = "iptables: {minSyncPeriod: 10s}\nwinkernel: {enableDSR: true}"
         let idle = try read(text).configuration.idleSettings
         #expect(
             idle.map(\.field) == [
-                "iptables.syncPeriod (--iptables-sync-period)", "winkernel.enableDSR",
+                "iptables.minSyncPeriod (--iptables-min-sync-period)", "winkernel.enableDSR",
             ]
         )
     }
