@@ -5,8 +5,8 @@ internal import NetworkTypes
 ///
 /// Under a flood of connections whoever asks must be answered. So a turn serves the connections that
 /// are ready before it accepts others; accepts a bounded number; reads from each at once, since who
-/// asks has sent the request by then; and makes room by closing those that have waited longest
-/// without a word. Out of descriptors it uses a reserve, and then lets the listeners rest for a moment
+/// asks has sent the request by then; and makes room by closing the oldest of those who are most
+/// numerous, be it that they say nothing, only begin to ask, or do not read. Out of descriptors it uses a reserve, and then lets the listeners rest for a moment
 /// instead of being woken by them all the time.
 struct ConnectionLoop: ~Copyable {
     enum Command: Sendable {
@@ -30,13 +30,14 @@ struct ConnectionLoop: ~Copyable {
         var unsent: ArraySlice<UInt8> = []
         var deadline: ContinuousClock.Instant
 
-        /// Whose place is given away first: those who have said nothing or have their answer, then
-        /// those who have begun to ask, then those who read.
-        var rank: Int {
+        enum Crowd { case silent, asking, taking, answered }
+
+        /// With whom it competes for a place.
+        var crowd: Crowd {
             switch stage {
-            case .lingering: 0
-            case .reading: received.isEmpty ? 0 : 1
-            case .writing: 2
+            case .reading: received.isEmpty ? .silent : .asking
+            case .writing: .taking
+            case .lingering: .answered
             }
         }
     }
@@ -191,12 +192,14 @@ struct ConnectionLoop: ~Copyable {
         if connections.count >= maximum { giveAway(max(1, maximum / 8)) }
     }
 
-    /// Returns whether somebody had to go.
+    /// Closes the oldest of the largest crowd, so that a flood displaces itself; returns whether
+    /// somebody had to go.
     @discardableResult
     private mutating func giveAway(_ count: Int) -> Bool {
-        let leaving = connections.map { ($0.value.rank, $0.key) }.sorted(by: <).prefix(count)
-        for (_, id) in leaving { drop(id) }
-        return !leaving.isEmpty
+        let crowds = Dictionary(grouping: connections, by: \.value.crowd)
+        let largest = crowds.values.max { $0.count < $1.count } ?? []
+        for id in largest.map(\.key).sorted().prefix(count) { drop(id) }
+        return !largest.isEmpty
     }
 
     private mutating func drop(_ id: UInt64) {

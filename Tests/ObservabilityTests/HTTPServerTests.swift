@@ -2,7 +2,9 @@ import BinarySupport
 import Glibc
 import NetworkTypes
 import Observability
+import Synchronization
 import Testing
+import Threads
 
 @Suite(.serialized, .timeLimit(.minutes(10))) struct HTTPServerTests {
     private let server: HTTPServer
@@ -86,23 +88,44 @@ import Testing
         #expect(try ask().hasPrefix("HTTP/1.1 200 "))
     }
 
-    /// More than it keeps come between a client's connection and its request.
-    @Test func `who has begun to ask is not closed for those who say nothing`() throws {
+    /// More than the server keeps come between the parts of somebody's request.
+    @Test(arguments: [("GET /a HT", ""), ("", "GET /a HT")])
+    func `a crowd that all do the same takes no place from others`(
+        first: String,
+        ofCrowd: String
+    ) throws {
         defer { server.stop() }
         let asking = try #require(try HTTPProbe.connected(port: port))
         defer { close(asking) }
-        _ = send(asking, "GET /a HT", 9, Int32(MSG_NOSIGNAL))
+        say(first, asking)
         #expect(try ask().hasPrefix("HTTP/1.1 200 "))
-        var silent: [Int32] = []
-        defer { for descriptor in silent { close(descriptor) } }
+        var crowd: [Int32] = []
+        defer { for descriptor in crowd { close(descriptor) } }
         for _ in 0..<600 {
-            if let descriptor = try HTTPProbe.connected(port: port) { silent.append(descriptor) }
+            guard let descriptor = try HTTPProbe.connected(port: port) else { continue }
+            crowd.append(descriptor)
+            say(ofCrowd, descriptor)
         }
+        #expect(crowd.count == 600)
         #expect(try ask().hasPrefix("HTTP/1.1 200 "))
-        _ = send(asking, "TP/1.0\r\n\r\n", 10, Int32(MSG_NOSIGNAL))
+        say(String("GET /a HTTP/1.0\r\n\r\n".dropFirst(first.count)), asking)
         var answer = [UInt8](repeating: 0, count: 64)
         let count = recv(asking, &answer, answer.count, 0)
         #expect(String(decoding: answer.prefix(max(0, count)), as: UTF8.self).contains(" 200 OK"))
+    }
+
+    private func say(_ text: String, _ descriptor: Int32) {
+        guard !text.isEmpty else { return }
+        var text = text
+        text.withUTF8 { _ = send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+    }
+
+    @Test func `probes are answered in a flood of connections`() throws {
+        defer { server.stop() }
+        let flood = Flood(port: port)
+        defer { flood.stop() }
+        while flood.made < 1000 { usleep(1000) }
+        for _ in 0..<30 { #expect(try ask().hasPrefix("HTTP/1.1 200 ")) }
     }
 
     @Test func `an address is given back`() throws {
@@ -127,5 +150,40 @@ import Testing
     ])
     func `addresses with ports are read`(text: String, expected: String?) {
         #expect(ListenAddress(text)?.description == expected)
+    }
+}
+
+/// Connections that say nothing, up to 20,000 a second, of which the last 256 stay open.
+private final class Flood: Sendable {
+    private let state = Mutex((made: 0, isStopped: false, isOver: false))
+
+    init(port: UInt16) { startThread { [self] in run(port) } }
+
+    var made: Int { state.withLock(\.made) }
+
+    /// Returns when all its connections are closed.
+    func stop() {
+        state.withLock { $0.isStopped = true }
+        while !state.withLock(\.isOver) { usleep(1000) }
+    }
+
+    private func run(_ port: UInt16) {
+        var open: [Int32] = []
+        let start = ContinuousClock.now
+        while !state.withLock(\.isStopped) {
+            let due = Int((ContinuousClock.now - start) / .microseconds(50))
+            guard made < due else {
+                usleep(200)
+                continue
+            }
+            let type = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
+            let descriptor = socket(AF_INET, type, 0)
+            _ = withSocketAddress("127.0.0.1", port) { connect(descriptor, $0, $1) }
+            open.append(descriptor)
+            if open.count > 256 { close(open.removeFirst()) }
+            state.withLock { $0.made += 1 }
+        }
+        for descriptor in open { close(descriptor) }
+        state.withLock { $0.isOver = true }
     }
 }
