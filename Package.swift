@@ -98,15 +98,17 @@ let package = Package(
         cLibrary("CNftnl", "libnftnl", "libnftnl-dev"),
         cLibrary("CCurl", "libcurl", "libcurl4-openssl-dev"),
         .target(name: "CNeedleShim", dependencies: ["CCurl"]),
+        // Of libyaml, which Yams brings.
+        module("YAMLBounds", [yams]),
         // Level 3: what talks to the outside.
         module("Netlink", ["NetworkTypes", "CMnl", "CNeedleShim", logging]),
-        module("ManifestSource", ["KubernetesModel", "CNeedleShim", yams]),
-        module("Configuration", ["NetworkTypes", yams]),
+        module("ManifestSource", ["KubernetesModel", "CNeedleShim", "YAMLBounds", yams]),
+        module("Configuration", ["NetworkTypes", "YAMLBounds", yams]),
         module(
             "KubernetesClient",
             [
-                "KubernetesWire", "KubernetesModel", "Threads", "CCurl", "CNeedleShim", logging,
-                protobuf, subprocess, system, yams,
+                "KubernetesWire", "KubernetesModel", "Threads", "CCurl", "CNeedleShim",
+                "YAMLBounds", logging, protobuf, subprocess, system, yams,
             ]
         ),
         // For the lab and the tests.
