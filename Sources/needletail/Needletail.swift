@@ -36,7 +36,7 @@ struct Needletail: AsyncParsableCommand {
                 try command.run()
             }
         } catch let error as Failure {
-            report(error.description)
+            for line in error.lines { report(line) }
             Glibc.exit(error.status)
         } catch {
             // The flags of settings are not known to the parser of commands.
@@ -72,14 +72,19 @@ struct Needletail: AsyncParsableCommand {
     }
 }
 
-/// An error that ends the program, told in one line.
+/// An error that ends the program, told in a line for each thing that is wrong.
 struct Failure: Error, CustomStringConvertible {
-    let description: String
+    let lines: [String]
     let status: Int32
 
-    init(_ description: String, status: Int32 = EXIT_FAILURE) {
-        (self.description, self.status) = (description, status)
+    init(_ line: String, status: Int32 = EXIT_FAILURE) { self.init([line], status: status) }
+
+    init(_ lines: [String], status: Int32 = EXIT_FAILURE) {
+        (self.lines, self.status) = (lines, status)
     }
+
+    /// On one line, as logs and events need it.
+    var description: String { lines.joined(separator: "; ") }
 
     /// Of the command line.
     init(usage problem: ConfigurationProblem) {

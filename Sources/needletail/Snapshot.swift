@@ -61,7 +61,7 @@ func readManifests(_ path: String) throws -> [KubernetesObject] {
     var source = ManifestSource(path: path)
     let (objects, errors) = source.load()
     guard errors.isEmpty else {
-        throw Failure(errors.map(\.description).joined(separator: "\nneedletail: "))
+        throw Failure(errors.map(\.description))
     }
     return objects
 }
