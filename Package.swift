@@ -100,15 +100,17 @@ let package = Package(
         cLibrary("CYAML", "yaml-0.1", "libyaml-dev"),
         .target(name: "CNeedleShim", dependencies: ["CCurl"]),
         module("YAML", ["CYAML"]),
+        // Of libyaml, which Yams brings.
+        module("YAMLBounds", [yams]),
         // Level 3: what talks to the outside.
         module("Netlink", ["NetworkTypes", "CMnl", "CNeedleShim", logging]),
-        module("ManifestSource", ["KubernetesModel", "CNeedleShim", yams]),
-        module("Configuration", ["NetworkTypes", yams]),
+        module("ManifestSource", ["KubernetesModel", "CNeedleShim", "YAMLBounds", yams]),
+        module("Configuration", ["NetworkTypes", "YAMLBounds", yams]),
         module(
             "KubernetesClient",
             [
                 "NetworkTypes", "KubernetesWire", "KubernetesModel", "Threads", "CCurl",
-                "CNeedleShim", logging, protobuf, subprocess, system, yams,
+                "CNeedleShim", "YAMLBounds", logging, protobuf, subprocess, system, yams,
             ]
         ),
         module(

@@ -1,3 +1,4 @@
+internal import YAMLBounds
 internal import Yams
 
 /// The first document of a YAML text, as Go's YAML reads it when nothing is to be strict.
@@ -23,6 +24,9 @@ struct LenientDocument {
         if scalars.first == Self.byteOrderMark {
             scalars.removeFirst()
             warnings.append(ConfigurationProblem("", "a byte order mark is passed over", line: 1))
+        }
+        guard AliasExpansion.isBounded(text) else {
+            throw ConfigurationProblem("", "its aliases stand for too much; write them out")
         }
         var again: [(name: String, line: Int)] = []
         while true {

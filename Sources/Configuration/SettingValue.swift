@@ -186,7 +186,7 @@ extension TimeSpan: ScalarValue {
     /// Reads a duration, or a whole number of nanoseconds: a `TimeOrMetaDuration` of component-base.
     package static func readWithNanoseconds(_ node: Yams.Node) throws(MisreadValue) -> TimeSpan {
         if let scalar = node.scalar, scalar.style == .plain, let count = Int(scalar: scalar) {
-            return TimeSpan(seconds: Double(count) / 1e9)
+            return TimeSpan(nanoseconds: count)
         }
         return try read(node)
     }
@@ -243,6 +243,7 @@ extension [String: Bool]: SettingValue {
         var result: [String: Bool] = [:]
         for (key, value) in mapping {
             let name = key.scalar?.string ?? ""
+            if LenientDocument.isSuperseded(name) { continue }
             do throws(MisreadValue) {
                 result[name] = try Bool.read(value)
             } catch {

@@ -4,6 +4,13 @@ package struct TimeSpan: Sendable, Hashable, CustomStringConvertible {
 
     package init(seconds: Double = 0) { self.seconds = seconds }
 
+    package init(nanoseconds: Int) { self.init(whole: Double(nanoseconds) / 1e9) }
+
+    /// Without parts of nanoseconds, which Go does not have.
+    private init(whole seconds: Double) {
+        self.seconds = abs(seconds) < 1e-3 ? (seconds * 1e9).rounded() / 1e9 : seconds
+    }
+
     package init?(_ text: String) {
         var rest = text[...]
         let isNegative = rest.first == "-"
@@ -23,7 +30,7 @@ package struct TimeSpan: Sendable, Hashable, CustomStringConvertible {
         }
         // Go's limit is 292 years.
         guard total < 9.2e9 else { return nil }
-        seconds = isNegative ? -total : total
+        self.init(whole: isNegative ? -total : total)
     }
 
     private static let units = [
@@ -31,6 +38,7 @@ package struct TimeSpan: Sendable, Hashable, CustomStringConvertible {
     ]
 
     package var description: String {
+        if seconds != 0, abs(seconds) < 1e-3 { return "\(Int((seconds * 1e9).rounded()))ns" }
         guard seconds == seconds.rounded() else { return "\(seconds)s" }
         let whole = Int(seconds)
         let (hours, minutes) = (whole / 3600, whole % 3600 / 60)

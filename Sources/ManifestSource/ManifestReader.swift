@@ -1,5 +1,6 @@
 internal import FoundationEssentials
 package import KubernetesModel
+internal import YAMLBounds
 internal import Yams
 
 /// Reads the objects in a text of YAML documents or of JSON.
@@ -33,6 +34,13 @@ package struct ManifestReader {
     }
 
     private func yaml(_ text: String) throws(ManifestError) -> [KubernetesObject] {
+        guard AliasExpansion.isBounded(text) else {
+            throw ManifestError(
+                file: file,
+                line: nil,
+                problem: FieldProblem("", "its aliases stand for too much; write them out")
+            )
+        }
         var documents: [Yams.Node] = []
         do {
             // Not a for loop: this sequence just ends where it cannot go on, and tells it on the
@@ -45,17 +53,8 @@ package struct ManifestReader {
         }
         documents.removeAll { $0.null != nil }
         guard !documents.isEmpty else { throw empty }
-        // Without aliases there are fewer nodes than bytes.
-        var budget = max(text.utf8.count, 100_000)
         var objects: [KubernetesObject] = []
         for document in documents {
-            guard document.isExpanded(within: &budget) else {
-                throw ManifestError(
-                    file: file,
-                    line: document.mark?.line,
-                    problem: FieldProblem("", "its aliases make too much of it; write it out")
-                )
-            }
             do {
                 objects += try YAMLDecoder().decode(KubernetesObjects.self, from: document).objects
             } catch let error as DecodingError {
@@ -118,27 +117,6 @@ extension DecodingError {
             context.codingPath
         @unknown default: []
         }
-    }
-}
-
-extension Yams.Node {
-    /// Whether it has no more nodes than the budget, aliases counted as often as they are there.
-    ///
-    /// A few lines of aliases can stand for more nodes than memory holds.
-    fileprivate func isExpanded(within budget: inout Int) -> Bool {
-        budget -= 1
-        guard budget >= 0 else { return false }
-        switch self {
-        case .scalar, .alias: return true
-        case .sequence(let elements):
-            for element in elements where !element.isExpanded(within: &budget) { return false }
-        case .mapping(let pairs):
-            for (key, value) in pairs
-            where !key.isExpanded(within: &budget) || !value.isExpanded(within: &budget) {
-                return false
-            }
-        }
-        return true
     }
 }
 

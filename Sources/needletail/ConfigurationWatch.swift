@@ -34,29 +34,47 @@ struct ConfigurationWatch: ServiceLifecycle.Service {
     }
 
     func run() async throws {
-        var inForce = running
-        var fault: String?
+        var state = State(inForce: running)
+        state.notices = (try? EffectiveConfiguration(file: file, flags: flags))?.notices ?? []
         for await _ in changes.cancelOnGracefulShutdown() {
-            await read(&inForce, &fault)
+            await read(&state)
         }
     }
 
-    /// - Parameter fault: why the file could not be used last; one change of it rings several times
-    private func read(_ inForce: inout KubeProxyConfiguration, _ fault: inout String?) async {
-        let new: KubeProxyConfiguration
+    /// What was read last; one change of the file rings several times.
+    private struct State {
+        var inForce: KubeProxyConfiguration
+        /// Why the file could not be used.
+        var fault: String?
+        var notices: [String] = []
+    }
+
+    private func read(_ state: inout State) async {
+        let effective: EffectiveConfiguration
         do {
-            new = try EffectiveConfiguration(file: file, flags: flags).value
+            effective = try EffectiveConfiguration(file: file, flags: flags)
         } catch {
             let note = "\(error); what was configured before stays in force"
-            guard note != fault else { return }
-            fault = note
+            guard note != state.fault else { return }
+            state.fault = note
             logger.error("\(note)")
             return tell(NodeEvent(.warning, "InvalidConfiguration", "Reload", note))
         }
-        if fault != nil {
-            fault = nil
+        if state.fault != nil {
+            state.fault = nil
             logger.notice("\(file) can be used again")
         }
+        for notice in effective.notices where !state.notices.contains(notice) {
+            logger.notice("\(notice)")
+        }
+        state.notices = effective.notices
+        await apply(effective.value, &state.inForce)
+    }
+
+    private func apply(
+        _ new: KubeProxyConfiguration,
+        _ inForce: inout KubeProxyConfiguration
+    ) async {
         let changed = Setting.all.filter { $0.differs(inForce, new) }
         guard !changed.isEmpty else { return }
         inForce = new

@@ -65,7 +65,7 @@ struct EffectiveConfiguration {
         }
         guard !problems.isEmpty else { return }
         let prefix = file.map { "\($0): " } ?? ""
-        throw Failure(lines: problems.map { prefix + $0 })
+        throw Failure(problems.map { prefix + $0 })
     }
 
     private static func text(of file: String) throws -> String {

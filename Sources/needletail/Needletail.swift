@@ -76,19 +76,18 @@ struct Needletail: AsyncParsableCommand {
     }
 }
 
-/// An error that ends the program, told in one line, or in a line for each problem.
+/// An error that ends the program, told in a line for each thing that is wrong.
 struct Failure: Error, CustomStringConvertible {
     let lines: [String]
     let status: Int32
 
-    init(_ line: String, status: Int32 = EXIT_FAILURE) {
-        self.init(lines: [line], status: status)
-    }
+    init(_ line: String, status: Int32 = EXIT_FAILURE) { self.init([line], status: status) }
 
-    init(lines: [String], status: Int32 = EXIT_FAILURE) {
+    init(_ lines: [String], status: Int32 = EXIT_FAILURE) {
         (self.lines, self.status) = (lines, status)
     }
 
+    /// On one line, as logs and events need it.
     var description: String { lines.joined(separator: "; ") }
 
     /// Of the command line.

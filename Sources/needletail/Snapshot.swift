@@ -84,7 +84,7 @@ func readManifests(_ path: String) throws -> [KubernetesObject] {
     var source = ManifestSource(path: path)
     let (objects, errors) = source.load()
     guard errors.isEmpty else {
-        throw Failure(lines: errors.map(\.description))
+        throw Failure(errors.map(\.description))
     }
     return objects
 }

@@ -60,6 +60,8 @@ import Testing
         #expect(moved.contains(": 10.244.1.6 . 8080") && !moved.contains(": 10.244.1.5"))
         try folder.write("{broken", to: "web.yaml")
         try daemon.wait(for: "its last good content stays in force")
+        try folder.write("", to: "web.yaml")
+        try daemon.wait(for: "web.yaml: is empty")
         #expect(try namespace.run(["nft", "list", "ruleset"]) == moved)
         #expect(daemon.stop(SIGTERM) == 0)
         #expect(try namespace.run(["nft", "list", "ruleset"]) == moved)

@@ -252,18 +252,23 @@ import Testing
             try namespace.run(["nft", "list", "set", "ip", "needletail", "pod-cidrs"])
         }
         #expect(try pods().contains("10.244.0.0/16"))
-        try folder.write(head + "clusterCIDR: 10.0.0.0\n", to: "config.conf")
+        try folder.write(head + "clusterCIDR: 10.0.0.0\noomScoreAdj: 5000\n", to: "config.conf")
         try daemon.wait(for: "what was configured before stays in force")
+        #expect(!daemon.output.contains("\nneedletail: "), "each problem is in the one log line")
         try daemon.wait {
             server.objects("Event").contains { $0["reason"] == "InvalidConfiguration" }
         }
         #expect(try pods().contains("10.244.0.0/16"))
-        try folder.write(head + "clusterCIDR: 10.128.0.0/9\nmode: ipvs\n", to: "config.conf")
+        try folder.write(
+            head + "clusterCIDR: 10.128.0.0/9\nmode: ipvs\nmod: x\n",
+            to: "config.conf"
+        )
         try daemon.wait { try pods().contains("10.128.0.0/9") }
         try daemon.wait(for: "mode: changed in")
         let told = "what was configured before stays in force"
         #expect(daemon.output.ranges(of: told).count == 1, "one change rings more than once")
         try daemon.wait(for: "can be used again")
+        try daemon.wait(for: "line 5: mod: is no field of KubeProxyConfiguration; ignored")
     }
 
     @Test func `a flush loop is outlasted`() throws {

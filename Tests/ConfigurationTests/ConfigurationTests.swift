@@ -212,6 +212,12 @@ import Testing
         #expect(TimeSpan(text)?.seconds == seconds)
     }
 
+    @Test(arguments: ["1ns", "250us", "0.4ns", "-3ns", "999us", "1.5ms", "1h0m0.25s", "86400s"])
+    func `a duration that is written is read again`(text: String) throws {
+        let span = try #require(TimeSpan(text))
+        #expect(TimeSpan(span.description) == span, "\(span)")
+    }
+
     @Test(arguments: ["", "5", "s", "1x", "1h2", "--1s", "999999999999h"])
     func `others are none`(text: String) { #expect(TimeSpan(text) == nil) }
 }

@@ -53,6 +53,11 @@ import Testing
         #expect(conntrack.min == 6 && conntrack.maxPerCore == 32768)
     }
 
+    @Test func `of equal gates the last one counts`() throws {
+        let (configuration, warnings) = try read(Self.head + "featureGates: {A: true, A: false}\n")
+        #expect(configuration.featureGates == ["A": false] && warnings.count == 1)
+    }
+
     @Test(arguments: ["---\n" + head, head + "---\n", head + "...\n", "# a\n" + head])
     func `one document is one, however it begins and ends`(text: String) throws {
         #expect(try read(text).warnings.isEmpty)
@@ -62,6 +67,16 @@ import Testing
         let text = Self.head + String(repeating: "mode: ipvs\n", count: 300)
         let error = #expect(throws: ConfigurationProblem.self) { try read(text) }
         #expect(error?.description.contains("equal keys \"mode\"") == true)
+    }
+
+    @Test func `aliases that stand for too much are an error`() throws {
+        var text = Self.head + "anchors:\n- &a0 [1]\n"
+        for number in 1...40 {
+            let alias = "*a\(number - 1)"
+            text += "- &a\(number) {? [\(alias), \(alias), \(alias)] : 1}\n"
+        }
+        let error = #expect(throws: ConfigurationProblem.self) { try read(text) }
+        #expect(error?.description.contains("aliases stand for too much") == true)
     }
 
     @Test(arguments: [

@@ -44,6 +44,16 @@ import Testing
         )
     }
 
+    @Test func `aliases that stand for too much are an error`() {
+        var text = "apiVersion: v1\nkind: Config\nextensions:\n- &a0 {name: a}\n"
+        for number in 1...40 {
+            let alias = "*a\(number - 1)"
+            text += "- &a\(number) {? [\(alias), \(alias), \(alias)] : 1}\n"
+        }
+        let error = #expect(throws: ClientError.self) { try credentials(text) }
+        #expect(error.map { "\($0)" }?.contains("aliases stand for too much") == true)
+    }
+
     @Test func `secrets are never printed`() throws {
         let credentials = try credentials(complete)
         var dumped = ""

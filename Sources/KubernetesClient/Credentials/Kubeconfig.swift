@@ -1,4 +1,5 @@
 package import FoundationEssentials
+internal import YAMLBounds
 internal import Yams
 
 /// The parts of a kubeconfig that a client needs (`client-go/tools/clientcmd/api/v1`), of one file
@@ -48,6 +49,11 @@ package struct Kubeconfig: Decodable {
     }
 
     package init(_ data: Data, path: String) throws(ClientError) {
+        guard AliasExpansion.isBounded(String(decoding: data, as: UTF8.self)) else {
+            throw .configuration(
+                "kubeconfig \(path): its aliases stand for too much; write them out"
+            )
+        }
         do {
             self = try YAMLDecoder().decode(Kubeconfig.self, from: data)
         } catch let error as DecodingError {
