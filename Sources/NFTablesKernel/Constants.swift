@@ -15,6 +15,9 @@ enum Constant {
     /// `NFT_DATA_VERDICT`, the data type of a map of verdicts.
     static let verdictType: UInt32 = 0xFFFF_FF00
 
+    /// `NFTA_SET_COUNT`, younger than Debian's headers.
+    static let setCount = 20
+
     static let request = UInt16(NLM_F_REQUEST)
     static let create = UInt16(NLM_F_REQUEST | NLM_F_CREATE)
     static let append = UInt16(NLM_F_REQUEST | NLM_F_CREATE | NLM_F_APPEND)

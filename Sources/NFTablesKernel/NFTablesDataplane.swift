@@ -11,12 +11,14 @@ package import ServicePlan
 package actor NFTablesDataplane: Dataplane {
     private let kernelQueue = KernelQueue()
     package nonisolated let families: [IPFamily]
-    private let logger: Logger
-    private var socket: NetlinkSocket
+    let logger: Logger
+    var socket: NetlinkSocket
     private var generations: GenerationWatch
     private var conntrack: ConnectionTracking
     /// Empty until the kernel was read, and after a failure.
-    private var tables: [IPFamily: TableState] = [:]
+    private(set) var tables: [IPFamily: TableState] = [:]
+    private let remembersClients: Bool
+    var affinityFill = AffinityFill()
     private var notificationSource: (any DispatchSourceRead)?
 
     package nonisolated var unownedExecutor: UnownedSerialExecutor {
@@ -32,8 +34,17 @@ package actor NFTablesDataplane: Dataplane {
             _ = try GenerationWatch.read(&socket)
             generations = try GenerationWatch(ignoring: socket.portID)
             conntrack = try ConnectionTracking()
+            remembersClients = HashProbe.succeeds(&socket)
         } catch {
             throw CommitError(opening: error)
+        }
+        if !remembersClients {
+            logger.warning(
+                """
+                this kernel cannot hash in nftables rules, so sessionAffinity ClientIP has no effect; all \
+                else works: load the module nft_hash (CONFIG_NFT_HASH), and restart
+                """
+            )
         }
     }
 
@@ -63,6 +74,7 @@ package actor NFTablesDataplane: Dataplane {
         _ changes: PlanChanges,
         node: NodeFacts
     ) async throws(CommitError) -> CommitReport {
+        let node = known(node)
         do throws(NetlinkError) {
             switch changes {
             case .everything(let plans):
@@ -91,6 +103,7 @@ package actor NFTablesDataplane: Dataplane {
         _ plans: [ServicePlan],
         node: NodeFacts
     ) throws(CommitError) -> [(program: Program, changes: Changeset)] {
+        let node = known(node)
         do throws(NetlinkError) {
             var result: [(Program, Changeset)] = []
             for family in families {
@@ -98,20 +111,6 @@ package actor NFTablesDataplane: Dataplane {
                 result.append((state.program, changes))
             }
             return result
-        } catch {
-            throw CommitError(error)
-        }
-    }
-
-    /// The endpoint that the kernel remembers for a client of a frontend with affinity.
-    package func rememberedEndpoint(
-        of client: IPAddress,
-        at frontend: FrontendKey,
-        node: NodeFacts
-    ) throws(CommitError) -> (address: IPAddress, port: UInt16)? {
-        do throws(NetlinkError) {
-            let map = AffinityMap(reader: reader(frontend.address.family, node))
-            return try map.endpoint(of: client, at: frontend, &socket)
         } catch {
             throw CommitError(error)
         }
@@ -140,18 +139,6 @@ package actor NFTablesDataplane: Dataplane {
         }
     }
 
-    package func connectionCounts() -> [String: UInt64] {
-        var counts: [String: UInt64] = [:]
-        for family in families where tables[family] != nil {
-            let reader = TableReader(family: family)
-            for (label, count) in (try? reader.connectionCounts(&socket)) ?? [] {
-                // namespace/name:port
-                counts[String(label.prefix { $0 != ":" }), default: 0] += count
-            }
-        }
-        return counts
-    }
-
     /// Removes what kube-proxy has left in nf_tables, by name; returns what there was.
     package func removeKubeProxy(dryRun: Bool) throws(CommitError) -> [String] {
         do throws(NetlinkError) {
@@ -176,11 +163,10 @@ package actor NFTablesDataplane: Dataplane {
         }
     }
 
-    /// The elements of each set, as committed.
-    package func elementCounts() -> [(set: String, family: IPFamily, count: Int)] {
-        tables.flatMap { family, state in
-            state.elementCounts.map { ($0.key.name, family, $0.value) }
-        }
+    private func known(_ node: NodeFacts) -> NodeFacts {
+        var node = node
+        node.remembersClients = remembersClients
+        return node
     }
 
     private static let tampered = NetlinkError("another program changed our tables", code: 0)
@@ -328,10 +314,11 @@ package actor NFTablesDataplane: Dataplane {
     ) {
         do throws(NetlinkError) {
             for family in families {
-                report.staleEntriesRemoved += try AffinityMap(reader: reader(family, node))
+                report.staleEntriesRemoved += try AffinityMap(reader: TableReader(family: family))
                     .removeStale(stale, &socket) {
                         generations.committed()
                     }
+                lookAtAffinity(family)
             }
             if stale.serviceCIDRs != nil || !stale.tracked.isEmpty {
                 report.connectionCleanups = try conntrack.removeStale(stale)
