@@ -130,6 +130,33 @@ import Testing
         }
     }
 
+    @Test func `a flood of another Service's clients keeps nothing from being forgotten`()
+        async throws
+    {
+        let table = try await start()
+        // More than one frontend can have, so that its keys are asked for one by one.
+        let flood = (0..<16_384).flatMap { bucket in
+            ["1", "2"].map { "\(bucket) . 10.96.0.2\($0) . tcp . 80 timeout 1h : 10.244.9.9 . 80" }
+        }
+        let file = "/tmp/needletail-test-\(getpid())-flood.nft"
+        defer { unlink(file) }
+        try "add element ip needletail affinity { \(flood.joined(separator: ", ")) }\n"
+            .write(toFile: file, atomically: false, encoding: .utf8)
+        _ = try table.newerNft("-f", file)
+        let all = plan(["10.244.1.5", "10.244.2.5", "fd00:244::5", "fd00:244::6"])
+        _ = try await table.dataplane.commit(.everything([all]), node: table.node)
+        let before = try await endpoints(table)
+        #expect(before.count == clients.count)
+        let rest = plan(["10.244.2.5", "fd00:244::5", "fd00:244::6"])
+        _ = try await table.dataplane.commit(.some([("test/dns", rest)]), node: table.node)
+        let gone = ip("10.244.1.5")
+        #expect(try await endpoints(table) == before.filter { $0.value != gone })
+        let left = try #require(
+            await table.dataplane.elementCounts().first { $0 == ("affinity", .ipv4, $0.count) }
+        )
+        #expect(left.count >= flood.count)
+    }
+
     private func endpoints(_ table: KernelTable) async throws -> [IPAddress: IPAddress] {
         var endpoints: [IPAddress: IPAddress] = [:]
         for client in clients {
