@@ -20,6 +20,8 @@ package enum KernelExpression: Sendable, Hashable {
     case meta(MetaKey, register: UInt32)
     case connection(ConnectionKey, of: Direction?, register: UInt32)
     case random(modulus: UInt32, offset: UInt32, register: UInt32)
+    /// `jhash` of so many bytes, scaled to a `ClientBucket`.
+    case clientBucket(of: UInt32, length: UInt32, register: UInt32)
     /// `fib saddr type`
     case sourceAddressType(register: UInt32)
     /// Ands a register with as many bytes as the mask has, and then xors it with others.

@@ -44,7 +44,8 @@ private struct Linearizer {
                 ),
             ]
         case .dnat(let fields, let map):
-            load(fields) + [
+            // nft leaves room for what it finds.
+            load(fields, scratch: fields.registerBytes(family) / 4 + 4) + [
                 .lookup(map, register: register(0), into: register(0), negated: false),
                 .dnat(address: register(0), port: register(family.byteCount / 4)),
             ]
@@ -85,9 +86,9 @@ private struct Linearizer {
     private static let localRoute: UInt32 = 2
 
     private func remember(_ timeout: UInt32) -> [KernelExpression] {
-        let key: [PacketField] = [.originalSourceAddress] + PacketField.originalFrontend
+        let key: [PacketField] = [.originalClientBucket] + PacketField.originalFrontend
         let dataSlot = key.registerBytes(family) / 4
-        return load(key) + load(PacketField.endpoint, from: dataSlot) + [
+        return load(key, scratch: dataSlot) + load(PacketField.endpoint, from: dataSlot) + [
             .updateMap(
                 .affinity,
                 key: register(0),
@@ -108,18 +109,39 @@ private struct Linearizer {
         ]
     }
 
-    private func load(_ fields: [PacketField], from slot: Int = 0) -> [KernelExpression] {
+    /// - Parameter scratch: the slot where what is hashed may be
+    private func load(
+        _ fields: [PacketField],
+        from slot: Int = 0,
+        scratch: Int = 0
+    ) -> [KernelExpression] {
         var slot = slot
         return fields.flatMap { field in
             defer { slot += (field.length(family) + 3) / 4 }
-            guard case .sourceBlock(let length) = field,
-                let mask = PacketField.mask(length, family)?.networkOrderBytes
-            else { return [load(field, register(slot))] }
-            let zero = [UInt8](repeating: 0, count: mask.count)
-            return [
-                load(field, register(slot)), .mask(register: register(slot), mask, xor: zero),
-            ]
+            return load(field, register(slot), register(scratch))
         }
+    }
+
+    private func load(
+        _ field: PacketField,
+        _ register: UInt32,
+        _ scratch: UInt32
+    ) -> [KernelExpression] {
+        switch field {
+        case .sourceBlock(let length):
+            guard let mask = PacketField.mask(length, family)?.networkOrderBytes else { break }
+            let zero = [UInt8](repeating: 0, count: mask.count)
+            return [load(field, register), .mask(register: register, mask, xor: zero)]
+        case .clientBucket: return [load(.sourceAddress, scratch), bucket(scratch, register)]
+        case .originalClientBucket:
+            return [load(.originalSourceAddress, scratch), bucket(scratch, register)]
+        default: break
+        }
+        return [load(field, register)]
+    }
+
+    private func bucket(_ address: UInt32, _ register: UInt32) -> KernelExpression {
+        .clientBucket(of: address, length: UInt32(family.byteCount), register: register)
     }
 
     private func load(_ field: PacketField, _ register: UInt32) -> KernelExpression {
@@ -156,6 +178,8 @@ private struct Linearizer {
             )
         case .random(let modulus, let offset):
             return .random(modulus: modulus, offset: offset, register: register)
+        case .clientBucket, .originalClientBucket:
+            preconditionFailure("\(field) takes two expressions")
         }
     }
 

@@ -11,6 +11,8 @@ package enum PacketField: Sendable, Hashable {
     case originalSourceAddress, originalDestinationAddress, originalDestinationPort
     /// Who answers: the endpoint, if the connection is translated.
     case replySourceAddress
+    /// The bucket (`ClientBucket`) of the source address, of the packet or of the connection.
+    case clientBucket, originalClientBucket
     /// A number from `offset ..< offset + modulus`.
     case random(modulus: UInt32, offset: UInt32)
 
@@ -34,9 +36,12 @@ package enum PacketField: Sendable, Hashable {
             family.byteCount
         case .transportProtocol: 1
         case .sourcePort, .destinationPort, .originalDestinationPort: 2
-        case .random: 4
+        case .random, .clientBucket, .originalClientBucket: 4
         }
     }
+
+    private static let buckets =
+        "mod \(ClientBucket.count) seed 0x\(String(ClientBucket.seed, radix: 16))"
 
     /// So many ones, and zeros behind them; nil if there are none.
     static func mask(_ length: UInt32, _ family: IPFamily) -> IPAddress? {
@@ -61,6 +66,9 @@ package enum PacketField: Sendable, Hashable {
         case .originalDestinationAddress: "ct original \(header) daddr"
         case .originalDestinationPort: "ct original proto-dst"
         case .replySourceAddress: "ct reply \(header) saddr"
+        case .clientBucket: "jhash \(Self.sourceAddress.text(family)) \(Self.buckets)"
+        case .originalClientBucket:
+            "jhash \(Self.originalSourceAddress.text(family)) \(Self.buckets)"
         case .random(let modulus, 0): "numgen random mod \(modulus)"
         case .random(let modulus, let offset): "numgen random mod \(modulus) offset \(offset)"
         }

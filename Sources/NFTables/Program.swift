@@ -10,6 +10,7 @@ package struct Program: Sendable, Hashable {
         package var balancer = Balancer.nftables
         package var localDetection = LocalDetection.none
         package var countsConnections = false
+        package var remembersClients = true
         /// IPVS goes on with the connections that it has, beside nftables.
         package var followsIPVS = false
 
@@ -18,6 +19,7 @@ package struct Program: Sendable, Hashable {
         package init(_ facts: NodeFacts, _ family: IPFamily) {
             balancer = facts.balancer
             localDetection = facts.localDetection(family)
+            remembersClients = facts.remembersClients
             // IPVS counts by itself, and its packets do not come through `services`.
             countsConnections = facts.countsConnections && balancer == .nftables
             followsIPVS = facts.ipvsConnections != nil && balancer == .nftables
@@ -97,7 +99,7 @@ package struct Program: Sendable, Hashable {
                 Chain(.masquerading, masquerading),
                 Chain(.noService, noService),
             ]
-            + numbers.affinityTimeouts.map(Self.remembering) + [
+            + numbers.affinityTimeouts.map(remembering) + [
                 Chain(
                     .remember,
                     [Rule(.verdict(PacketField.originalFrontend, map: .stickyTimeouts))]
@@ -106,8 +108,11 @@ package struct Program: Sendable, Hashable {
     }
 
     /// A timeout is part of an expression, so each one has a rule of its own.
-    static func remembering(_ timeout: UInt32) -> Chain {
-        Chain(.rememberFor(seconds: timeout), [Rule(.remember(timeout: timeout))])
+    func remembering(_ timeout: UInt32) -> Chain {
+        Chain(
+            .rememberFor(seconds: timeout),
+            variant.remembersClients ? [Rule(.remember(timeout: timeout))] : []
+        )
     }
 
     /// One rule for each length of blocks in use: a set of ranges over all frontends would be quadratic
@@ -153,13 +158,16 @@ package struct Program: Sendable, Hashable {
     /// What IPVS cannot do: pods and the node itself are not subject to the external traffic
     /// policy, and a virtual server has but one set of destinations.
     private var servicesBesideIPVS: [Rule] {
-        [
-            Rule(nonPods + [.sourceIsLocal(false), .returning]),
+        [Rule(nonPods + [.sourceIsLocal(false), .returning])] + stickyFirst + [Rule(.goto(.pick))]
+    }
+
+    private var stickyFirst: [Rule] {
+        guard variant.remembersClients else { return [] }
+        return [
             Rule(
                 .lookup(PacketField.frontend, in: .sticky),
-                .dnat([.sourceAddress] + PacketField.frontend, map: .affinity)
-            ),
-            Rule(.goto(.pick)),
+                .dnat([.clientBucket] + PacketField.frontend, map: .affinity)
+            )
         ]
     }
 
@@ -173,11 +181,7 @@ package struct Program: Sendable, Hashable {
         // Pods and the node itself are not subject to the external traffic policy: for them it is
         // as if they had gone out to the load balancer and come back.
         let outsiders = [isFrontendOf(.localPolicy)] + nonPods.map { [$0] }.joined()
-        return [
-            Rule(
-                isFrontendOf(.sticky),
-                .dnat([.sourceAddress] + PacketField.frontend, map: .affinity)
-            ),
+        return stickyFirst + [
             Rule(outsiders + [.sourceIsLocal(false), .goto(.pickLocal)]),
             Rule(.goto(.pick)),
         ]

@@ -94,7 +94,7 @@ package struct RulesetPrinter {
             return low.transport()?.description ?? unreadable
         case .sourcePort, .destinationPort, .originalDestinationPort:
             return low.port().map(String.init) ?? unreadable
-        case .random:
+        case .random, .clientBucket, .originalClientBucket:
             return low.hostOrderWord().map { "0x" + String($0, radix: 16) } ?? unreadable
         }
     }
@@ -143,7 +143,7 @@ package struct RulesetPrinter {
             "dnat \(family.nftName) to \(PacketField.destinationAddress.text(family))"
         case .masquerade: "masquerade fully-random"
         case .remember(let timeout):
-            "update @affinity { \(PacketField.originalSourceAddress.text(family)) . "
+            "update @affinity { \(PacketField.originalClientBucket.text(family)) . "
                 + "\(PacketField.originalFrontend.text(family)) timeout \(timeout)s : "
                 + "\(PacketField.endpoint.text(family)) }"
         case .verdict(let fields, let map): "\(fields.text(family)) vmap @\(map.name)"

@@ -30,11 +30,12 @@ package struct SetDefinition: Sendable, Hashable {
             key = PacketField.frontend + [.random(modulus: .max, offset: 0)]
             data = .fields(PacketField.endpoint)
         case .affinity:
-            key = [.sourceAddress] + PacketField.frontend
+            // nft 1.0.6 and 1.1.3 crash if the type is that of `jhash`.
+            key = [.random(modulus: .max, offset: 0)] + PacketField.frontend
             data = .fields(PacketField.endpoint)
             isDynamic = true
-            // As many clients as one node remembers; those beyond are not sticky.
-            size = 131_072
+            // At least 64 frontends with every bucket; what is beyond is not sticky.
+            size = 64 * ClientBucket.count
         case .clusterIPs: key = [.destinationAddress]
         case .serviceCIDRs:
             key = [.destinationAddress]

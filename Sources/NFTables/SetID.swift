@@ -14,7 +14,7 @@ package enum SetID: Sendable, Hashable {
     case sticky
     /// The same, each with the chain for its timeout.
     case stickyTimeouts
-    /// Client and frontend to endpoint; written by the rules.
+    /// Bucket of clients and frontend to endpoint; written by the rules.
     case affinity
     /// Frontends whose every client is masqueraded.
     case masqueradeFrontends

@@ -117,7 +117,7 @@ package struct TableState: Sendable {
         guard usage.affinityTimeouts.settle() != .none else { return }
         let timeouts = usage.affinityTimeouts.listed
         for timeout in Set(timeouts).subtracting(before) {
-            let chain = Program.remembering(timeout)
+            let chain = program.remembering(timeout)
             changes.chains[chain.name] = .create(chain)
         }
         for timeout in Set(before).subtracting(timeouts) {

@@ -1,10 +1,13 @@
+internal import CNftnl
 internal import NFTables
 internal import NetworkTypes
 internal import Netlink
 
-/// The dynamic map in which the rules note who was sent where.
+/// The dynamic map in which the rules note where the clients of each bucket were sent.
 struct AffinityMap {
     let reader: TableReader
+
+    private var definition: SetDefinition { SetDefinition(.affinity) }
 
     /// Deletes what clients must not be sent to again; returns how many entries there were.
     ///
@@ -16,12 +19,11 @@ struct AffinityMap {
         _ socket: inout NetlinkSocket,
         onCommit: () -> Void
     ) throws(NetlinkError) -> Int {
-        guard stale.sticky.keys.contains(where: { $0.address.family == reader.family }) else {
-            return 0
-        }
+        let frontends = stale.sticky.keys.filter { $0.address.family == reader.family }
+        guard !frontends.isEmpty else { return 0 }
         var count = 0
         for _ in 0..<10 {
-            let entries = try staleEntries(stale, &socket)
+            let entries = try entries(of: frontends, &socket).filter { isStale($0, stale) }
             guard !entries.isEmpty else { break }
             var batch = NetlinkBatch(
                 subsystem: Constant.subsystem,
@@ -31,7 +33,7 @@ struct AffinityMap {
             ElementWriter(
                 family: reader.family,
                 table: RulesetPrinter.tableName,
-                set: SetDefinition(.affinity)
+                set: definition
             ).append(entries, isDeletion: true, to: &batch)
             do {
                 socket.advance(to: batch.sequenceAfter)
@@ -45,35 +47,52 @@ struct AffinityMap {
         return count
     }
 
-    /// The endpoint that a client is sent to again; nil if it is not remembered.
+    /// The endpoint that a client is sent to again; nil if its bucket is not remembered.
     func endpoint(
         of client: IPAddress,
         at frontend: FrontendKey,
         _ socket: inout NetlinkSocket
     ) throws(NetlinkError) -> (address: IPAddress, port: UInt16)? {
-        for element in try reader.elements(of: SetDefinition(.affinity), &socket).values {
-            var key = ElementReader(element.key)
-            var data = element.data.map(ElementReader.init)
-            guard key.address(reader.family) == client,
-                key.frontendKey(reader.family) == frontend,
-                let address = data?.address(reader.family), let port = data?.port()
-            else { continue }
-            return (address, port)
+        let key = ClientBucket.key(ClientBucket.of(client), frontend)
+        var data = try reader.element(key, of: definition, &socket)?.data.map(ElementReader.init)
+        guard let address = data?.address(reader.family), let port = data?.port() else {
+            return nil
         }
-        return nil
+        return (address, port)
     }
 
-    private func staleEntries(
-        _ stale: StaleEntries,
+    /// How many entries there are, if the kernel says so (Linux from 6.16 on).
+    func count(_ socket: inout NetlinkSocket) throws(NetlinkError) -> Int? {
+        try reader.count(of: definition, &socket)
+    }
+
+    /// Asks for each key that the frontends can have, or reads all if those are fewer.
+    private func entries(
+        of frontends: [FrontendKey],
         _ socket: inout NetlinkSocket
     ) throws(NetlinkError) -> [Element] {
-        try reader.elements(of: SetDefinition(.affinity), &socket).values.filter { element in
-            var key = ElementReader(element.key)
-            var data = element.data.map(ElementReader.init)
-            guard key.address(reader.family) != nil, let frontend = key.frontendKey(reader.family),
-                let address = data?.address(reader.family), let port = data?.port()
-            else { return false }
-            return stale.sticky[frontend].map { !$0.mayRemember(address, port) } ?? false
+        let count = try count(&socket) ?? 0
+        guard count > frontends.count * Int(ClientBucket.count) else {
+            return Array(try reader.elements(of: definition, &socket).values)
         }
+        var entries: [Element] = []
+        for frontend in frontends {
+            for bucket in 0..<ClientBucket.count {
+                let key = ClientBucket.key(bucket, frontend)
+                if let entry = try reader.element(key, of: definition, &socket) {
+                    entries.append(entry)
+                }
+            }
+        }
+        return entries
+    }
+
+    private func isStale(_ element: Element, _ stale: StaleEntries) -> Bool {
+        var key = ElementReader(element.key)
+        var data = element.data.map(ElementReader.init)
+        guard key.hostOrderWord() != nil, let frontend = key.frontendKey(reader.family),
+            let address = data?.address(reader.family), let port = data?.port()
+        else { return false }
+        return stale.sticky[frontend].map { !$0.mayRemember(address, port) } ?? false
     }
 }

@@ -19,6 +19,9 @@ enum Constant {
     /// `NFTA_TARGET_NAME` of `linux/netfilter/nf_tables_compat.h`.
     static let targetName = 1
 
+    /// `NFTA_SET_COUNT`, younger than Debian's headers.
+    static let setCount = 20
+
     static let request = UInt16(NLM_F_REQUEST)
     static let create = UInt16(NLM_F_REQUEST | NLM_F_CREATE)
     static let append = UInt16(NLM_F_REQUEST | NLM_F_CREATE | NLM_F_APPEND)

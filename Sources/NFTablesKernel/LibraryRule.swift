@@ -97,6 +97,14 @@ extension LibraryRule {
             numgen.set(NFTNL_EXPR_NG_TYPE, UInt32(NFT_NG_RANDOM.rawValue))
             numgen.set(NFTNL_EXPR_NG_MODULUS, modulus)
             numgen.set(NFTNL_EXPR_NG_OFFSET, offset)
+        case .clientBucket(let address, let length, let register):
+            let hash = make("hash")
+            hash.set(NFTNL_EXPR_HASH_SREG, address)
+            hash.set(NFTNL_EXPR_HASH_DREG, register)
+            hash.set(NFTNL_EXPR_HASH_LEN, length)
+            hash.set(NFTNL_EXPR_HASH_MODULUS, ClientBucket.count)
+            hash.set(NFTNL_EXPR_HASH_SEED, ClientBucket.seed)
+            hash.set(NFTNL_EXPR_HASH_TYPE, UInt32(NFT_HASH_JENKINS.rawValue))
         case .sourceAddressType(let register):
             let fib = make("fib")
             fib.set(NFTNL_EXPR_FIB_DREG, register)

@@ -11,13 +11,15 @@ package import ServicePlan
 package actor NFTablesDataplane: Dataplane {
     private let kernelQueue = KernelQueue()
     package nonisolated let families: [IPFamily]
-    private let logger: Logger
-    private var socket: NetlinkSocket
+    let logger: Logger
+    var socket: NetlinkSocket
     private var generations: GenerationWatch
     private var conntrack: ConnectionTracking
     private var outsiders: OutsiderLookup
     /// Empty until the kernel was read, and after a failure.
-    private var tables: [IPFamily: TableState] = [:]
+    private(set) var tables: [IPFamily: TableState] = [:]
+    private let remembersClients: Bool
+    var affinityFill = AffinityFill()
     private var notificationSource: (any DispatchSourceRead)?
     private nonisolated let forwardingBell: AsyncStream<Void>.Continuation
     /// Yields when another program may have changed what is forwarded; changes meanwhile are one.
@@ -40,8 +42,17 @@ package actor NFTablesDataplane: Dataplane {
             generations = try GenerationWatch(ignoring: socket.portID)
             conntrack = try ConnectionTracking()
             outsiders = try OutsiderLookup()
+            remembersClients = HashProbe.succeeds(&socket)
         } catch {
             throw CommitError(opening: error)
+        }
+        if !remembersClients {
+            logger.warning(
+                """
+                this kernel cannot hash in nftables rules, so sessionAffinity ClientIP has no effect; all \
+                else works: load the module nft_hash (CONFIG_NFT_HASH), and restart
+                """
+            )
         }
     }
 
@@ -88,6 +99,7 @@ package actor NFTablesDataplane: Dataplane {
         node: NodeFacts
     ) async throws(CommitError) -> CommitReport {
         defer { tellForwarding() }
+        let node = known(node)
         do throws(NetlinkError) {
             switch changes {
             case .everything(let plans):
@@ -118,6 +130,7 @@ package actor NFTablesDataplane: Dataplane {
         _ plans: [ServicePlan],
         node: NodeFacts
     ) throws(CommitError) -> [(program: Program, changes: Changeset)] {
+        let node = known(node)
         do throws(NetlinkError) {
             var result: [(Program, Changeset)] = []
             for family in families {
@@ -131,20 +144,6 @@ package actor NFTablesDataplane: Dataplane {
                 result.append((state.program, changes))
             }
             return result
-        } catch {
-            throw CommitError(error)
-        }
-    }
-
-    /// The endpoint that the kernel remembers for a client of a frontend with affinity.
-    package func rememberedEndpoint(
-        of client: IPAddress,
-        at frontend: FrontendKey,
-        node: NodeFacts
-    ) throws(CommitError) -> (address: IPAddress, port: UInt16)? {
-        do throws(NetlinkError) {
-            let map = AffinityMap(reader: reader(frontend.address.family, node))
-            return try map.endpoint(of: client, at: frontend, &socket)
         } catch {
             throw CommitError(error)
         }
@@ -173,18 +172,6 @@ package actor NFTablesDataplane: Dataplane {
         }
     }
 
-    package func connectionCounts() -> [String: UInt64] {
-        var counts: [String: UInt64] = [:]
-        for family in families where tables[family] != nil {
-            let reader = TableReader(family: family)
-            for (label, count) in (try? reader.connectionCounts(&socket)) ?? [] {
-                // namespace/name:port
-                counts[String(label.prefix { $0 != ":" }), default: 0] += count
-            }
-        }
-        return counts
-    }
-
     /// Removes what kube-proxy has left in nf_tables, by name; returns what there was.
     package func removeKubeProxy(dryRun: Bool) throws(CommitError) -> [String] {
         do throws(NetlinkError) {
@@ -209,11 +196,10 @@ package actor NFTablesDataplane: Dataplane {
         }
     }
 
-    /// The elements of each set, as committed.
-    package func elementCounts() -> [(set: String, family: IPFamily, count: Int)] {
-        tables.flatMap { family, state in
-            state.elementCounts.map { ($0.key.name, family, $0.value) }
-        }
+    private func known(_ node: NodeFacts) -> NodeFacts {
+        var node = node
+        node.remembersClients = remembersClients
+        return node
     }
 
     private static let tampered = NetlinkError("another program changed our tables", code: 0)
@@ -367,10 +353,11 @@ package actor NFTablesDataplane: Dataplane {
     ) {
         for family in families {
             do throws(NetlinkError) {
-                report.staleEntriesRemoved += try AffinityMap(reader: reader(family, node))
+                report.staleEntriesRemoved += try AffinityMap(reader: TableReader(family: family))
                     .removeStale(stale, &socket) {
                         generations.committed()
                     }
+                lookAtAffinity(family)
             } catch {
                 logger.warning(
                     "some clients with affinity may stay where they are until their time is over",

@@ -1,4 +1,5 @@
 internal import CNftnl
+internal import Glibc
 internal import NetworkTypes
 internal import Netlink
 
@@ -42,5 +43,26 @@ extension NetlinkSocket {
         attributes(&request)
         request.endMessage()
         try dump(what, request: request, sequence: sequence, restart: restart, body)
+    }
+
+    /// Asks nf_tables for one thing, and hands it to the body if it is there.
+    mutating func ask(
+        _ what: String,
+        _ type: nf_tables_msg_types,
+        _ family: IPFamily,
+        attributes: (inout MessageBuffer) -> Void,
+        _ body: (NetlinkMessage) -> Void
+    ) throws(NetlinkError) {
+        let sequence = nextSequence()
+        var request = MessageBuffer(capacity: 256)
+        request.beginMessage(
+            type: Constant.messageType(type),
+            flags: Constant.request,
+            sequence: sequence
+        )
+        request.appendNetfilterHeader(family: family.netfilterFamily)
+        attributes(&request)
+        request.endMessage()
+        _ = try ask(what, request: request, sequence: sequence, absence: [ENOENT], body)
     }
 }

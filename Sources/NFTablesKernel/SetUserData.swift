@@ -43,7 +43,8 @@ struct SetUserData {
         case .transportProtocol: Self.expression(9, Self.word(0, 16))
         case .random(let modulus, let offset):
             Self.expression(23, Self.word(0, 1) + Self.word(1, modulus) + Self.word(2, offset))
-        case .sourceBlock, .originalSourceAddress, .originalDestinationAddress,
+        case .clientBucket, .originalClientBucket, .sourceBlock, .originalSourceAddress,
+            .originalDestinationAddress,
             .originalDestinationPort, .replySourceAddress:
             preconditionFailure("no set is keyed by \(field)")
         }
@@ -76,7 +77,7 @@ extension PacketField {
             family == .ipv4 ? 7 : 8
         case .transportProtocol: 12
         case .sourcePort, .destinationPort, .originalDestinationPort: 13
-        case .random: 4
+        case .random, .clientBucket, .originalClientBucket: 4
         }
     }
 }

@@ -175,6 +175,52 @@ struct TableReader {
         )
     }
 
+    /// One element; nil if it is not in the set.
+    func element(
+        _ key: ElementBytes,
+        of set: SetDefinition,
+        _ socket: inout NetlinkSocket
+    ) throws(NetlinkError) -> Element? {
+        var parser = ElementParser(set)
+        try socket.ask(
+            "reading an element of set \(set.id.name) of \(place)",
+            NFT_MSG_GETSETELEM,
+            family,
+            attributes: { buffer in
+                buffer.attribute(UInt16(NFTA_SET_ELEM_LIST_TABLE.rawValue), table)
+                buffer.attribute(UInt16(NFTA_SET_ELEM_LIST_SET.rawValue), set.id.name)
+                let list = buffer.beginNest(UInt16(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue))
+                let element = buffer.beginNest(UInt16(NFTA_LIST_ELEM.rawValue))
+                let value = buffer.beginNest(UInt16(NFTA_SET_ELEM_KEY.rawValue))
+                key.withBytes { buffer.attribute(UInt16(NFTA_DATA_VALUE.rawValue), bytes: $0) }
+                buffer.endNest(value)
+                buffer.endNest(element)
+                buffer.endNest(list)
+            },
+            { parser.add($0) }
+        )
+        return parser.elements[key]
+    }
+
+    /// How many elements a set has; nil if the kernel does not say so, as before Linux 6.16.
+    func count(
+        of set: SetDefinition,
+        _ socket: inout NetlinkSocket
+    ) throws(NetlinkError) -> Int? {
+        var count: UInt32?
+        try socket.ask(
+            "reading set \(set.id.name) of \(place)",
+            NFT_MSG_GETSET,
+            family,
+            attributes: {
+                $0.attribute(UInt16(NFTA_SET_TABLE.rawValue), table)
+                $0.attribute(UInt16(NFTA_SET_NAME.rawValue), set.id.name)
+            },
+            { count = $0.netfilterAttributes[Constant.setCount]?.bigEndianWord }
+        )
+        return count.map(Int.init)
+    }
+
     /// The connections that each frontend has counted, by the comment of its element.
     func connectionCounts(
         _ socket: inout NetlinkSocket

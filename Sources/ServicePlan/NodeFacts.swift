@@ -9,6 +9,8 @@ package struct NodeFacts: Sendable, Hashable {
     package var balancer: Balancer
     /// Whether the kernel counts the connections of each frontend (`--service-metrics`).
     package var countsConnections: Bool
+    /// Whether the kernel can hash (`nft_hash`), which client affinity takes.
+    package var remembersClients = true
     /// Only IPVS has any; its own dataplane adds them.
     package var draining: Set<DrainingDestination> = []
     /// What IPVS has left when nftables takes over from it; nil: it has nothing to do with this node.

@@ -169,8 +169,7 @@ struct Explainer {
         if let client, frontend.affinityTimeout != nil, let open = try? dataplane.get() {
             let found = try? await open.nftables.rememberedEndpoint(
                 of: client.address,
-                at: frontend.key,
-                node: snapshot.facts
+                at: frontend.key
             )
             remembered = found.map { hostAndPort($0.address, $0.port) }
         }

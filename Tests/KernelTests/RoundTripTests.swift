@@ -314,7 +314,7 @@ import Testing
         }
     }
 
-    @Test func `thousands of Services go in and out in one transaction each`() async throws {
+    @Test func `thousands of Services go in and out`() async throws {
         let table = try KernelTable()
         let plans = (0..<3000).map { index in
             ServicePlan(

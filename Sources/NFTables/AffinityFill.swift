@@ -1,0 +1,14 @@
+package import NetworkTypes
+
+/// Notices when the affinity map of a family is almost full, once.
+package struct AffinityFill: Sendable {
+    package static let limit = Int(SetDefinition(.affinity).size ?? 0)
+    private var isHigh: Set<IPFamily> = []
+
+    package init() {}
+
+    package mutating func isWorthAWarning(_ count: Int, _ family: IPFamily) -> Bool {
+        if count < Self.limit / 2 { isHigh.remove(family) }
+        return count >= Self.limit / 5 * 4 && isHigh.insert(family).inserted
+    }
+}

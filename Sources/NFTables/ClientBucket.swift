@@ -1,0 +1,89 @@
+package import NetworkTypes
+
+/// The clients that are remembered together, as one.
+///
+/// The map `affinity` has one entry for a bucket and a frontend, so that clients, however many they
+/// are or say they are, cannot fill it for other frontends.
+package enum ClientBucket {
+    package static let count: UInt32 = 1 << 14
+    /// Any number; it is the same on all nodes, and for ever.
+    package static let seed: UInt32 = 0x6E65_6564
+
+    /// What the kernel computes for `jhash ip saddr mod` (`net/netfilter/nft_hash.c:
+    /// nft_jhash_eval`, which scales instead of dividing).
+    package static func of(_ client: IPAddress) -> UInt32 {
+        let hash = UInt64(JenkinsHash.of(client.networkOrderBytes, seed: seed))
+        return UInt32((hash * UInt64(count)) >> 32)
+    }
+
+    /// A key of the map `affinity`.
+    package static func key(_ bucket: UInt32, _ frontend: FrontendKey) -> ElementBytes {
+        var key = ElementBytes()
+        key.append(hostOrder: bucket)
+        key.append(frontend.address)
+        key.append(frontend.transport)
+        key.append(port: frontend.port)
+        return key
+    }
+}
+
+/// Bob Jenkins's hash of 32 bits as in `include/linux/jhash.h`, of a little-endian machine.
+private struct JenkinsHash {
+    private var (a, b, c): (UInt32, UInt32, UInt32)
+
+    static func of(_ bytes: [UInt8], seed: UInt32) -> UInt32 {
+        let start = 0xDEAD_BEEF &+ UInt32(bytes.count) &+ seed
+        var hash = JenkinsHash(a: start, b: start, c: start)
+        var rest = bytes[...]
+        while rest.count > 12 {
+            hash.add(rest)
+            hash.mix()
+            rest = rest.dropFirst(12)
+        }
+        guard !rest.isEmpty else { return hash.c }
+        hash.add(rest)
+        hash.finish()
+        return hash.c
+    }
+
+    /// Adds twelve bytes; as if zeros stood behind the last.
+    private mutating func add(_ bytes: ArraySlice<UInt8>) {
+        let word = { (index: Int) in
+            bytes.dropFirst(4 * index).prefix(4).reversed().reduce(UInt32(0)) {
+                $0 << 8 | UInt32($1)
+            }
+        }
+        a &+= word(0)
+        b &+= word(1)
+        c &+= word(2)
+    }
+
+    private mutating func mix() {
+        a = (a &- c) ^ Self.rotate(c, 4)
+        c &+= b
+        b = (b &- a) ^ Self.rotate(a, 6)
+        a &+= c
+        c = (c &- b) ^ Self.rotate(b, 8)
+        b &+= a
+        a = (a &- c) ^ Self.rotate(c, 16)
+        c &+= b
+        b = (b &- a) ^ Self.rotate(a, 19)
+        a &+= c
+        c = (c &- b) ^ Self.rotate(b, 4)
+        b &+= a
+    }
+
+    private mutating func finish() {
+        c = (c ^ b) &- Self.rotate(b, 14)
+        a = (a ^ c) &- Self.rotate(c, 11)
+        b = (b ^ a) &- Self.rotate(a, 25)
+        c = (c ^ b) &- Self.rotate(b, 16)
+        a = (a ^ c) &- Self.rotate(c, 4)
+        b = (b ^ a) &- Self.rotate(a, 14)
+        c = (c ^ b) &- Self.rotate(b, 24)
+    }
+
+    private static func rotate(_ word: UInt32, _ bits: UInt32) -> UInt32 {
+        word << bits | word >> (32 - bits)
+    }
+}

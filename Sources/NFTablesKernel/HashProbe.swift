@@ -1,0 +1,54 @@
+internal import CMnl
+internal import CNftnl
+internal import NFTables
+internal import NetworkTypes
+internal import Netlink
+
+/// Whether the kernel can hash in rules (the module `nft_hash`).
+enum HashProbe {
+    private static let refusal = "adding a rule that hashes"
+
+    /// Asks by a transaction that cannot succeed, so nothing changes.
+    ///
+    /// True as well if something else keeps us from finding out: programming will tell.
+    static func succeeds(_ socket: inout NetlinkSocket) -> Bool {
+        var batch = NetlinkBatch(
+            subsystem: Constant.subsystem,
+            generation: nil,
+            firstSequence: socket.nextSequence()
+        )
+        let name = "\(RulesetPrinter.tableName)-probe"
+        append("adding a table", NFT_MSG_NEWTABLE, &batch) { LibraryTable(name: name).write($0) }
+        append("adding a chain", NFT_MSG_NEWCHAIN, &batch) {
+            LibraryChain(table: name, name: Chain.Name.services.text).write($0)
+        }
+        append(refusal, NFT_MSG_NEWRULE, &batch) {
+            let bucket = KernelExpression.clientBucket(of: 1, length: 4, register: 1)
+            let address = KernelExpression.payload(.network, offset: 12, length: 4, register: 1)
+            LibraryRule(.ipv4, table: name, chain: .services, [address, bucket]).write($0)
+        }
+        append("undoing that", NFT_MSG_DELCHAIN, &batch) {
+            LibraryChain(table: name, name: Chain.Name.pick.text).write($0)
+        }
+        socket.advance(to: batch.sequenceAfter)
+        do throws(NetlinkError) {
+            try batch.commit(&socket, subsystem: Constant.subsystem)
+        } catch {
+            return error.operation != refusal || error.isPermissionDenied
+        }
+        return true
+    }
+
+    private static func append(
+        _ operation: String,
+        _ type: nf_tables_msg_types,
+        _ batch: inout NetlinkBatch,
+        _ body: (UnsafeMutablePointer<nlmsghdr>) -> Void
+    ) {
+        batch.append({ operation }) { buffer, sequence in
+            let message = LibraryMessage(type, .ipv4, flags: Constant.create, sequence: sequence)
+            body(message.header)
+            buffer.appendMessage(message.bytes)
+        }
+    }
+}
