@@ -29,3 +29,17 @@ import Testing
         }
     }
 }
+
+@Suite struct WarningBudgetTests {
+    @Test func `a namespace has so many warnings a minute, and others have theirs`() {
+        var budget = WarningBudget()
+        let start = ContinuousClock.now
+        let verdicts = (0..<1000).map { _ in budget.spend("tenant", at: start) }
+        #expect(verdicts.count { $0 == .tell } == WarningBudget.limit - 1)
+        #expect(verdicts.firstIndex(of: .tellAsLast) == WarningBudget.limit - 1)
+        #expect(verdicts.last == .leaveOut)
+        #expect(budget.spend("other", at: start) == .tell)
+        #expect(budget.spend("tenant", at: start + .seconds(59)) == .leaveOut)
+        #expect(budget.spend("tenant", at: start + .seconds(60)) == .tell)
+    }
+}
