@@ -45,7 +45,10 @@ package actor ClusterStore {
         missing = lists
         published = Mutex(StoreSummary(missing: lists))
         (changes, doorbell) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
-        apiServers.onChange { [doorbell] in doorbell.yield() }
+        apiServers.onChange { [weak self] in
+            guard let self, summary.missing.isEmpty else { return }
+            doorbell.yield()
+        }
     }
 
     package var isComplete: Bool { missing.isEmpty }

@@ -9,8 +9,8 @@ package final class ServiceHealth: Sendable {
     fileprivate struct State {
         /// By `namespace/name`.
         var checks: [String: HealthCheck] = [:]
-        /// Of each port; the API gives each Service one of its own.
-        var services: [UInt16: Set<String>] = [:]
+        /// Of each port; plans leave it to one Service (`FrontendClaims`).
+        var services: [UInt16: String] = [:]
         var addresses: [IPAddress] = []
         var listeners: [ListenAddress: HTTPServer.Listener] = [:]
         /// Told once.
@@ -65,7 +65,7 @@ package final class ServiceHealth: Sendable {
             state.failed.remove(address)
         } catch {
             guard state.failed.insert(address).inserted else { return }
-            let service = state.services[address.port]?.min() ?? ""
+            let service = state.services[address.port] ?? ""
             let consequence = "not served, so load balancers take this node for dead"
             logger.error(
                 "the health check of Service \(service) is \(consequence): \(error); trying again at each sync"
@@ -76,7 +76,7 @@ package final class ServiceHealth: Sendable {
 
     private func answer(port: UInt16) -> HTTPResponse {
         let found = state.withLock { state in
-            state.services[port]?.min().map { ($0, state.checks[$0]?.localEndpoints ?? 0) }
+            state.services[port].map { ($0, state.checks[$0]?.localEndpoints ?? 0) }
         }
         guard let (service, count) = found else { return .refusal(404) }
         let name = service.split(separator: "/", maxSplits: 1).map(String.init)
@@ -112,11 +112,9 @@ extension ServiceHealth.State {
             checks[service] = check
             guard old != new else { continue }
             isOther = true
-            if let old {
-                services[old]?.remove(service)
-                if services[old]?.isEmpty == true { services[old] = nil }
-            }
-            if let new { services[new, default: []].insert(service) }
+            // It may have its next owner already.
+            if let old, services[old] == service { services[old] = nil }
+            if let new { services[new] = service }
         }
         return isOther
     }

@@ -26,6 +26,7 @@ package actor Syncer {
     private var isReread = false
     private var interfaceAddresses: [IPAddress]
     private var reported: [ObjectName: [Diagnostic]] = [:]
+    private var warnings = WarningBudget()
     private var news: [(service: ObjectName, diagnostic: Diagnostic)] = []
     private static let newsLimit = 1000
     private let doorbell: AsyncStream<Void>.Continuation
@@ -232,7 +233,15 @@ package actor Syncer {
     private func log(_ diagnostics: [Diagnostic], of name: ObjectName) {
         let known = Set(reported[name] ?? [])
         for diagnostic in diagnostics where !known.contains(diagnostic) {
-            logger.warning("\(diagnostic)")
+            switch warnings.spend(name.namespace, at: .now) {
+            case .tell: logger.warning("\(diagnostic)")
+            case .tellAsLast:
+                let rest =
+                    "further warnings about namespace \"\(name.namespace)\" are left out for a minute;"
+                    + " needletail explain \(name) has those of this Service"
+                logger.warning("\(diagnostic) (\(rest))")
+            case .leaveOut: break
+            }
             // Events are few anyway; while syncs fail nobody takes them.
             if diagnostic.event != nil, news.count < Self.newsLimit {
                 news.append((name, diagnostic))

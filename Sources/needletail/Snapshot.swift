@@ -52,7 +52,9 @@ struct Snapshot {
         self.plans = plans.plans.values.sorted { $0.service < $1.service }
         facts = configuration.facts(node: state.node, serviceCIDRs: state.serviceCIDRs)
         var diagnostics = plans.diagnostics
-        let listening = ListeningSockets.read()
+        // `render` may be asked about another node than this one.
+        let isHere = view.primaryAddresses.contains(where: addresses.contains)
+        let listening = isHere ? ListeningSockets.read() : ListeningSockets()
         for (name, plan) in plans.plans {
             diagnostics[name, default: []] += OccupiedPorts(plan, on: view)
                 .diagnostics(of: name, listening)

@@ -1,3 +1,4 @@
+import BinarySupport
 import ClusterStore
 import Logging
 import NetworkTypes
@@ -104,5 +105,35 @@ import Testing
         let text = Exposition.text(monitor.metrics.all, openMetrics: false)
         #expect(text.contains("needletail_drift_detected_total{object=\"table\"} 5\n"))
         #expect(text.contains("needletail_drift_repaired_total 1\n"))
+    }
+}
+
+@Suite struct ServiceHealthTests {
+    @Test(arguments: [["a", "b"], ["b", "a"]])
+    func `a port goes to its next owner, whichever change comes first`(order: [String]) throws {
+        let server = HTTPServer()
+        defer { server.stop() }
+        let failed = Mutex(false)
+        let health = ServiceHealth(
+            server,
+            isProxyHealthy: { true },
+            onFailure: { _, _ in failed.withLock { $0 = true } },
+            logger: Logger(label: "test")
+        )
+        let loopback = [IPAddress(ipv4: 0x7F00_0001)]
+        // Nobody can tell beforehand which port is free.
+        let port = (20000...60000).shuffled().prefix(50).lazy.map(UInt16.init).first { port in
+            failed.withLock { $0 = false }
+            let check = HealthCheck(port: port, localEndpoints: 1)
+            health.update(["test/a": check], addresses: loopback)
+            return !failed.withLock { $0 }
+        }
+        let used = try #require(port)
+        for name in order {
+            let check = name == "b" ? HealthCheck(port: used, localEndpoints: 2) : nil
+            health.update(["test/\(name)": check], addresses: loopback)
+        }
+        let answer = try HTTPProbe.exchange("GET / HTTP/1.1\r\n\r\n", port: used)
+        #expect(answer?.contains(#""name": "b""#) == true, "\(answer ?? "")")
     }
 }

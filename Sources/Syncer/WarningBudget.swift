@@ -1,0 +1,31 @@
+/// Bounds the warnings about the objects of each namespace: who may write in one decides how many
+/// there are, and must not fill the node's log.
+package struct WarningBudget: Sendable {
+    package enum Verdict: Sendable, Hashable {
+        case tell
+        /// Tell it, and that the next ones are not told.
+        case tellAsLast
+        case leaveOut
+    }
+
+    /// So many in a minute.
+    package static let limit = 60
+    package static let period = Duration.seconds(60)
+
+    private var spent: [String: (since: ContinuousClock.Instant, count: Int)] = [:]
+
+    package init() {}
+
+    package mutating func spend(
+        _ namespace: String,
+        at now: ContinuousClock.Instant
+    ) -> Verdict {
+        if let since = spent[namespace]?.since, now - since >= Self.period {
+            spent[namespace] = nil
+        }
+        let count = spent[namespace, default: (now, 0)].count + 1
+        spent[namespace, default: (now, 0)].count = count
+        if count < Self.limit { return .tell }
+        return count == Self.limit ? .tellAsLast : .leaveOut
+    }
+}
