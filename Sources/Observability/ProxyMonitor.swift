@@ -64,7 +64,7 @@ package final class ProxyMonitor: SyncObserver {
         let repair = state.withLock { state -> Duration? in
             state.health.updated(at: now.instant)
             state.health.reasonNotReady = nil
-            state.lastSync = (record, now.instant)
+            state.lastSync = (record.withoutObjects, now.instant)
             guard record.isRepair, let since = state.foreignSince else { return nil }
             state.foreignSince = nil
             state.driftRepaired += 1
@@ -251,6 +251,16 @@ extension ProxyMetrics {
             conntrackDuration.observe(cleanup.duration.seconds, family.kubernetesName)
             conntrackDeleted.add(Double(cleanup.deleted), family.kubernetesName)
         }
+    }
+}
+
+extension SyncRecord {
+    /// Without what grows with the cluster, for keeping.
+    fileprivate var withoutObjects: SyncRecord {
+        var record = self
+        (record.healthChecks, record.nodePortAddresses) = ([:], [])
+        record.pending = PendingChanges()
+        return record
     }
 }
 
