@@ -68,7 +68,7 @@ package final class ProxyMonitor: SyncObserver {
             state.health.updated(at: now.instant)
             // Changes are committed beside damage that waits for its repair.
             if record.isRepair || state.foreignSince == nil { state.health.reasonNotReady = nil }
-            state.lastSync = (record, now.instant)
+            state.lastSync = (record.withoutObjects, now.instant)
             guard record.isRepair, let since = state.foreignSince else { return nil }
             state.foreignSince = nil
             state.driftRepaired += 1
@@ -286,6 +286,16 @@ extension ProxyMetrics {
             conntrackDuration.observe(cleanup.duration.seconds, family.kubernetesName)
             conntrackDeleted.add(Double(cleanup.deleted), family.kubernetesName)
         }
+    }
+}
+
+extension SyncRecord {
+    /// Without what grows with the cluster, for keeping.
+    fileprivate var withoutObjects: SyncRecord {
+        var record = self
+        (record.healthChecks, record.nodePortAddresses) = ([:], [])
+        record.pending = PendingChanges()
+        return record
     }
 }
 
