@@ -315,7 +315,7 @@ package actor NFTablesDataplane: Dataplane {
         do throws(NetlinkError) {
             for family in families {
                 report.staleEntriesRemoved += try AffinityMap(reader: TableReader(family: family))
-                    .removeStale(stale, &socket) {
+                    .removeStale(stale, &affinityFill.lastSeen[family], &socket) {
                         generations.committed()
                     }
                 lookAtAffinity(family)
