@@ -4,6 +4,8 @@ package import NetworkTypes
 package struct AffinityFill: Sendable {
     package static let limit = Int(SetDefinition(.affinity).size ?? 0)
     private var isHigh: Set<IPFamily> = []
+    /// The entries at the last look, of kernels that do not count them.
+    package var lastSeen: [IPFamily: Int] = [:]
 
     package init() {}
 

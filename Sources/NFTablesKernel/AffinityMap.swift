@@ -16,6 +16,7 @@ struct AffinityMap {
     /// deleting; the deletion fails whole then and is tried again with what is left.
     func removeStale(
         _ stale: StaleEntries,
+        _ lastSeen: inout Int?,
         _ socket: inout NetlinkSocket,
         onCommit: () -> Void
     ) throws(NetlinkError) -> Int {
@@ -23,7 +24,9 @@ struct AffinityMap {
         guard !frontends.isEmpty else { return 0 }
         var count = 0
         for _ in 0..<10 {
-            let entries = try entries(of: frontends, &socket).filter { isStale($0, stale) }
+            let entries = try entries(of: frontends, &lastSeen, &socket).filter {
+                isStale($0, stale)
+            }
             guard !entries.isEmpty else { break }
             var batch = NetlinkBatch(
                 subsystem: Constant.subsystem,
@@ -69,11 +72,14 @@ struct AffinityMap {
     /// Asks for each key that the frontends can have, or reads all if those are fewer.
     private func entries(
         of frontends: [FrontendKey],
+        _ lastSeen: inout Int?,
         _ socket: inout NetlinkSocket
     ) throws(NetlinkError) -> [Element] {
-        let count = try count(&socket) ?? 0
+        let count = try count(&socket) ?? lastSeen ?? 0
         guard count > frontends.count * Int(ClientBucket.count) else {
-            return Array(try reader.elements(of: definition, &socket).values)
+            let all = try reader.elements(of: definition, &socket)
+            lastSeen = all.count
+            return Array(all.values)
         }
         var entries: [Element] = []
         for frontend in frontends {

@@ -43,7 +43,9 @@ extension NFTablesDataplane {
     @discardableResult
     func lookAtAffinity(_ family: IPFamily) -> Int? {
         let map = AffinityMap(reader: TableReader(family: family))
-        guard let count = try? map.count(&socket) else { return nil }
+        guard let count = try? map.count(&socket) ?? affinityFill.lastSeen[family] else {
+            return nil
+        }
         if affinityFill.isWorthAWarning(count, family) {
             logger.warning(
                 """

@@ -354,7 +354,7 @@ package actor NFTablesDataplane: Dataplane {
         for family in families {
             do throws(NetlinkError) {
                 report.staleEntriesRemoved += try AffinityMap(reader: TableReader(family: family))
-                    .removeStale(stale, &socket) {
+                    .removeStale(stale, &affinityFill.lastSeen[family], &socket) {
                         generations.committed()
                     }
                 lookAtAffinity(family)

@@ -170,7 +170,7 @@ package struct ProxyMetrics: Sendable {
     )
     package let elements = Gauge(
         "needletail_elements",
-        "Elements of each set, as committed; of `affinity` as Linux counts them from 6.16 on, 1,048,576 at most.",
+        "Elements of each set, as committed; of `affinity` as Linux counts them from 6.16 on, else when they were last read; 1,048,576 at most.",
         labels: ["set", "ip_family"]
     )
     package let services = Gauge("needletail_services", "Services seen.")
