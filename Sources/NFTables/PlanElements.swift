@@ -30,10 +30,14 @@ package enum SharedElement: Sendable, Hashable {
 }
 
 extension SharedElement {
-    /// What one endpoint of a pool takes.
-    static func of(_ endpoint: Endpoint, _ transport: TransportProtocol) -> [SharedElement] {
-        let own = serviceEndpoint(endpoint.address, endpoint.port, transport)
-        return endpoint.isLocal ? [own, .hairpin(endpoint.address)] : [own]
+    /// Calls the body for what one endpoint of a pool takes.
+    static func forEach(
+        _ endpoint: Endpoint,
+        _ transport: TransportProtocol,
+        _ body: (SharedElement) -> Void
+    ) {
+        body(.serviceEndpoint(endpoint.address, endpoint.port, transport))
+        if endpoint.isLocal { body(.hairpin(endpoint.address)) }
     }
 }
 
@@ -213,7 +217,7 @@ package struct LaidOutPlan: Sendable {
 
     func forEachSharedElement(of use: PoolUse, _ body: (SharedElement) -> Void) {
         for endpoint in plan.pools[use.pool].endpoints {
-            for shared in SharedElement.of(endpoint, use.transport) { body(shared) }
+            SharedElement.forEach(endpoint, use.transport, body)
         }
     }
 
