@@ -28,7 +28,7 @@ private let longestComment = 127
 extension String {
     /// What a kernel can hold of it: no zero, and not more than fits.
     fileprivate var asComment: String {
-        let text = unicodeScalars.contains("\0") ? String(prefix { $0 != "\0" }) : self
+        let text = utf8.contains(0) ? String(prefix { $0 != "\0" }) : self
         guard text.utf8.count > longestComment else { return text }
         var kept = text.prefix(longestComment)
         while kept.utf8.count > longestComment - 3 { kept.removeLast() }

@@ -106,7 +106,7 @@ struct PlanDifference {
         guard before != after else { return }
         let difference = SortedDifference(before, after)
         func enter(_ endpoint: Endpoint, _ transport: TransportProtocol, _ count: Int32) {
-            for shared in SharedElement.of(endpoint, transport) { body(shared, count) }
+            SharedElement.forEach(endpoint, transport) { body($0, count) }
         }
         for index in difference.removed { enter(before[index], was.transport, -1) }
         for index in difference.added { enter(after[index], use.transport, 1) }

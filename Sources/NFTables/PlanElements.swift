@@ -30,10 +30,14 @@ package enum SharedElement: Sendable, Hashable {
 }
 
 extension SharedElement {
-    /// What an endpoint takes that new connections may be sent to.
-    static func of(_ endpoint: Endpoint, _ transport: TransportProtocol) -> [SharedElement] {
-        let own = of(draining: endpoint, transport)
-        return endpoint.isLocal ? [own, .hairpin(endpoint.address)] : [own]
+    /// Calls the body for what an endpoint takes that new connections may be sent to.
+    static func forEach(
+        _ endpoint: Endpoint,
+        _ transport: TransportProtocol,
+        _ body: (SharedElement) -> Void
+    ) {
+        body(of(draining: endpoint, transport))
+        if endpoint.isLocal { body(.hairpin(endpoint.address)) }
     }
 
     /// What an endpoint takes that keeps its old connections.
@@ -234,7 +238,7 @@ package struct LaidOutPlan: Sendable {
     func forEachSharedElement(of use: PoolUse, _ body: (SharedElement) -> Void) {
         let pool = plan.pools[use.pool]
         for endpoint in pool.endpoints {
-            for shared in SharedElement.of(endpoint, use.transport) { body(shared) }
+            SharedElement.forEach(endpoint, use.transport, body)
         }
         for endpoint in pool.draining { body(.of(draining: endpoint, use.transport)) }
     }
