@@ -319,7 +319,10 @@ package actor NFTablesDataplane: Dataplane {
                     }
             }
             if stale.serviceCIDRs != nil || !stale.tracked.isEmpty {
-                report.connectionCleanups = try conntrack.removeStale(stale)
+                report.connectionCleanups = try conntrack.removeStale(
+                    stale,
+                    drainsSCTP: node.balancer == .ipvs
+                )
                 for cleanup in report.connectionCleanups.values {
                     report.staleEntriesRemoved += cleanup.deleted
                 }

@@ -133,8 +133,12 @@ extension Frontend {
 
 extension ConnectionTracking {
     /// Deletes stale connections; returns how many there were, of the families looked at.
+    ///
+    /// - Parameter drainsSCTP: whether IPVS keeps associations with endpoints that go: without
+    ///   conntrack's entry their next packets would be INVALID
     mutating func removeStale(
-        _ stale: StaleEntries
+        _ stale: StaleEntries,
+        drainsSCTP: Bool
     ) throws(NetlinkError) -> [IPFamily: ConnectionCleanup] {
         var cleanups: [IPFamily: ConnectionCleanup] = [:]
         for family in IPFamily.allCases {
@@ -147,7 +151,11 @@ extension ConnectionTracking {
                         $0.transport == transport && $0.address.family == family
                     }
                 guard isConcerned else { continue }
-                for connection in try connections(family, transport, where: stale.isStale) {
+                let keepsTranslated = drainsSCTP && transport == .sctp
+                let found = try connections(family, transport) { connection in
+                    stale.isStale(connection) && !(keepsTranslated && connection.isTranslated)
+                }
+                for connection in found {
                     count = try (count ?? 0) + (delete(connection) ? 1 : 0)
                 }
                 count = count ?? 0
