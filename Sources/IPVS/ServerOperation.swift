@@ -43,13 +43,13 @@ extension ServerOperation: CustomStringConvertible {
 
 extension VirtualServer {
     /// What makes it from nothing.
-    package var creation: [ServerOperation] {
+    func creation(_ defaults: BalancingDefaults) -> [ServerOperation] {
         let additions = destinations.map { ServerOperation.addDestination($0, to: key) }
         // Maglev makes its table of all destinations again for each one that is added
         // (net/netfilter/ipvs/ip_vs_mh.c: ip_vs_mh_dest_changed).
         guard scheduler == "mh" else { return [.add(attributes)] + additions }
         var plain = attributes
-        (plain.scheduler, plain.flags) = ("rr", .ours)
+        (plain.scheduler, plain.flags) = (defaults.plainScheduler, .ours)
         return [.add(plain)] + additions + [.set(attributes)]
     }
 }

@@ -158,7 +158,7 @@ package struct ServerTable: Sendable {
     ) {
         let left = takeLeaving(server.key)
         guard let old = servers.updateValue(server, forKey: server.key) ?? left else {
-            operations += server.creation
+            operations += server.creation(defaults)
             return
         }
         if old.attributes != server.attributes { operations.append(.set(server.attributes)) }
@@ -221,7 +221,7 @@ package struct ServerTable: Sendable {
         guard let old = servers.removeValue(forKey: key) else { return }
         // New connections to an address that is not ours are its owner's, which may be the node itself.
         let isPassing = !isBound && !defaults.refusals.destinations.contains(key.address)
-        let rest = isPassing ? VirtualServer.passing(key) : old.attributes
+        let rest = isPassing ? VirtualServer.passing(key, defaults) : old.attributes
         var changes: [ServerOperation] = []
         if rest.attributes != old.attributes { changes.append(.set(rest.attributes)) }
         if key.transport != .udp, drainTimeout > 0 {

@@ -45,10 +45,10 @@ package struct VirtualServer: Sendable, Hashable {
     ///
     /// IPVS hands what goes to an address of the node on to the node, and what goes to another one to
     /// the network (`net/netfilter/ipvs/ip_vs_xmit.c: ip_vs_nat_xmit`).
-    static func passing(_ key: FrontendKey) -> VirtualServer {
+    static func passing(_ key: FrontendKey, _ defaults: BalancingDefaults) -> VirtualServer {
         VirtualServer(
             key: key,
-            scheduler: "rr",
+            scheduler: defaults.plainScheduler,
             destinations: [Destination(key.address, key.port)]
         )
     }
@@ -100,6 +100,9 @@ package struct BalancingDefaults: Sendable, Hashable {
     package var refusals = Refusals()
 
     package init(scheduler: String = "rr") { self.scheduler = scheduler }
+
+    /// The simplest one; the node's if the kernel lacks that.
+    var plainScheduler: String { refusals.schedulers.contains("rr") ? scheduler : "rr" }
 }
 
 /// What this kernel refuses of what Services ask for; everything else goes on without it.

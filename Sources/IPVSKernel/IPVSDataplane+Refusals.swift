@@ -39,7 +39,7 @@ extension IPVSDataplane {
             else { return }
             logger.warning(
                 """
-                endpoint \(destination.id) of \(owner(key)) is left out: the kernel takes no such \
+                endpoint \(destination.address) of \(owner(key)) is left out: the kernel takes no such \
                 address for a destination (a broadcast address of this node's networks, say)
                 """,
                 metadata: ["error": "\(error)"]

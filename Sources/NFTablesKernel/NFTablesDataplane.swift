@@ -369,6 +369,7 @@ package actor NFTablesDataplane: Dataplane {
         var failure: (first: NetlinkError, count: Int)?
         report.connectionCleanups = conntrack.removeStale(
             stale,
+            drainsSCTP: node.balancer == .ipvs,
             isOutsider: { outsiders.contains($0, node) },
             onFailure: { failure = (failure?.first ?? $0, (failure?.count ?? 0) + 1) }
         )

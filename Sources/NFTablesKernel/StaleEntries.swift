@@ -122,8 +122,12 @@ extension ConnectionTracking {
     /// Deletes stale connections; returns how many there were, of the families looked at.
     ///
     /// One that cannot be deleted, like those that a flow table has, keeps no other.
+    ///
+    /// - Parameter drainsSCTP: whether IPVS keeps associations with endpoints that go: without
+    ///   conntrack's entry their next packets would be INVALID
     mutating func removeStale(
         _ stale: StaleEntries,
+        drainsSCTP: Bool,
         isOutsider: (IPAddress) -> Bool,
         onFailure: (NetlinkError) -> Void
     ) -> [IPFamily: ConnectionCleanup] {
@@ -134,9 +138,10 @@ extension ConnectionTracking {
             for transport in [TransportProtocol.udp, .sctp]
             where stale.concerns(transport, family) {
                 count = count ?? 0
+                let keepsTranslated = drainsSCTP && transport == .sctp
                 do throws(NetlinkError) {
                     let found = try connections(family, transport) {
-                        stale.verdict($0) != .all
+                        stale.verdict($0) != .all && !(keepsTranslated && $0.isTranslated)
                     }
                     for connection in found {
                         let verdict = stale.verdict(connection)

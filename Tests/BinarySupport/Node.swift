@@ -132,7 +132,7 @@ extension String {
     package var sortedLines: [String] { split(separator: "\n").map(String.init).sorted() }
 }
 
-/// A TCP socket of a namespace.
+/// A TCP socket of a namespace, or one of another protocol that has connections.
 package final class Stream: Sendable {
     package let descriptor: Int32
 
@@ -157,10 +157,18 @@ package final class Stream: Sendable {
 
     deinit { close(descriptor) }
 
-    private static func bound(_ host: String, _ port: UInt16) throws -> Stream {
+    private static func bound(
+        _ host: String,
+        _ port: UInt16,
+        _ transport: Int
+    ) throws -> Stream {
         let family = host.contains(":") ? AF_INET6 : AF_INET
         let stream = Stream(
-            socket(family, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+            socket(
+                family,
+                Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue),
+                Int32(transport)
+            )
         )
         var on: Int32 = 1
         setsockopt(stream.descriptor, SOL_SOCKET, SO_REUSEADDR, &on, 4)
@@ -170,14 +178,17 @@ package final class Stream: Sendable {
         return stream
     }
 
-    /// - Parameter host: `::` takes both families
+    /// - Parameters:
+    ///   - host: `::` takes both families
+    ///   - transport: an `IPPROTO_…`
     package static func listening(
         _ namespace: NetworkNamespace,
         _ host: String = "::",
-        port: UInt16
+        port: UInt16,
+        transport: Int = IPPROTO_TCP
     ) throws -> Stream {
         try namespace.inside {
-            let stream = try bound(host, port)
+            let stream = try bound(host, port, transport)
             guard listen(stream.descriptor, 128) == 0 else {
                 throw CommandError("cannot listen: \(errno)")
             }
@@ -195,10 +206,11 @@ package final class Stream: Sendable {
         _ host: String,
         _ port: UInt16,
         from source: UInt16 = 0,
-        limit seconds: Int = 10
+        limit seconds: Int = 10,
+        transport: Int = IPPROTO_TCP
     ) throws -> Stream? {
         try namespace.inside {
-            let stream = try bound(host.contains(":") ? "::" : "0.0.0.0", source)
+            let stream = try bound(host.contains(":") ? "::" : "0.0.0.0", source, transport)
             stream.limit(seconds)
             let result = withSocketAddress(host, port) { connect(stream.descriptor, $0, $1) }
             return result == 0 ? stream : nil

@@ -138,7 +138,8 @@ import Testing
     @Test func `Maglev's table is made once, not for each destination`() {
         var web = plan([1, 2])
         web.scheduler = "mh"
-        let operations = web.virtualServers(BalancingDefaults()).flatMap(\.creation)
+        var defaults = BalancingDefaults(scheduler: "wlc")
+        let operations = web.virtualServers(defaults).flatMap { $0.creation(defaults) }
         #expect(
             operations.map(\.description) == [
                 "adding virtual server 10.96.0.1:80/tcp (rr)",
@@ -149,7 +150,12 @@ import Testing
         )
         var kernel = FakeIPVS()
         kernel.perform(operations)
-        #expect(kernel.dump == web.virtualServers(BalancingDefaults()))
+        #expect(kernel.dump == web.virtualServers(defaults))
+        defaults.refusals.schedulers = ["rr"]
+        #expect(
+            web.virtualServers(defaults).flatMap { $0.creation(defaults) }.first?.description
+                == "adding virtual server 10.96.0.1:80/tcp (wlc)"
+        )
     }
 
     @Test func `a change of one of many ports touches that one alone`() {

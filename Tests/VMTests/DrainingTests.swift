@@ -48,6 +48,30 @@ import Testing
         daemon.stop()
     }
 
+    @Test func `an SCTP association drains, too`() throws {
+        let node = try Node()
+        let ports = "{name: sctp, port: 9, protocol: SCTP}"
+        try node.write([2], ports: ports, targets: ports)
+        // With one address the client sends to no other.
+        let pod = try Stream.listening(
+            node.pod(0),
+            "10.244.1.2",
+            port: 9,
+            transport: IPPROTO_SCTP
+        )
+        let daemon = try node.daemon("ipvs")
+        try daemon.wait(for: "synced")
+        let client = try #require(
+            try Stream.connecting(node.client, "10.96.0.10", 9, transport: IPPROTO_SCTP)
+        )
+        let server = pod.accepted()
+        #expect(client.reaches(server) && server.reaches(client))
+        try node.write([3], ports: ports, targets: ports)
+        try daemon.wait(for: "scope=changes")
+        #expect(try node.ipvsadm().contains { $0.hasSuffix("10.244.1.2:9 -m -w 0") })
+        #expect(client.reaches(server) && server.reaches(client))
+    }
+
     @Test func `draining has a deadline`() throws {
         let node = try Node()
         try node.write([2])

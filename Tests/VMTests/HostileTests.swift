@@ -80,7 +80,7 @@ import Testing
         let daemon = try node.daemon("ipvs", ["--ipvs-sync-period", "1s"])
         try daemon.wait(for: "synced")
         try daemon.wait(for: "this kernel has no scheduler twos, which Service shop/bad asks for")
-        try daemon.wait(for: "endpoint 192.0.2.255:8080 of Service shop/bad is left out")
+        try daemon.wait(for: "endpoint 192.0.2.255 of Service shop/bad is left out")
         for (host, listener) in [("10.96.0.10", pod), ("10.96.0.1", other)] {
             let client = try #require(try Stream.connecting(node.client, host, 80))
             #expect(client.reaches(listener.accepted()))
@@ -91,7 +91,7 @@ import Testing
             service("worse", "10.96.0.2", endpoints: ["10.244.1.255"]),
             to: "worse.yaml"
         )
-        try daemon.wait(for: "endpoint 10.244.1.255:8080 of Service shop/worse is left out")
+        try daemon.wait(for: "endpoint 10.244.1.255 of Service shop/worse is left out")
         try node.write([3])
         try daemon.wait { try node.ipvsadm().contains { $0.hasSuffix("10.244.1.3:8080 -m -w 1") } }
         #expect(!daemon.output.contains("sync failed"), "\(daemon.output)")
