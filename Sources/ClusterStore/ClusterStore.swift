@@ -7,9 +7,12 @@ package import ServicePlan
 ///
 /// Compiling happens here, so that nobody ever copies the state.
 package actor ClusterStore {
-    /// The lists that must have arrived before anything is programmed or deleted.
+    /// The lists that are awaited before anything is programmed or deleted.
     package enum List: String, Sendable, CaseIterable {
         case services, endpoints, nodes, serviceCIDRs
+
+        /// Without it nothing can be programmed; the others are not waited for in vain.
+        package var isEssential: Bool { self == .services || self == .endpoints }
     }
 
     private var configuration: NodeConfiguration
@@ -17,6 +20,7 @@ package actor ClusterStore {
     private var plans = ClusterPlans()
     private var view: NodeView?
     private var missing: Set<List>
+    private var arrived: Set<List> = []
     /// When the first change arrived that is not compiled yet.
     private var pendingSince: ContinuousClock.Instant?
     private let doorbell: AsyncStream<Void>.Continuation
@@ -36,13 +40,29 @@ package actor ClusterStore {
 
     package var isComplete: Bool { missing.isEmpty }
 
+    /// The lists that are still awaited.
+    package var missingLists: Set<List> { missing }
+
+    /// Goes on without a list that is not essential, until it arrives.
+    ///
+    /// - Returns: whether it was still awaited
+    @discardableResult
+    package func waive(_ list: List) -> Bool {
+        guard !list.isEssential, missing.remove(list) != nil else { return false }
+        ring()
+        return true
+    }
+
     /// Changes the state; with `completing`, a list that has arrived in full.
     package func update(
         completing list: List? = nil,
         _ body: @Sendable (inout ClusterState) -> Void
     ) {
         body(&state)
-        if let list { missing.remove(list) }
+        if let list {
+            missing.remove(list)
+            arrived.insert(list)
+        }
         ring()
     }
 
@@ -91,6 +111,7 @@ package actor ClusterStore {
             services: state.services.count,
             endpoints: state.endpointCount,
             missing: missing,
+            arrived: arrived,
             pending: state.pending,
             localGaps: plans.localGaps,
             node: state.node
@@ -124,8 +145,9 @@ package struct PlanUpdate: Sendable {
 package struct StoreSummary: Sendable {
     package let services: Int
     package let endpoints: Int
-    /// The lists that have not arrived yet.
+    /// The lists that are awaited, and those that have arrived.
     package let missing: Set<ClusterStore.List>
+    package let arrived: Set<ClusterStore.List>
     package let pending: PendingChanges
     package let localGaps: [LocalGap: Int]
     package let node: Node?

@@ -9,6 +9,7 @@ package struct APIClient: Sendable {
     private let encoding: EncodingChoice
     private let observer: (@Sendable (RequestRecord) -> Void)?
     private let patience: Patience
+    let serverReturn = ServerReturn()
 
     /// How long a connection may be silent before it counts as dead.
     package struct Patience: Sendable {
@@ -68,11 +69,12 @@ package struct APIClient: Sendable {
     func watch<Object: Resource>(
         _: Object.Type,
         _ query: URLQuery,
+        _ limit: StreamLimit? = nil,
         _ body: (WatchEvent<Object>) async -> Bool
     ) async throws(ClientError) {
-        var answer = try await open(
-            HTTPRequest(path: Object.path + query.text, idleLimit: patience.watch)
-        )
+        var request = HTTPRequest(path: Object.path + query.text, idleLimit: patience.watch)
+        request.limit = limit
+        var answer = try await open(request)
         var decoder = WatchDecoder<Object>(try answer.encoding)
         while let bytes = try await answer.next() {
             decoder.append(bytes)
@@ -139,8 +141,10 @@ package struct APIClient: Sendable {
             try await answer.readHead()
         } catch {
             record(request, error.status.map { "\($0.code)" } ?? "<error>", since: start)
+            if error.isAbsence { serverReturn.lost() }
             throw error
         }
+        serverReturn.answered()
         record(request, "\(answer.status)", since: start)
         return answer
     }

@@ -22,10 +22,11 @@ struct ProxyDaemon {
     private let monitor: ProxyMonitor
     private let server: HTTPServer
     private let nodeName: String
+    private let needsNode: Bool
     /// Nil: the objects come from manifests, and nobody can be told.
     private let client: APIClient?
     private let recorder: EventRecorder?
-    private let age = ViewAge()
+    private let view = APIView()
     private let watch: ConfigurationWatch?
     /// Yields after each sync.
     private let synced: AsyncStream<Void>
@@ -42,6 +43,7 @@ struct ProxyDaemon {
         (self.configuration, self.source, self.logger) = (configuration, source, logger)
         let node = try configuration.nodeConfiguration()
         nodeName = node.nodeName
+        needsNode = node.needsNode
         dataplane = try OpenDataplane(configuration, logger)
         store = ClusterStore(
             node,
@@ -145,7 +147,7 @@ struct ProxyDaemon {
             configuration: configuration,
             nodeName: nodeName,
             hasNode: client != nil,
-            age: age
+            view: view
         )
         var services: [any ServiceLifecycle.Service] = [
             SyncLoop(syncer: syncer, store: store, dataplane: dataplane),
@@ -178,8 +180,10 @@ struct ProxyDaemon {
                     client,
                     configuration.endpoints,
                     nodeName: nodeName,
+                    needsNode: needsNode,
                     store: store,
-                    age: age,
+                    view: view,
+                    onMissing: { [monitor] in monitor.setAwaited($0.map(\.rawValue)) },
                     logger: logger
                 )
             )

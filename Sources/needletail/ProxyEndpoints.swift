@@ -20,7 +20,7 @@ struct ProxyEndpoints {
     let nodeName: String
     /// Whether the cluster has a Node for us.
     let hasNode: Bool
-    let age: ViewAge
+    let view: APIView
 
     /// The address of each server, with the event that tells of its failure.
     var addresses: [(address: ListenAddress, failure: String, routes: Routes)] {
@@ -103,7 +103,7 @@ struct ProxyEndpoints {
 
     private func checkEligibility() async {
         let summary = await store.summary
-        guard hasNode, summary.missing.isEmpty else { return }
+        guard hasNode, summary.arrived.contains(.nodes) else { return }
         monitor.setEligibility(
             summary.node.map { $0.isLeaving ? "the node is about to go" : nil }
                 ?? "the API has no Node \(nodeName)"
@@ -117,7 +117,7 @@ struct ProxyEndpoints {
             mode: configuration.proxyMode.rawValue,
             node: nodeName,
             await store.summary,
-            viewAge: age.all.mapValues(\.seconds)
+            viewAge: view.kinds.compactMapValues { $0.age?.seconds }
         )
     }
 
@@ -125,7 +125,12 @@ struct ProxyEndpoints {
     private func refresh() async {
         let summary = await store.summary
         monitor.update(summary)
-        monitor.metrics.viewAge.replace(age.all.map { ([$0.key], $0.value.seconds) })
+        let kinds = view.kinds
+        monitor.metrics.viewAge.replace(
+            kinds.compactMap { kind, state in state.age.map { ([kind], $0.seconds) } }
+        )
+        monitor.metrics.followed.replace(kinds.map { ([$0.key], $0.value.isFollowed ? 1 : 0) })
+        monitor.metrics.unreadable.replace(kinds.map { ([$0.key], Double($0.value.unreadable)) })
         let limit = configuration.needletail.serviceMetrics
         if limit > 0 {
             let counts = await dataplane.active.connectionCounts()
