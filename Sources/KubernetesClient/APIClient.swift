@@ -3,9 +3,8 @@ internal import Synchronization
 
 /// Asks an API server.
 package struct APIClient: Sendable {
-    package let credentials: Credentials
+    private let access: Access
     private let transport: HTTPTransport
-    private let plugin: ExecCredentialCache?
     private let encoding: EncodingChoice
     private let observer: (@Sendable (RequestRecord) -> Void)?
     private let patience: Patience
@@ -41,12 +40,16 @@ package struct APIClient: Sendable {
         observer: (@Sendable (RequestRecord) -> Void)? = nil
     ) {
         self.observer = observer
-        self.credentials = credentials
+        access = Access(credentials)
         self.patience = patience
         self.encoding = EncodingChoice(encoding)
         transport = HTTPTransport()
-        plugin = credentials.plugin.map { ExecCredentialCache($0) }
     }
+
+    package var credentials: Credentials { access.current.credentials }
+
+    /// Every request from now on is made with these; what is open stays as it is.
+    package func use(_ credentials: Credentials) { access.replace(with: credentials) }
 
     /// Reads a list, or the page of one that a continue token stands for.
     func page<Object: Resource>(
@@ -120,7 +123,7 @@ package struct APIClient: Sendable {
         } catch {
             switch error.status?.code {
             case 401:
-                guard let plugin else { throw error }
+                guard let plugin = access.current.plugin else { throw error }
                 await plugin.forget()
             case 406, 415:
                 guard encoding == .protobuf, request.body == nil else { throw error }
@@ -133,6 +136,7 @@ package struct APIClient: Sendable {
     }
 
     private func attempt(_ request: HTTPRequest) async throws(ClientError) -> APIAnswer {
+        let (credentials, plugin) = access.current
         let identity = try Identity(credentials, plugin: await plugin?.current())
         let response = try transport.send(request, to: credentials, as: identity)
         var answer = APIAnswer("\(request.method) \(credentials.server)\(request.path)", response)
@@ -165,6 +169,24 @@ package struct APIClient: Sendable {
                 duration: .now - start
             )
         )
+    }
+}
+
+/// How to reach the server, for every request of a client.
+private final class Access: Sendable {
+    typealias Current = (credentials: Credentials, plugin: ExecCredentialCache?)
+    private let state: Mutex<Current>
+
+    init(_ credentials: Credentials) { state = Mutex(Self.make(credentials)) }
+
+    var current: Current { state.withLock { $0 } }
+
+    func replace(with credentials: Credentials) {
+        state.withLock { $0 = Self.make(credentials) }
+    }
+
+    private static func make(_ credentials: Credentials) -> Current {
+        (credentials, credentials.plugin.map { ExecCredentialCache($0) })
     }
 }
 

@@ -15,6 +15,8 @@ struct APIFeed: ServiceLifecycle.Service {
     private let view: APIView
     /// For how long the first sync waits for a list that is not essential.
     private let patience: [ClusterStore.List: Duration]
+    /// Yields when the client has other credentials: everything is listed anew.
+    private let renewals: AsyncStream<Void>
     private let onMissing: @Sendable (Set<ClusterStore.List>) -> Void
     private let logger: Logger
 
@@ -28,10 +30,12 @@ struct APIFeed: ServiceLifecycle.Service {
         needsNode: Bool,
         store: ClusterStore,
         view: APIView,
+        renewals: AsyncStream<Void>,
         onMissing: @escaping @Sendable (Set<ClusterStore.List>) -> Void,
         logger: Logger
     ) {
         self.view = view
+        self.renewals = renewals
         self.onMissing = onMissing
         patience = [.serviceCIDRs: .seconds(2), .nodes: .seconds(needsNode ? 30 : 2)]
         self.client = client
@@ -55,6 +59,23 @@ struct APIFeed: ServiceLifecycle.Service {
                     await waive(list, "did not come within \(duration)")
                 }
             }
+            group.addTask {
+                var renewals = renewals.makeAsyncIterator()
+                while !Task.isCancelled {
+                    await withTaskGroup(of: Void.self) { generation in
+                        generation.addTask { await followAll() }
+                        _ = await renewals.next()
+                        generation.cancelAll()
+                    }
+                }
+            }
+            try? await gracefulShutdown()
+            group.cancelAll()
+        }
+    }
+
+    private func followAll() async {
+        await withDiscardingTaskGroup { group in
             group.addTask { await followServices() }
             group.addTask {
                 switch endpointsSource {
@@ -64,8 +85,6 @@ struct APIFeed: ServiceLifecycle.Service {
             }
             group.addTask { await followNode() }
             group.addTask { await followServiceCIDRs() }
-            try? await gracefulShutdown()
-            group.cancelAll()
         }
     }
 

@@ -28,6 +28,8 @@ struct ProxyDaemon {
     private let recorder: EventRecorder?
     private let view = APIView()
     private let watch: ConfigurationWatch?
+    private let kubeconfigWatch: KubeconfigWatch?
+    private let renewals: AsyncStream<Void>
     /// Yields after each sync.
     private let synced: AsyncStream<Void>
     private let tell: NodeNews
@@ -99,6 +101,14 @@ struct ProxyDaemon {
             observer: monitor,
             logger: logger
         )
+        let (renewals, renewed) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+        self.renewals = renewals
+        kubeconfigWatch = try client.flatMap { client in
+            let files = configuration.clientConnection.kubeconfig
+            return files.isEmpty
+                ? nil
+                : try KubeconfigWatch(files, source, client, renewed, logger: logger, tell: tell)
+        }
         watch =
             if let file {
                 try ConfigurationWatch(
@@ -161,6 +171,7 @@ struct ProxyDaemon {
             ),
         ]
         if let watch { services.append(watch) }
+        if let kubeconfigWatch { services.append(kubeconfigWatch) }
         if configuration.needletail.takeover {
             services.append(
                 Takeover(
@@ -183,6 +194,7 @@ struct ProxyDaemon {
                     needsNode: needsNode,
                     store: store,
                     view: view,
+                    renewals: renewals,
                     onMissing: { [monitor] in monitor.setAwaited($0.map(\.rawValue)) },
                     logger: logger
                 )

@@ -160,6 +160,38 @@ import Testing
         }
     }
 
+    @Test func `a kubeconfig that changes is taken over, and a bad one is not`() async throws {
+        defer { server.stop() }
+        let other = APIServer()
+        let listener = try namespace.inside { try other.listen() }
+        listener.start()
+        defer { other.stop() }
+        try server.apply(slice("10.244.1.5"))
+        for object in server.objects("Service") + server.objects("Node") { try other.apply(object) }
+        try other.apply(slice("10.244.1.6"))
+        let file = "\(folder.path)/kubeconfig"
+        func write(_ server: String) throws {
+            let text =
+                "{current-context: c, contexts: [{name: c, context: {cluster: c}}], clusters: [{name: c, cluster: {server: \"\(server)\"}}]}"
+            try text.write(toFile: file, atomically: true, encoding: .utf8)
+        }
+        // Without a scheme, as client-go takes it.
+        try write(String(url.dropFirst("http://".count)))
+        let daemon = try Daemon(
+            ["--kubeconfig", file, "--hostname-override", "here", "-v", "2"],
+            in: namespace,
+            log: "\(folder.path)/.log"
+        )
+        try daemon.wait { try ruleset.contains(": 10.244.1.5 . 8080") }
+        try "{clusters: [".write(toFile: file, atomically: true, encoding: .utf8)
+        try daemon.wait(for: "the credentials that were read before stay in force")
+        try server.apply(slice("10.244.1.7"))
+        try daemon.wait { try ruleset.contains(": 10.244.1.7 . 8080") }
+        try write(listener.url)
+        try daemon.wait { try ruleset.contains(": 10.244.1.6 . 8080") }
+        #expect(server.objects("Event").contains { $0["reason"] == "InvalidKubeconfig" })
+    }
+
     @Test func `a thousand reconnects leak nothing`() async throws {
         defer { server.stop() }
         let path = "/apis/discovery.k8s.io/v1/endpointslices"
