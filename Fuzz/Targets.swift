@@ -213,10 +213,10 @@ private func decode<Object: Resource & Hashable>(
     func summary(_ event: WatchEvent<Object>) -> String {
         switch event.payload {
         case .set(let object): "set \(object.objectName) \(object.hashValue)"
-        case .removed(let object): "removed \(object.objectName)"
+        case .removed(let name): "removed \(name)"
         case .bookmark(let ends): "bookmark \(ends) \(event.resourceVersion)"
         case .error(let status): "error \(status.code) \(status.message)"
-        case .unreadable(let object): "unreadable \(object.name?.description ?? "")"
+        case .unreadable(let object): "unreadable \(object)"
         }
     }
     let cut = pieces(input)

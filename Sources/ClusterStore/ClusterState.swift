@@ -189,36 +189,46 @@ package struct ClusterState: Sendable {
     //
     // What is kept is not in the list because it cannot be read now, not because it is gone.
 
-    package mutating func replaceServices(_ list: [Service], keeping kept: Set<ObjectName> = []) {
-        let names = kept.union(list.map(\.name))
-        for name in services.keys where !names.contains(name) { removeService(name) }
+    package mutating func replaceServices(
+        _ list: [Service],
+        keeping kept: UnreadableObjects = .init()
+    ) {
+        let names = Set(list.map(\.name))
+        for name in services.keys where !names.contains(name) && !kept.contains(name) {
+            removeService(name)
+        }
         for service in list { set(service) }
     }
 
     package mutating func replaceEndpointSlices(
         _ list: [EndpointSlice],
-        keeping kept: Set<ObjectName> = []
+        keeping kept: UnreadableObjects = .init()
     ) {
-        let names = kept.union(list.map(\.name))
-        for name in serviceOfSlice.keys where !names.contains(name) { removeEndpointSlice(name) }
+        let names = Set(list.map(\.name))
+        for name in serviceOfSlice.keys where !names.contains(name) && !kept.contains(name) {
+            removeEndpointSlice(name)
+        }
         for slice in list { set(slice) }
     }
 
     package mutating func replaceEndpoints(
         _ list: [Endpoints],
-        keeping kept: Set<ObjectName> = []
+        keeping kept: UnreadableObjects = .init()
     ) {
-        let names = kept.union(list.map(\.name))
-        for name in slices.keys where !names.contains(name) { removeEndpoints(name) }
+        let names = Set(list.map(\.name))
+        for name in slices.keys where !names.contains(name) && !kept.contains(name) {
+            removeEndpoints(name)
+        }
         for endpoints in list { set(endpoints) }
     }
 
     package mutating func replaceServiceCIDRs(
         _ list: [ServiceCIDR],
-        keeping kept: Set<ObjectName> = []
+        keeping kept: UnreadableObjects = .init()
     ) {
-        let names = kept.union(list.map(\.objectName)).map(\.name)
-        for name in serviceCIDRObjects.keys where !names.contains(name) { removeServiceCIDR(name) }
+        let names = Set(list.map(\.objectName))
+        for name in serviceCIDRObjects.values.map(\.objectName)
+        where !names.contains(name) && !kept.contains(name) { removeServiceCIDR(name.name) }
         for cidr in list { set(cidr) }
     }
 

@@ -8,9 +8,12 @@ internal import Synchronization
 ///
 /// Compiling happens here, so that nobody ever copies the state.
 package actor ClusterStore {
-    /// The lists that must have arrived before anything is programmed or deleted.
+    /// The lists that are awaited before anything is programmed or deleted.
     package enum List: String, Sendable, CaseIterable {
         case services, endpoints, nodes, serviceCIDRs
+
+        /// Without it nothing can be programmed; the others are not waited for in vain.
+        package var isEssential: Bool { self == .services || self == .endpoints }
     }
 
     private var configuration: NodeConfiguration
@@ -23,6 +26,7 @@ package actor ClusterStore {
     /// Frontends of Services at addresses of the node, and what is told of them.
     private var occupied: [ObjectName: (keys: [FrontendKey], diagnostics: [Diagnostic])] = [:]
     private var missing: Set<List>
+    private var arrived: Set<List> = []
     /// When the first change arrived that is not compiled yet.
     private var pendingSince: ContinuousClock.Instant?
     private nonisolated let published: Mutex<StoreSummary>
@@ -53,13 +57,29 @@ package actor ClusterStore {
 
     package var isComplete: Bool { missing.isEmpty }
 
+    /// The lists that are still awaited.
+    package var missingLists: Set<List> { missing }
+
+    /// Goes on without a list that is not essential, until it arrives.
+    ///
+    /// - Returns: whether it was still awaited
+    @discardableResult
+    package func waive(_ list: List) -> Bool {
+        guard !list.isEssential, missing.remove(list) != nil else { return false }
+        ring()
+        return true
+    }
+
     /// Changes the state; with `completing`, a list that has arrived in full.
     package func update(
         completing list: List? = nil,
         _ body: @Sendable (inout ClusterState) -> Void
     ) {
         body(&state)
-        if let list { missing.remove(list) }
+        if let list {
+            missing.remove(list)
+            arrived.insert(list)
+        }
         ring()
     }
 
@@ -143,6 +163,7 @@ package actor ClusterStore {
             services: state.services.count,
             endpoints: state.endpointCount,
             missing: missing,
+            arrived: arrived,
             pendingServices: state.pending.services,
             pendingEndpoints: state.pending.endpoints,
             localGaps: plans.localGaps,
@@ -178,8 +199,9 @@ package struct PlanUpdate: Sendable {
 package struct StoreSummary: Sendable {
     package var services = 0
     package var endpoints = 0
-    /// The lists that have not arrived yet.
+    /// The lists that are awaited, and those that have arrived.
     package var missing: Set<ClusterStore.List>
+    package var arrived: Set<ClusterStore.List> = []
     /// Changes of objects that are not compiled yet.
     package var pendingServices = 0
     package var pendingEndpoints = 0

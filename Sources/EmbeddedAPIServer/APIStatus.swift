@@ -22,9 +22,10 @@ struct APIStatus: Error, Sendable {
 
     var protobuf: [UInt8] {
         let status = WireStatus.with {
-            ($0.status, $0.message, $0.reason) = ("Failure", message, reason)
+            $0.status = WireText("Failure")
+            ($0.message, $0.reason) = (WireText(message), WireText(reason))
             $0.code = Int32(code)
-            if let continueToken { $0.metadata.continue = continueToken }
+            if let continueToken { $0.metadata.continue = WireText(continueToken) }
             if let seconds = details["retryAfterSeconds"].integer {
                 $0.details.retryAfterSeconds = Int32(seconds)
             }

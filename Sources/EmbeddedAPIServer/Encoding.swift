@@ -60,8 +60,8 @@ enum AnswerEncoding: Sendable {
         case .table: return Table.json(objects, version: version)
         case .protobuf:
             let metadata = WireListMeta.with {
-                $0.resourceVersion = "\(version)"
-                $0.continue = continueToken
+                $0.resourceVersion = WireText("\(version)")
+                $0.continue = WireText(continueToken)
             }
             var raw = Self.field(1, (try? metadata.serializedBytes()) ?? [])
             for object in objects { raw += Self.field(2, object.protobuf ?? []) }
@@ -102,10 +102,13 @@ enum AnswerEncoding: Sendable {
             return event("BOOKMARK", Array(object.utf8))
         }
         let object = WireAnyObject.with {
-            $0.metadata.resourceVersion = "\(version)"
+            $0.metadata.resourceVersion = WireText("\(version)")
             if endsInitialEvents {
                 $0.metadata.annotations = [
-                    .with { ($0.key, $0.value) = ("k8s.io/initial-events-end", "true") }
+                    .with {
+                        $0.key = WireText("k8s.io/initial-events-end")
+                        $0.value = WireText("true")
+                    }
                 ]
             }
         }
@@ -118,7 +121,7 @@ enum AnswerEncoding: Sendable {
             return Array(#"{"type":"\#(type)","object":"#.utf8) + object + Array("}\n".utf8)
         }
         let event = WireWatchEvent.with {
-            $0.type = type
+            $0.type = WireText(type)
             $0.object.raw = Data(object)
         }
         return Self.framed((try? event.serializedBytes()) ?? [])
@@ -140,8 +143,8 @@ enum AnswerEncoding: Sendable {
         _ raw: [UInt8]
     ) -> [UInt8] {
         let envelope = WireUnknown.with {
-            $0.typeMeta.kind = kind
-            $0.typeMeta.apiVersion = apiVersion
+            $0.typeMeta.kind = WireText(kind)
+            $0.typeMeta.apiVersion = WireText(apiVersion)
             $0.raw = Data(raw)
         }
         return envelopeMagic + ((try? envelope.serializedBytes()) ?? [])

@@ -160,8 +160,9 @@ extension APIServer {
             try connection.stall()
         case .truncate: try connection.sendChunk(Array(body[..<half]))
         case .garbage:
-            let noise = (0..<min(64, body.count - half)).map { _ in UInt8.random(in: 0x80...0xFF) }
-            try connection.sendChunk(body[..<half] + noise + body[(half + noise.count)...])
+            // Fewer than there were, or a list of protobuf might still be one.
+            let noise = (0..<(body.count - half) / 2).map { _ in UInt8.random(in: 0x80...0xFF) }
+            try connection.sendChunk(body[..<half] + noise)
         case .slow: try connection.sendSlowly(body)
         default: try connection.sendChunk(body)
         }

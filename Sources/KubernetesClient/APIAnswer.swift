@@ -21,10 +21,15 @@ struct APIAnswer {
         guard !(200..<300).contains(head.status) else { return }
         var body: [UInt8] = []
         while let bytes = try await next(), body.count < Self.errorLimit { body += bytes }
-        var status = ServerStatus(body, contentType: head.contentType)
-        status.code = head.status
-        status.retryAfter = max(status.retryAfter, head.retryAfter)
-        throw .status(request: request, status)
+        let said = ServerStatus(body, contentType: head.contentType)
+        throw .status(
+            request: request,
+            ServerStatus(
+                code: head.status,
+                message: said.message,
+                retryAfter: max(said.retryAfter, head.retryAfter)
+            )
+        )
     }
 
     var status: Int { head.status }
@@ -82,7 +87,10 @@ extension ServerStatus {
     fileprivate init(_ body: [UInt8], contentType: String) {
         let status: WireStatus?
         switch WireEncoding(contentType: contentType) {
-        case .protobuf: status = try? WireEncoding.fromEnvelope(kind: "Status", body)
+        case .protobuf:
+            status = try? WireEncoding.protobuf.message(
+                from: WireEncoding.content(ofEnvelope: body, kind: "Status")
+            )
         case .json: status = try? WireEncoding.json.message(from: body)
         case nil: status = nil
         }

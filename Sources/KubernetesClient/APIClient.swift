@@ -3,12 +3,12 @@ internal import Synchronization
 
 /// Asks an API server.
 package struct APIClient: Sendable {
-    package let credentials: Credentials
+    private let access: Access
     private let transport: HTTPTransport
-    private let plugin: ExecCredentialCache?
     private let encoding: EncodingChoice
     private let observer: (@Sendable (RequestRecord) -> Void)?
     private let patience: Patience
+    let serverReturn = ServerReturn()
 
     /// How long a connection may be silent before it counts as dead.
     package struct Patience: Sendable {
@@ -42,12 +42,16 @@ package struct APIClient: Sendable {
         observer: (@Sendable (RequestRecord) -> Void)? = nil
     ) {
         self.observer = observer
-        self.credentials = credentials
+        access = Access(credentials)
         self.patience = patience
         self.encoding = EncodingChoice(encoding)
         transport = HTTPTransport()
-        plugin = credentials.plugin.map { ExecCredentialCache($0) }
     }
+
+    package var credentials: Credentials { access.current.credentials }
+
+    /// Every request from now on is made with these; what is open stays as it is.
+    package func use(_ credentials: Credentials) { access.replace(with: credentials) }
 
     /// Reads a list, or the page of one that a continue token stands for.
     func page<Object: Resource>(
@@ -70,11 +74,12 @@ package struct APIClient: Sendable {
     func watch<Object: Resource>(
         _: Object.Type,
         _ query: URLQuery,
+        _ limit: StreamLimit? = nil,
         _ body: (WatchEvent<Object>) async -> Bool
     ) async throws(ClientError) {
-        var answer = try await open(
-            HTTPRequest(path: Object.path + query.text, idleLimit: patience.watch)
-        )
+        var request = HTTPRequest(path: Object.path + query.text, idleLimit: patience.watch)
+        request.limit = limit
+        var answer = try await open(request)
         var decoder = WatchDecoder<Object>(try answer.encoding)
         while let bytes = try await answer.next() {
             decoder.append(bytes)
@@ -120,7 +125,7 @@ package struct APIClient: Sendable {
         } catch {
             switch error.status?.code {
             case 401:
-                guard let plugin else { throw error }
+                guard let plugin = access.current.plugin else { throw error }
                 await plugin.forget()
             case 406, 415:
                 guard encoding == .protobuf, request.body == nil else { throw error }
@@ -133,6 +138,7 @@ package struct APIClient: Sendable {
     }
 
     private func attempt(_ request: HTTPRequest) async throws(ClientError) -> APIAnswer {
+        let (credentials, plugin) = access.current
         let identity = try Identity(credentials, plugin: await plugin?.current())
         let response = try transport.send(request, to: credentials, as: identity)
         var answer = APIAnswer("\(request.method) \(credentials.server)\(request.path)", response)
@@ -146,8 +152,10 @@ package struct APIClient: Sendable {
                 answer.peer,
                 since: start
             )
+            if error.isAbsence { serverReturn.lost() }
             throw error
         }
+        serverReturn.answered()
         record(request, "\(answer.status)", answer.peer, since: start)
         return answer
     }
@@ -170,6 +178,24 @@ package struct APIClient: Sendable {
                 peer: peer
             )
         )
+    }
+}
+
+/// How to reach the server, for every request of a client.
+private final class Access: Sendable {
+    typealias Current = (credentials: Credentials, plugin: ExecCredentialCache?)
+    private let state: Mutex<Current>
+
+    init(_ credentials: Credentials) { state = Mutex(Self.make(credentials)) }
+
+    var current: Current { state.withLock { $0 } }
+
+    func replace(with credentials: Credentials) {
+        state.withLock { $0 = Self.make(credentials) }
+    }
+
+    private static func make(_ credentials: Credentials) -> Current {
+        (credentials, credentials.plugin.map { ExecCredentialCache($0) })
     }
 }
 

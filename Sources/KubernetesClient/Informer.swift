@@ -5,36 +5,41 @@ package import Logging
 /// Keeps a listener in step with all objects of one kind: a list, then a watch from there.
 package struct Informer<Object: Resource>: Sendable {
     package enum Event: Sendable {
-        /// The whole list; objects that are not in it are gone, but for those that were there and
-        /// cannot be read now.
-        case replaced([Object], unreadable: Set<ObjectName>)
+        /// The whole list; objects that are not in it are gone, but for those that cannot be read.
+        case replaced([Object], unreadable: UnreadableObjects)
         case set(Object)
-        case removed(Object)
+        case removed(ObjectName)
+        /// The server will not say; it is asked again later.
+        case refused
     }
 
-    private let client: APIClient
+    let client: APIClient
     private let nodeName: String
     private let isOptional: Bool
-    private let age: ViewAge
+    private let view: APIView
     private let logger: Logger
     private let backoff: WatchPolicy.Backoff
+    private let initialLimit: Duration
 
     /// - Parameters:
     ///   - isOptional: an API server without this kind has none of them
-    ///   - age: is told whenever the server was heard
+    ///   - view: is told how well the objects are followed
     ///   - firstPause: after a first failure; it doubles with each further one
+    ///   - initialLimit: a streaming list that is not complete by then is given up
     package init(
         _ client: APIClient,
         nodeName: String,
         isOptional: Bool = false,
-        age: ViewAge = ViewAge(),
+        view: APIView = APIView(),
         firstPause: Duration = .milliseconds(800),
+        initialLimit: Duration = .seconds(10),
         logger: Logger
     ) {
         self.client = client
         self.nodeName = nodeName
         self.isOptional = isOptional
-        self.age = age
+        self.view = view
+        self.initialLimit = initialLimit
         self.logger = logger
         backoff = WatchPolicy.Backoff(first: firstPause)
     }
@@ -44,15 +49,21 @@ package struct Informer<Object: Resource>: Sendable {
     /// What was reported stays true while the API server is away.
     package func run(_ listener: @Sendable (Event) async -> Void) async {
         var state = State(policy: WatchPolicy(backoff: backoff))
+        view.failed(Object.kind)
         while !Task.isCancelled {
-            let pause: Duration
             do throws(ClientError) {
-                pause = try await step(&state, listener)
+                let pause = try await step(&state, listener)
+                if pause > .zero { try? await Task.sleep(for: pause) }
             } catch {
                 guard !Task.isCancelled else { return }
-                pause = await recover(from: error, &state, listener)
+                let pause = await recover(from: error, &state, listener)
+                guard pause > .zero else { continue }
+                if error.isAbsence {
+                    await client.serverReturn.wait(atMost: pause)
+                } else {
+                    try? await Task.sleep(for: pause)
+                }
             }
-            if pause > .zero { try? await Task.sleep(for: pause) }
         }
     }
 
@@ -60,22 +71,9 @@ package struct Informer<Object: Resource>: Sendable {
         var policy: WatchPolicy
         /// Servers before 1.22 refuse some field selectors.
         var usesFieldSelector = true
-        var isAway = false
-        /// What the last list had that could not be read.
-        var suspects: Set<UnreadableObject> = []
-
-        /// Objects that cannot be read are left out only if the next list has the same ones, byte
-        /// for byte: they may have been damaged on their way.
-        mutating func confirm(_ unreadable: [UnreadableObject]) throws(ClientError) {
-            let isKnown = suspects == Set(unreadable)
-            suspects = Set(unreadable)
-            guard !isKnown, let first = unreadable.first else { return }
-            let rest = unreadable.count > 1 ? ", and \(unreadable.count - 1) more" : ""
-            throw .malformed(
-                request: "list of \(Object.kind) objects",
-                reason: "\(first)\(rest)"
-            )
-        }
+        /// Why the objects are not followed.
+        var failure: String?
+        var setAside = SetAside()
     }
 
     /// Returns how long to wait before the next step.
@@ -85,8 +83,8 @@ package struct Informer<Object: Resource>: Sendable {
     ) async throws(ClientError) -> Duration {
         switch state.policy.next {
         case .list(let list):
-            try await self.list(list, &state, listener)
-            releaseFreeMemory()
+            let page = try await wholeList(list, selectors(state))
+            await replace(page.objects, page.unreadable, page.resourceVersion, &state, listener)
             return .zero
         case .streamingList(let version):
             return try await stream(notOlderThan: version, &state, listener)
@@ -97,18 +95,6 @@ package struct Informer<Object: Resource>: Sendable {
     // MARK: List
 
     private static var pageSize: String { "500" }
-
-    private func list(
-        _ list: WatchPolicy.List,
-        _ state: inout State,
-        _ listener: (Event) async -> Void
-    ) async throws(ClientError) {
-        let page = try await wholeList(list, selectors(state))
-        try state.confirm(page.unreadable)
-        await replace(page.objects, page.unreadable, listener)
-        heard(&state)
-        state.policy.onList(version: page.resourceVersion)
-    }
 
     private func wholeList(
         _ list: WatchPolicy.List,
@@ -126,7 +112,9 @@ package struct Informer<Object: Resource>: Sendable {
         case .mostRecent(let isPaged): query.add("limit", isPaged ? Self.pageSize : "")
         }
         var whole: ListPage<Object> = try await client.page(Object.self, query)
+        var progress = ListProgress()
         while !whole.continueToken.isEmpty {
+            try progress.check(whole)
             var query = selectors
             query.add("limit", Self.pageSize)
             query.add("continue", whole.continueToken)
@@ -138,13 +126,22 @@ package struct Informer<Object: Resource>: Sendable {
         return whole
     }
 
+    /// Tells a list that is complete; what it needed on its way goes back to the system.
     private func replace(
         _ objects: [Object],
         _ unreadable: [UnreadableObject],
+        _ version: String,
+        _ state: inout State,
         _ listener: (Event) async -> Void
     ) async {
-        for object in unreadable { report(object) }
-        await listener(.replaced(objects, unreadable: Set(unreadable.compactMap(\.name))))
+        state.setAside.keep(only: unreadable)
+        for object in unreadable { setAside(object, &state) }
+        view.setUnreadable(state.setAside.count, Object.kind)
+        await listener(.replaced(objects, unreadable: unreadable.names))
+        heard(&state)
+        state.policy.onList(version: version, hasUnreadable: !unreadable.isEmpty)
+        // The allocator keeps it otherwise, and a list comes seldom.
+        needle_release_free_memory()
     }
 
     // MARK: Watch
@@ -161,9 +158,7 @@ package struct Informer<Object: Resource>: Sendable {
         var hadEvents = false
         try await client.watch(Object.self, query) { event in
             hadEvents = true
-            heard(&state)
-            await report(event, listener)
-            state.policy.onEvent(version: event.resourceVersion)
+            await report(event, &state, listener)
             return true
         }
         return state.policy.onEnd(
@@ -185,70 +180,81 @@ package struct Informer<Object: Resource>: Sendable {
         query.add("resourceVersionMatch", "NotOlderThan")
         query.add("resourceVersion", version)
         var initial: InitialEvents<Object>? = InitialEvents()
-        var doubt: ClientError?
-        try await client.watch(Object.self, query) { event in
-            if initial == nil {
-                heard(&state)
-                await report(event, listener)
-                state.policy.onEvent(version: event.resourceVersion)
-            } else if case .bookmark(endsInitialEvents: true) = event.payload {
-                do throws(ClientError) {
-                    try await complete(&initial, event.resourceVersion, &state, listener)
-                } catch {
-                    doubt = error
-                    return false
+        let limit = StreamLimit()
+        let result = await withTaskGroup(of: Void.self) { group in
+            group.addTask { await limit.run(initialLimit) }
+            defer { group.cancelAll() }
+            do throws(ClientError) {
+                try await client.watch(Object.self, query, limit) { event in
+                    guard let list = initial else {
+                        await report(event, &state, listener)
+                        return true
+                    }
+                    guard case .bookmark(endsInitialEvents: true) = event.payload else {
+                        initial?.add(event)
+                        return true
+                    }
+                    limit.keep()
+                    initial = nil
+                    let (objects, version) = (Array(list.objects.values), event.resourceVersion)
+                    await replace(objects, list.unreadable, version, &state, listener)
+                    // Or another list is wanted.
+                    return state.policy.isWatching
                 }
-                releaseFreeMemory()
-            } else {
-                initial?.add(event)
+                return Result<Void, ClientError>.success(())
+            } catch {
+                return .failure(error)
             }
-            return true
         }
-        if let doubt { throw doubt }
+        if limit.isPassed {
+            logger.notice(
+                "\(Object.kind) objects: the streaming list was not complete after \(initialLimit); listing in pages from now on"
+            )
+            return state.policy.onIncompleteStream()
+        }
+        try result.get()
         guard initial != nil, !Task.isCancelled else { return .zero }
         return state.policy.onIncompleteStream()
     }
 
-    /// Tells the initial events as one list.
-    private func complete(
-        _ initial: inout InitialEvents<Object>?,
-        _ version: String,
-        _ state: inout State,
-        _ listener: (Event) async -> Void
-    ) async throws(ClientError) {
-        guard let list = initial else { return }
-        try state.confirm(list.unreadable)
-        initial = nil
-        heard(&state)
-        await replace(Array(list.objects.values), list.unreadable, listener)
-        state.policy.onList(version: version)
-    }
-
     private func report(
         _ event: WatchEvent<Object>,
+        _ state: inout State,
         _ listener: (Event) async -> Void
     ) async {
+        heard(&state)
         switch event.payload {
-        case .set(let object): await listener(.set(object))
-        case .removed(let object): await listener(.removed(object))
-        case .unreadable(let object): report(object)
+        case .set(let object):
+            if state.setAside.remove(object.objectName) {
+                logger.notice("\(Object.kind) \(object.objectName) can be read again")
+            }
+            await listener(.set(object))
+        case .removed(let name):
+            _ = state.setAside.remove(name)
+            await listener(.removed(name))
+        case .unreadable(let object): setAside(object, &state)
         case .bookmark, .error: break
         }
+        view.setUnreadable(state.setAside.count, Object.kind)
+        state.policy.onEvent(version: event.resourceVersion)
     }
 
-    private func report(_ object: UnreadableObject) {
-        logger.warning("\(Object.kind) \(object) (skipped; what was there before stays)")
+    private func setAside(_ object: UnreadableObject, _ state: inout State) {
+        guard state.setAside.insert(object) else { return }
+        logger.warning(
+            "\(Object.kind) \(object); it is set aside: what was known of it stays in force, until it can be read or is deleted"
+        )
     }
 
     // MARK: Failures
 
     private func heard(_ state: inout State) {
-        if state.isAway {
-            let silence = age.current(Object.kind).map { " after \($0)" } ?? ""
+        if state.failure != nil {
+            let silence = view.age(Object.kind).map { " after \($0)" } ?? ""
             logger.notice("\(Object.kind) objects are followed again\(silence)")
-            state.isAway = false
+            state.failure = nil
         }
-        age.reset(Object.kind)
+        view.heard(Object.kind)
     }
 
     private func recover(
@@ -257,7 +263,7 @@ package struct Informer<Object: Resource>: Sendable {
         _ listener: (Event) async -> Void
     ) async -> Duration {
         if isOptional, error.isNotFound {
-            await listener(.replaced([], unreadable: []))
+            await listener(.replaced([], unreadable: UnreadableObjects()))
             heard(&state)
             return .seconds(600)
         }
@@ -267,8 +273,13 @@ package struct Informer<Object: Resource>: Sendable {
         }
         let pause = state.policy.onFailure(error, jitter: .random(in: 0...1))
         guard pause > .zero else { return .zero }
-        state.isAway = true
-        logger.warning(
+        view.failed(Object.kind)
+        if error.isRefusal { await listener(.refused) }
+        // What goes on for hours is said once.
+        let isNews = state.failure != "\(error)"
+        state.failure = "\(error)"
+        logger.log(
+            level: isNews ? .warning : .debug,
             "\(Object.kind) objects cannot be followed; what was programmed stays",
             metadata: ["error": "\(error)", "retry": "\(pause)"]
         )
@@ -292,7 +303,9 @@ extension Informer {
         while true {
             do throws(ClientError) {
                 let page = try await wholeList(.mostRecent(isPaged: true), selectors(state))
-                for object in page.unreadable { report(object) }
+                for object in page.unreadable {
+                    logger.warning("\(Object.kind) \(object); it is left out")
+                }
                 return page.objects
             } catch {
                 if isOptional, error.isNotFound { return [] }
@@ -312,10 +325,6 @@ extension URLQuery {
     }
 }
 
-/// What a list needed on its way goes back to the system: the allocator keeps it otherwise, and a
-/// list comes seldom.
-private func releaseFreeMemory() { needle_release_free_memory() }
-
 /// The objects of a streaming list that is not complete yet.
 private struct InitialEvents<Object: Resource> {
     private(set) var objects: [ObjectName: Object] = [:]
@@ -323,8 +332,12 @@ private struct InitialEvents<Object: Resource> {
 
     mutating func add(_ event: WatchEvent<Object>) {
         switch event.payload {
-        case .set(let object): objects[object.objectName] = object
-        case .removed(let object): objects[object.objectName] = nil
+        case .set(let object):
+            objects[object.objectName] = object
+            unreadable.removeAll { $0.objectName == object.objectName }
+        case .removed(let name):
+            objects[name] = nil
+            unreadable.removeAll { $0.objectName == name }
         case .unreadable(let object): unreadable.append(object)
         case .bookmark, .error: break
         }

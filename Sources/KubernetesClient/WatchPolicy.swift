@@ -36,6 +36,9 @@ struct WatchPolicy {
     /// watch cannot be right.
     private var suspicions = 0
     private var canStream = true
+    /// The last list had objects that could not be read, and another one is to show whether they
+    /// were damaged on their way.
+    private var isInDoubt = false
 
     init(backoff: Backoff = Backoff()) { self.backoff = backoff }
 
@@ -51,10 +54,16 @@ struct WatchPolicy {
     }
 
     /// A list is complete, and the watch goes on from its version.
-    mutating func onList(version: String) {
-        (failures, suspicions, phase) = (0, 0, .watch)
+    ///
+    /// After one with objects that cannot be read there is one more list, and not another.
+    mutating func onList(version: String, hasUnreadable: Bool = false) {
+        isInDoubt = hasUnreadable && !isInDoubt
+        (failures, suspicions) = (0, 0)
+        phase = isInDoubt ? .list(version.isEmpty ? .cached : .notOlderThan(version)) : .watch
         self.version = version
     }
+
+    var isWatching: Bool { phase == .watch }
 
     /// An event arrived, so the connection works; a bookmark is one too.
     mutating func onEvent(version: String) {
@@ -106,6 +115,10 @@ struct WatchPolicy {
         case .list where kind == .expired:
             phase = .list(.mostRecent(isPaged: false))
             return true
+        case .list where !isFirst:
+            // The version that is asked for may be none.
+            phase = .list(.mostRecent(isPaged: true))
+            return false
         default: return false
         }
     }
@@ -118,6 +131,21 @@ struct WatchPolicy {
 }
 
 extension ClientError {
+    /// There was no server, or nothing behind what stands before it.
+    var isAbsence: Bool {
+        switch self {
+        case .transport: true
+        case .status(_, let status): [502, 503, 504].contains(status.code)
+        case .configuration, .malformed: false
+        }
+    }
+
+    /// The server answered, and will answer the same again.
+    var isRefusal: Bool {
+        guard let code = status?.code else { return false }
+        return ![408, 410, 429, 502, 503, 504].contains(code)
+    }
+
     /// What a failure says about how to go on.
     enum Kind {
         /// The same may work later.

@@ -6,23 +6,28 @@ extension EndpointSlice: KubernetesResource {
         let name = try ObjectName(wire.metadata)
         var reader = FieldReader()
         let family: IPFamily?
-        switch wire.addressType {
+        switch wire.addressType.text {
         case "IPv4": family = .ipv4
         case "IPv6": family = .ipv6
         case "FQDN": family = nil
         default:
             family = nil
-            reader.report("addressType", "\"\(wire.addressType)\" is not IPv4, IPv6 or FQDN")
+            reader.report("addressType", "\"\(wire.addressType.text)\" is not IPv4, IPv6 or FQDN")
         }
-        let service = wire.metadata.label("kubernetes.io/service-name") ?? ""
+        let isHeadless = wire.metadata.label(Self.headlessLabel) != nil
+        let label = isHeadless ? nil : wire.metadata.label("kubernetes.io/service-name")
+        let owner = label.flatMap {
+            reader.name($0, "metadata.labels[kubernetes.io/service-name]")
+        }
         self.init(
             name: name,
-            service: service.isEmpty
-                ? nil : ObjectName(namespace: name.namespace, name: service),
+            service: owner.flatMap {
+                $0.isEmpty ? nil : ObjectName(namespace: name.namespace, name: $0)
+            },
             family: family
         )
         if let text = wire.metadata.annotation(Self.changeTimeAnnotation) {
-            changedAt = millisecondsSince1970(text) ?? 0
+            changedAt = millisecondsSince1970(text.text) ?? 0
         }
         if let family {
             readPorts(wire.ports, &reader)
@@ -55,8 +60,9 @@ extension EndpointSlice: KubernetesResource {
             guard item.hasPort else { return nil }
             let transport = reader.transport(item.protocol, "ports[\(index)].protocol")
             let port = reader.port(item.port, "ports[\(index)].port")
-            guard let transport, let port else { return nil }
-            return EndpointPort(name: item.name, transport: transport, port: port)
+            let name = reader.name(item.name, "ports[\(index)].name")
+            guard let transport, let port, let name else { return nil }
+            return EndpointPort(name: name, transport: transport, port: port)
         }
     }
 }
@@ -79,7 +85,7 @@ extension SliceEndpoint {
             address.family == family
             ? address.reasonNotForServices : "is not of the slice's address type"
         if let reason {
-            reader.report("endpoints[\(index)].addresses[0]", "\(text) \(reason)")
+            reader.report("endpoints[\(index)].addresses[0]", "\(text.text) \(reason)")
             return nil
         }
         let conditions = wire.conditions
@@ -88,9 +94,9 @@ extension SliceEndpoint {
             isReady: conditions.hasReady ? conditions.ready : true,
             isServing: conditions.hasServing ? conditions.serving : true,
             isTerminating: conditions.terminating,
-            nodeName: wire.nodeName.isEmpty ? nil : wire.nodeName,
-            zoneHints: wire.hints.forZones.map(\.name),
-            nodeHints: wire.hints.forNodes.map(\.name)
+            nodeName: wire.nodeName.isEmpty ? nil : wire.nodeName.text,
+            zoneHints: wire.hints.forZones.map(\.name.text),
+            nodeHints: wire.hints.forNodes.map(\.name.text)
         )
     }
 }

@@ -3,7 +3,7 @@ package import NetworkTypes
 /// What a node proxy needs of a discovery.k8s.io/v1 EndpointSlice.
 package struct EndpointSlice: Sendable, Hashable {
     package var name: ObjectName
-    /// The Service it belongs to: label `kubernetes.io/service-name`.
+    /// The Service it belongs to: label `kubernetes.io/service-name`; nil, too, with `headlessLabel`.
     package var service: ObjectName?
     /// Nil for address type FQDN, which a node proxy leaves alone.
     package var family: IPFamily?
@@ -20,6 +20,11 @@ package struct EndpointSlice: Sendable, Hashable {
         self.service = service
         self.family = family
     }
+
+    /// A slice with it, or an Endpoints, is nobody's but its Service's clients', whatever its value.
+    ///
+    /// kube-proxy looks for it here and not at Services (`cmd/kube-proxy/app/server.go`).
+    package static let headlessLabel = "service.kubernetes.io/headless"
 }
 
 package struct EndpointPort: Sendable, Hashable {

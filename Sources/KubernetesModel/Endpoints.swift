@@ -17,6 +17,7 @@ package struct Endpoints: Sendable, Hashable {
 extension Endpoints: KubernetesResource {
     package init(_ wire: WireEndpoints) throws(FieldProblem) {
         self.init(name: try ObjectName(wire.metadata))
+        guard wire.metadata.label(EndpointSlice.headlessLabel) == nil else { return }
         for (index, subset) in wire.subsets.enumerated() {
             slices += Self.slices(of: subset, "subsets[\(index)]", name)
         }
@@ -31,8 +32,9 @@ extension Endpoints: KubernetesResource {
         let ports: [EndpointPort] = subset.ports.compactMapIndexed { index, item in
             let transport = reader.transport(item.protocol, "\(path).ports[\(index)].protocol")
             let port = reader.port(item.port, "\(path).ports[\(index)].port")
-            guard let transport, let port else { return nil }
-            return EndpointPort(name: item.name, transport: transport, port: port)
+            let name = reader.name(item.name, "\(path).ports[\(index)].name")
+            guard let transport, let port, let name else { return nil }
+            return EndpointPort(name: name, transport: transport, port: port)
         }
         let endpoints =
             read(subset.addresses, isReady: true, "\(path).addresses", &reader)
@@ -68,14 +70,14 @@ extension Endpoints: KubernetesResource {
         list.compactMapIndexed { index, item in
             guard let address = reader.address(item.ip, "\(path)[\(index)].ip") else { return nil }
             if let reason = address.reasonNotForServices {
-                reader.report("\(path)[\(index)].ip", "\(item.ip) \(reason)")
+                reader.report("\(path)[\(index)].ip", "\(item.ip.text) \(reason)")
                 return nil
             }
             return SliceEndpoint(
                 address: address,
                 isReady: isReady,
                 isServing: isReady,
-                nodeName: item.nodeName.isEmpty ? nil : item.nodeName
+                nodeName: item.nodeName.isEmpty ? nil : item.nodeName.text
             )
         }
     }

@@ -1,3 +1,4 @@
+internal import KubernetesWire
 internal import NetworkTypes
 
 /// Collects the unusable values of one object while its fields are read: the first few, and how
@@ -24,15 +25,24 @@ struct FieldReader {
         told.append(FieldProblem(field(), text))
     }
 
-    mutating func address(_ text: String, _ field: @autoclosure () -> String) -> IPAddress? {
+    mutating func address(_ bytes: WireText, _ field: @autoclosure () -> String) -> IPAddress? {
+        let text = bytes.text
         if let address = IPAddress(text) { return address }
         report(field(), "\"\(text)\" is not an IP address")
         return nil
     }
 
-    mutating func prefix(_ text: String, _ field: @autoclosure () -> String) -> IPPrefix? {
+    mutating func prefix(_ bytes: WireText, _ field: @autoclosure () -> String) -> IPPrefix? {
+        let text = bytes.text
         if let prefix = IPPrefix(text) { return prefix }
         report(field(), "\"\(text)\" is not a CIDR block")
+        return nil
+    }
+
+    /// A name that is compared with others.
+    mutating func name(_ bytes: WireText, _ field: @autoclosure () -> String) -> String? {
+        if let name = bytes.exactText { return name }
+        report(field(), "\"\(bytes.text)\" is not UTF-8")
         return nil
     }
 
@@ -43,10 +53,11 @@ struct FieldReader {
     }
 
     mutating func transport(
-        _ name: String,
+        _ bytes: WireText,
         _ field: @autoclosure () -> String
     ) -> TransportProtocol? {
-        guard !name.isEmpty else { return .tcp }
+        guard !bytes.isEmpty else { return .tcp }
+        let name = bytes.text
         if let transport = TransportProtocol(kubernetesName: name) { return transport }
         report(field(), "\"\(name)\" is not TCP, UDP or SCTP")
         return nil
@@ -54,11 +65,12 @@ struct FieldReader {
 
     /// A word of an enumeration whose unknown values fall back to the default.
     mutating func word<T: RawRepresentable<String>>(
-        _ text: String,
+        _ bytes: WireText,
         _ field: @autoclosure () -> String,
         default fallback: T
     ) -> T {
-        guard !text.isEmpty else { return fallback }
+        guard !bytes.isEmpty else { return fallback }
+        let text = bytes.text
         if let value = T(rawValue: text) { return value }
         report(field(), "\"\(text)\" is unknown; treated as \(fallback.rawValue)")
         return fallback

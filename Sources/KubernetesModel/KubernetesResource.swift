@@ -48,6 +48,13 @@ extension ObjectName {
         guard !metadata.name.isEmpty else {
             throw FieldProblem("metadata.name", "the object has no name")
         }
-        self.init(namespace: metadata.namespace, name: metadata.name)
+        func text(_ bytes: WireText, _ field: String) throws(FieldProblem) -> String {
+            if let text = bytes.exactText { return text }
+            throw FieldProblem(field, "\"\(bytes.text)\" is not UTF-8")
+        }
+        self.init(
+            namespace: try text(metadata.namespace, "metadata.namespace"),
+            name: try text(metadata.name, "metadata.name")
+        )
     }
 }

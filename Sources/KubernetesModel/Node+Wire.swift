@@ -5,10 +5,10 @@ extension Node: KubernetesResource {
     package init(_ wire: WireNode) throws(FieldProblem) {
         self.init(name: try ObjectName(wire.metadata).name)
         var reader = FieldReader()
-        zone = wire.metadata.label("topology.kubernetes.io/zone")
+        zone = wire.metadata.label("topology.kubernetes.io/zone")?.text
         isLeaving =
             wire.metadata.deletionTimestamp.seconds != 0
-            || wire.spec.taints.contains { $0.key == "ToBeDeletedByClusterAutoscaler" }
+            || wire.spec.taints.contains { $0.key.text == "ToBeDeletedByClusterAutoscaler" }
         let single = wire.spec.podCidr
         let texts = wire.spec.podCidrs.isEmpty && !single.isEmpty ? [single] : wire.spec.podCidrs
         podCIDRs = texts.compactMapIndexed { index, text in
@@ -16,10 +16,11 @@ extension Node: KubernetesResource {
         }
         var external: [IPAddress] = []
         for (index, entry) in wire.status.addresses.enumerated() {
-            guard entry.type == "InternalIP" || entry.type == "ExternalIP",
+            let type = entry.type.text
+            guard type == "InternalIP" || type == "ExternalIP",
                 let address = reader.address(entry.address, "status.addresses[\(index)].address")
             else { continue }
-            if entry.type == "InternalIP" {
+            if type == "InternalIP" {
                 addresses.append(address)
             } else {
                 external.append(address)

@@ -8,7 +8,7 @@ extension Service: KubernetesResource {
         // A zero time is sent as an empty message.
         let created = metadata.creationTimestamp.seconds
         createdAt = created == 0 ? nil : created
-        belongsToOtherProxy = metadata.label("service.kubernetes.io/service-proxy-name") != nil
+        belongsToOtherProxy = metadata.label(Self.otherProxyLabel) != nil
         var reader = FieldReader()
         let spec = wire.spec
         readAddresses(spec, &reader)
@@ -16,8 +16,8 @@ extension Service: KubernetesResource {
         readPolicies(spec, &reader)
         readIngress(wire.status.loadBalancer.ingress, &reader)
         balancing = Balancing(
-            scheduler: metadata.annotation(Balancing.schedulerAnnotation) ?? "",
-            weights: metadata.annotation(Balancing.weightsAnnotation) ?? "",
+            scheduler: metadata.annotation(Balancing.schedulerAnnotation)?.text ?? "",
+            weights: metadata.annotation(Balancing.weightsAnnotation)?.text ?? "",
             &reader
         )
         problems = reader.problems
@@ -30,7 +30,7 @@ extension Service: KubernetesResource {
         let clusterIP = spec.clusterIp
         var texts = spec.clusterIps
         if texts.isEmpty, !clusterIP.isEmpty { texts = [clusterIP] }
-        if clusterIP != "None", texts != ["None"] {
+        if clusterIP.text != "None", texts.map(\.text) != ["None"] {
             clusterIPs = texts.compactMapIndexed { index, text in
                 text.isEmpty ? nil : reader.address(text, "spec.clusterIPs[\(index)]")
             }
@@ -50,9 +50,10 @@ extension Service: KubernetesResource {
         ports = list.compactMapIndexed { index, item in
             let transport = reader.transport(item.protocol, "spec.ports[\(index)].protocol")
             let port = reader.port(item.port, "spec.ports[\(index)].port")
-            guard let transport, let port else { return nil }
+            let name = reader.name(item.name, "spec.ports[\(index)].name")
+            guard let transport, let port, let name else { return nil }
             return ServicePort(
-                name: item.name,
+                name: name,
                 transport: transport,
                 port: port,
                 nodePort: item.nodePort == 0
@@ -75,7 +76,7 @@ extension Service: KubernetesResource {
         if spec.healthCheckNodePort != 0 {
             healthCheckNodePort = reader.port(spec.healthCheckNodePort, "spec.healthCheckNodePort")
         }
-        guard spec.sessionAffinity == "ClientIP" else { return }
+        guard spec.sessionAffinity.text == "ClientIP" else { return }
         let clientIP = spec.sessionAffinityConfig.clientIp
         let seconds =
             clientIP.hasTimeoutSeconds ? clientIP.timeoutSeconds : Self.defaultAffinityTimeout
@@ -96,7 +97,7 @@ extension Service: KubernetesResource {
     ) {
         loadBalancerVIPs = list.compactMapIndexed { index, ingress in
             // An ingress may have a hostname instead of an IP.
-            guard !ingress.ip.isEmpty, ["", "VIP"].contains(ingress.ipMode) else { return nil }
+            guard !ingress.ip.isEmpty, ["", "VIP"].contains(ingress.ipMode.text) else { return nil }
             return reader.address(ingress.ip, "status.loadBalancer.ingress[\(index)].ip")
         }
     }

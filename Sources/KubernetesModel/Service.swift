@@ -8,7 +8,7 @@ package struct Service: Sendable, Hashable {
     package var name: ObjectName
     /// Seconds since 1970; nil if the object has no creationTimestamp, as in a manifest.
     package var createdAt: Int64?
-    /// Another proxy serves it: label `service.kubernetes.io/service-proxy-name`.
+    /// Another proxy serves it: `otherProxyLabel`.
     package var belongsToOtherProxy = false
     package var type = ServiceType.clusterIP
     /// `spec.clusterIPs`, or `spec.clusterIP` of older objects; empty for a headless Service.
@@ -32,6 +32,9 @@ package struct Service: Sendable, Hashable {
     package var problems: [FieldProblem] = []
 
     package init(name: ObjectName) { self.name = name }
+
+    /// A Service with it belongs to another proxy, whatever its value.
+    package static let otherProxyLabel = "service.kubernetes.io/service-proxy-name"
 }
 
 package enum ServiceType: String, Sendable, Hashable {

@@ -45,6 +45,19 @@ package struct JSONField<Message>: Sendable {
         }
     }
 
+    init(_ name: Field, _ path: any WritableKeyPath<Message, WireText> & Sendable) {
+        read = { message, object in
+            if let text: String = try object.value(name) { message[keyPath: path] = .init(text) }
+        }
+    }
+
+    init(_ name: Field, _ path: any WritableKeyPath<Message, [WireText]> & Sendable) {
+        read = { message, object in
+            let texts: [String]? = try object.value(name)
+            if let texts { message[keyPath: path] = texts.map { WireText($0) } }
+        }
+    }
+
     init<T: JSONReadable>(
         _ name: Field,
         _ path: any WritableKeyPath<Message, T> & Sendable
@@ -79,7 +92,7 @@ package struct JSONField<Message>: Sendable {
         Self { message, object in
             guard let map: [String: String] = try object.value(name) else { return }
             message[keyPath: path] = map.sorted { $0.key < $1.key }.map { key, value in
-                WireKeyValue.with { ($0.key, $0.value) = (key, value) }
+                WireKeyValue.with { ($0.key, $0.value) = (WireText(key), WireText(value)) }
             }
         }
     }

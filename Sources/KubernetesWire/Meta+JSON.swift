@@ -41,9 +41,9 @@ extension WireStatusDetails: JSONReadable {
 }
 
 extension WireObjectMeta {
-    package func label(_ name: String) -> String? { labels.first { $0.key == name }?.value }
+    package func label(_ name: String) -> WireText? { labels.first { $0.key.says(name) }?.value }
 
-    package func annotation(_ name: String) -> String? {
-        annotations.first { $0.key == name }?.value
+    package func annotation(_ name: String) -> WireText? {
+        annotations.first { $0.key.says(name) }?.value
     }
 }

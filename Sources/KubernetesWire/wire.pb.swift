@@ -11,6 +11,9 @@
 /// What needletail reads of the Kubernetes API, with the field numbers of the API's own
 /// generated.proto files (k8s.io/api, k8s.io/apimachinery). Every other field is skipped.
 ///
+/// Every text is declared as bytes: protobuf's strings must be UTF-8, and an API server admits objects
+/// where one is not, so that a text which nobody reads would spoil an object, or a whole watch.
+///
 /// A map on the wire is a repeated message of a key and a value; it is declared so here, because a
 /// list of the few labels of an object is cheaper than a dictionary.
 ///
@@ -50,9 +53,9 @@ package nonisolated struct WireUnknown: Sendable {
 
   package var raw: Data = Data()
 
-  package var contentEncoding: String = String()
+  package var contentEncoding: Data = Data()
 
-  package var contentType: String = String()
+  package var contentType: Data = Data()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -66,9 +69,9 @@ package nonisolated struct WireTypeMeta: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var apiVersion: String = String()
+  package var apiVersion: Data = Data()
 
-  package var kind: String = String()
+  package var kind: Data = Data()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -81,7 +84,7 @@ package nonisolated struct WireWatchEvent: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var type: String = String()
+  package var type: Data = Data()
 
   package var object: WireRawExtension {
     get {_object ?? WireRawExtension()}
@@ -116,9 +119,9 @@ package nonisolated struct WireListMeta: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var resourceVersion: String = String()
+  package var resourceVersion: Data = Data()
 
-  package var `continue`: String = String()
+  package var `continue`: Data = Data()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -130,11 +133,11 @@ package nonisolated struct WireObjectMeta: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var name: String = String()
+  package var name: Data = Data()
 
-  package var namespace: String = String()
+  package var namespace: Data = Data()
 
-  package var resourceVersion: String = String()
+  package var resourceVersion: Data = Data()
 
   package var creationTimestamp: WireTime {
     get {_creationTimestamp ?? WireTime()}
@@ -171,9 +174,9 @@ package nonisolated struct WireKeyValue: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var key: String = String()
+  package var key: Data = Data()
 
-  package var value: String = String()
+  package var value: Data = Data()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -206,11 +209,11 @@ package nonisolated struct WireStatus: Sendable {
   /// Clears the value of `metadata`. Subsequent reads from it will return its default value.
   package mutating func clearMetadata() {self._metadata = nil}
 
-  package var status: String = String()
+  package var status: Data = Data()
 
-  package var message: String = String()
+  package var message: Data = Data()
 
-  package var reason: String = String()
+  package var reason: Data = Data()
 
   package var details: WireStatusDetails {
     get {_details ?? WireStatusDetails()}
@@ -312,17 +315,17 @@ package nonisolated struct WireServiceSpec: Sendable {
 
   package var ports: [WireServicePort] = []
 
-  package var clusterIp: String = String()
+  package var clusterIp: Data = Data()
 
-  package var type: String = String()
+  package var type: Data = Data()
 
-  package var externalIps: [String] = []
+  package var externalIps: [Data] = []
 
-  package var sessionAffinity: String = String()
+  package var sessionAffinity: Data = Data()
 
-  package var loadBalancerSourceRanges: [String] = []
+  package var loadBalancerSourceRanges: [Data] = []
 
-  package var externalTrafficPolicy: String = String()
+  package var externalTrafficPolicy: Data = Data()
 
   package var healthCheckNodePort: Int32 = 0
 
@@ -335,9 +338,9 @@ package nonisolated struct WireServiceSpec: Sendable {
   /// Clears the value of `sessionAffinityConfig`. Subsequent reads from it will return its default value.
   package mutating func clearSessionAffinityConfig() {self._sessionAffinityConfig = nil}
 
-  package var clusterIps: [String] = []
+  package var clusterIps: [Data] = []
 
-  package var internalTrafficPolicy: String = String()
+  package var internalTrafficPolicy: Data = Data()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -351,9 +354,9 @@ package nonisolated struct WireServicePort: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var name: String = String()
+  package var name: Data = Data()
 
-  package var `protocol`: String = String()
+  package var `protocol`: Data = Data()
 
   package var port: Int32 = 0
 
@@ -444,9 +447,9 @@ package nonisolated struct WireLoadBalancerIngress: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var ip: String = String()
+  package var ip: Data = Data()
 
-  package var ipMode: String = String()
+  package var ipMode: Data = Data()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -499,11 +502,11 @@ package nonisolated struct WireNodeSpec: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var podCidr: String = String()
+  package var podCidr: Data = Data()
 
   package var taints: [WireTaint] = []
 
-  package var podCidrs: [String] = []
+  package var podCidrs: [Data] = []
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -515,7 +518,7 @@ package nonisolated struct WireTaint: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var key: String = String()
+  package var key: Data = Data()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -539,9 +542,9 @@ package nonisolated struct WireNodeAddress: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var type: String = String()
+  package var type: Data = Data()
 
-  package var address: String = String()
+  package var address: Data = Data()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -592,9 +595,9 @@ package nonisolated struct WireEndpointAddress: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var ip: String = String()
+  package var ip: Data = Data()
 
-  package var nodeName: String = String()
+  package var nodeName: Data = Data()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -606,11 +609,11 @@ package nonisolated struct WireSubsetPort: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var name: String = String()
+  package var name: Data = Data()
 
   package var port: Int32 = 0
 
-  package var `protocol`: String = String()
+  package var `protocol`: Data = Data()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -636,7 +639,7 @@ package nonisolated struct WireEndpointSlice: Sendable {
 
   package var ports: [WireEndpointPort] = []
 
-  package var addressType: String = String()
+  package var addressType: Data = Data()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -650,7 +653,7 @@ package nonisolated struct WireEndpoint: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var addresses: [String] = []
+  package var addresses: [Data] = []
 
   package var conditions: WireEndpointConditions {
     get {_conditions ?? WireEndpointConditions()}
@@ -661,7 +664,7 @@ package nonisolated struct WireEndpoint: Sendable {
   /// Clears the value of `conditions`. Subsequent reads from it will return its default value.
   package mutating func clearConditions() {self._conditions = nil}
 
-  package var nodeName: String = String()
+  package var nodeName: Data = Data()
 
   package var hints: WireEndpointHints {
     get {_hints ?? WireEndpointHints()}
@@ -740,7 +743,7 @@ package nonisolated struct WireNamedHint: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var name: String = String()
+  package var name: Data = Data()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -752,9 +755,9 @@ package nonisolated struct WireEndpointPort: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var name: String = String()
+  package var name: Data = Data()
 
-  package var `protocol`: String = String()
+  package var `protocol`: Data = Data()
 
   package var port: Int32 {
     get {_port ?? 0}
@@ -809,7 +812,7 @@ package nonisolated struct WireServiceCIDRSpec: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var cidrs: [String] = []
+  package var cidrs: [Data] = []
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -832,8 +835,8 @@ nonisolated extension WireUnknown: SwiftProtobuf.Message, SwiftProtobuf._Message
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularMessageField(value: &self._typeMeta) }()
       case 2: try { try decoder.decodeSingularBytesField(value: &self.raw) }()
-      case 3: try { try decoder.decodeSingularStringField(value: &self.contentEncoding) }()
-      case 4: try { try decoder.decodeSingularStringField(value: &self.contentType) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.contentEncoding) }()
+      case 4: try { try decoder.decodeSingularBytesField(value: &self.contentType) }()
       default: break
       }
     }
@@ -851,10 +854,10 @@ nonisolated extension WireUnknown: SwiftProtobuf.Message, SwiftProtobuf._Message
       try visitor.visitSingularBytesField(value: self.raw, fieldNumber: 2)
     }
     if !self.contentEncoding.isEmpty {
-      try visitor.visitSingularStringField(value: self.contentEncoding, fieldNumber: 3)
+      try visitor.visitSingularBytesField(value: self.contentEncoding, fieldNumber: 3)
     }
     if !self.contentType.isEmpty {
-      try visitor.visitSingularStringField(value: self.contentType, fieldNumber: 4)
+      try visitor.visitSingularBytesField(value: self.contentType, fieldNumber: 4)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -879,8 +882,8 @@ nonisolated extension WireTypeMeta: SwiftProtobuf.Message, SwiftProtobuf._Messag
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.apiVersion) }()
-      case 2: try { try decoder.decodeSingularStringField(value: &self.kind) }()
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.apiVersion) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.kind) }()
       default: break
       }
     }
@@ -888,10 +891,10 @@ nonisolated extension WireTypeMeta: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
     if !self.apiVersion.isEmpty {
-      try visitor.visitSingularStringField(value: self.apiVersion, fieldNumber: 1)
+      try visitor.visitSingularBytesField(value: self.apiVersion, fieldNumber: 1)
     }
     if !self.kind.isEmpty {
-      try visitor.visitSingularStringField(value: self.kind, fieldNumber: 2)
+      try visitor.visitSingularBytesField(value: self.kind, fieldNumber: 2)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -914,7 +917,7 @@ nonisolated extension WireWatchEvent: SwiftProtobuf.Message, SwiftProtobuf._Mess
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.type) }()
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.type) }()
       case 2: try { try decoder.decodeSingularMessageField(value: &self._object) }()
       default: break
       }
@@ -927,7 +930,7 @@ nonisolated extension WireWatchEvent: SwiftProtobuf.Message, SwiftProtobuf._Mess
     // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
     // https://github.com/apple/swift-protobuf/issues/1182
     if !self.type.isEmpty {
-      try visitor.visitSingularStringField(value: self.type, fieldNumber: 1)
+      try visitor.visitSingularBytesField(value: self.type, fieldNumber: 1)
     }
     try { if let v = self._object {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
@@ -983,8 +986,8 @@ nonisolated extension WireListMeta: SwiftProtobuf.Message, SwiftProtobuf._Messag
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 2: try { try decoder.decodeSingularStringField(value: &self.resourceVersion) }()
-      case 3: try { try decoder.decodeSingularStringField(value: &self.`continue`) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.resourceVersion) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.`continue`) }()
       default: break
       }
     }
@@ -992,10 +995,10 @@ nonisolated extension WireListMeta: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
     if !self.resourceVersion.isEmpty {
-      try visitor.visitSingularStringField(value: self.resourceVersion, fieldNumber: 2)
+      try visitor.visitSingularBytesField(value: self.resourceVersion, fieldNumber: 2)
     }
     if !self.`continue`.isEmpty {
-      try visitor.visitSingularStringField(value: self.`continue`, fieldNumber: 3)
+      try visitor.visitSingularBytesField(value: self.`continue`, fieldNumber: 3)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1018,9 +1021,9 @@ nonisolated extension WireObjectMeta: SwiftProtobuf.Message, SwiftProtobuf._Mess
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
-      case 3: try { try decoder.decodeSingularStringField(value: &self.namespace) }()
-      case 6: try { try decoder.decodeSingularStringField(value: &self.resourceVersion) }()
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.name) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.namespace) }()
+      case 6: try { try decoder.decodeSingularBytesField(value: &self.resourceVersion) }()
       case 8: try { try decoder.decodeSingularMessageField(value: &self._creationTimestamp) }()
       case 9: try { try decoder.decodeSingularMessageField(value: &self._deletionTimestamp) }()
       case 11: try { try decoder.decodeRepeatedMessageField(value: &self.labels) }()
@@ -1036,13 +1039,13 @@ nonisolated extension WireObjectMeta: SwiftProtobuf.Message, SwiftProtobuf._Mess
     // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
     // https://github.com/apple/swift-protobuf/issues/1182
     if !self.name.isEmpty {
-      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+      try visitor.visitSingularBytesField(value: self.name, fieldNumber: 1)
     }
     if !self.namespace.isEmpty {
-      try visitor.visitSingularStringField(value: self.namespace, fieldNumber: 3)
+      try visitor.visitSingularBytesField(value: self.namespace, fieldNumber: 3)
     }
     if !self.resourceVersion.isEmpty {
-      try visitor.visitSingularStringField(value: self.resourceVersion, fieldNumber: 6)
+      try visitor.visitSingularBytesField(value: self.resourceVersion, fieldNumber: 6)
     }
     try { if let v = self._creationTimestamp {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
@@ -1082,8 +1085,8 @@ nonisolated extension WireKeyValue: SwiftProtobuf.Message, SwiftProtobuf._Messag
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.key) }()
-      case 2: try { try decoder.decodeSingularStringField(value: &self.value) }()
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.key) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.value) }()
       default: break
       }
     }
@@ -1091,10 +1094,10 @@ nonisolated extension WireKeyValue: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
     if !self.key.isEmpty {
-      try visitor.visitSingularStringField(value: self.key, fieldNumber: 1)
+      try visitor.visitSingularBytesField(value: self.key, fieldNumber: 1)
     }
     if !self.value.isEmpty {
-      try visitor.visitSingularStringField(value: self.value, fieldNumber: 2)
+      try visitor.visitSingularBytesField(value: self.value, fieldNumber: 2)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1148,9 +1151,9 @@ nonisolated extension WireStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularMessageField(value: &self._metadata) }()
-      case 2: try { try decoder.decodeSingularStringField(value: &self.status) }()
-      case 3: try { try decoder.decodeSingularStringField(value: &self.message) }()
-      case 4: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.status) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.message) }()
+      case 4: try { try decoder.decodeSingularBytesField(value: &self.reason) }()
       case 5: try { try decoder.decodeSingularMessageField(value: &self._details) }()
       case 6: try { try decoder.decodeSingularInt32Field(value: &self.code) }()
       default: break
@@ -1167,13 +1170,13 @@ nonisolated extension WireStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageI
       try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
     } }()
     if !self.status.isEmpty {
-      try visitor.visitSingularStringField(value: self.status, fieldNumber: 2)
+      try visitor.visitSingularBytesField(value: self.status, fieldNumber: 2)
     }
     if !self.message.isEmpty {
-      try visitor.visitSingularStringField(value: self.message, fieldNumber: 3)
+      try visitor.visitSingularBytesField(value: self.message, fieldNumber: 3)
     }
     if !self.reason.isEmpty {
-      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 4)
+      try visitor.visitSingularBytesField(value: self.reason, fieldNumber: 4)
     }
     try { if let v = self._details {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
@@ -1355,16 +1358,16 @@ nonisolated extension WireServiceSpec: SwiftProtobuf.Message, SwiftProtobuf._Mes
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeRepeatedMessageField(value: &self.ports) }()
-      case 3: try { try decoder.decodeSingularStringField(value: &self.clusterIp) }()
-      case 4: try { try decoder.decodeSingularStringField(value: &self.type) }()
-      case 5: try { try decoder.decodeRepeatedStringField(value: &self.externalIps) }()
-      case 7: try { try decoder.decodeSingularStringField(value: &self.sessionAffinity) }()
-      case 9: try { try decoder.decodeRepeatedStringField(value: &self.loadBalancerSourceRanges) }()
-      case 11: try { try decoder.decodeSingularStringField(value: &self.externalTrafficPolicy) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.clusterIp) }()
+      case 4: try { try decoder.decodeSingularBytesField(value: &self.type) }()
+      case 5: try { try decoder.decodeRepeatedBytesField(value: &self.externalIps) }()
+      case 7: try { try decoder.decodeSingularBytesField(value: &self.sessionAffinity) }()
+      case 9: try { try decoder.decodeRepeatedBytesField(value: &self.loadBalancerSourceRanges) }()
+      case 11: try { try decoder.decodeSingularBytesField(value: &self.externalTrafficPolicy) }()
       case 12: try { try decoder.decodeSingularInt32Field(value: &self.healthCheckNodePort) }()
       case 14: try { try decoder.decodeSingularMessageField(value: &self._sessionAffinityConfig) }()
-      case 18: try { try decoder.decodeRepeatedStringField(value: &self.clusterIps) }()
-      case 22: try { try decoder.decodeSingularStringField(value: &self.internalTrafficPolicy) }()
+      case 18: try { try decoder.decodeRepeatedBytesField(value: &self.clusterIps) }()
+      case 22: try { try decoder.decodeSingularBytesField(value: &self.internalTrafficPolicy) }()
       default: break
       }
     }
@@ -1379,22 +1382,22 @@ nonisolated extension WireServiceSpec: SwiftProtobuf.Message, SwiftProtobuf._Mes
       try visitor.visitRepeatedMessageField(value: self.ports, fieldNumber: 1)
     }
     if !self.clusterIp.isEmpty {
-      try visitor.visitSingularStringField(value: self.clusterIp, fieldNumber: 3)
+      try visitor.visitSingularBytesField(value: self.clusterIp, fieldNumber: 3)
     }
     if !self.type.isEmpty {
-      try visitor.visitSingularStringField(value: self.type, fieldNumber: 4)
+      try visitor.visitSingularBytesField(value: self.type, fieldNumber: 4)
     }
     if !self.externalIps.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.externalIps, fieldNumber: 5)
+      try visitor.visitRepeatedBytesField(value: self.externalIps, fieldNumber: 5)
     }
     if !self.sessionAffinity.isEmpty {
-      try visitor.visitSingularStringField(value: self.sessionAffinity, fieldNumber: 7)
+      try visitor.visitSingularBytesField(value: self.sessionAffinity, fieldNumber: 7)
     }
     if !self.loadBalancerSourceRanges.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.loadBalancerSourceRanges, fieldNumber: 9)
+      try visitor.visitRepeatedBytesField(value: self.loadBalancerSourceRanges, fieldNumber: 9)
     }
     if !self.externalTrafficPolicy.isEmpty {
-      try visitor.visitSingularStringField(value: self.externalTrafficPolicy, fieldNumber: 11)
+      try visitor.visitSingularBytesField(value: self.externalTrafficPolicy, fieldNumber: 11)
     }
     if self.healthCheckNodePort != 0 {
       try visitor.visitSingularInt32Field(value: self.healthCheckNodePort, fieldNumber: 12)
@@ -1403,10 +1406,10 @@ nonisolated extension WireServiceSpec: SwiftProtobuf.Message, SwiftProtobuf._Mes
       try visitor.visitSingularMessageField(value: v, fieldNumber: 14)
     } }()
     if !self.clusterIps.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.clusterIps, fieldNumber: 18)
+      try visitor.visitRepeatedBytesField(value: self.clusterIps, fieldNumber: 18)
     }
     if !self.internalTrafficPolicy.isEmpty {
-      try visitor.visitSingularStringField(value: self.internalTrafficPolicy, fieldNumber: 22)
+      try visitor.visitSingularBytesField(value: self.internalTrafficPolicy, fieldNumber: 22)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1438,8 +1441,8 @@ nonisolated extension WireServicePort: SwiftProtobuf.Message, SwiftProtobuf._Mes
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
-      case 2: try { try decoder.decodeSingularStringField(value: &self.`protocol`) }()
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.`protocol`) }()
       case 3: try { try decoder.decodeSingularInt32Field(value: &self.port) }()
       case 5: try { try decoder.decodeSingularInt32Field(value: &self.nodePort) }()
       default: break
@@ -1449,10 +1452,10 @@ nonisolated extension WireServicePort: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
     if !self.name.isEmpty {
-      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+      try visitor.visitSingularBytesField(value: self.name, fieldNumber: 1)
     }
     if !self.`protocol`.isEmpty {
-      try visitor.visitSingularStringField(value: self.`protocol`, fieldNumber: 2)
+      try visitor.visitSingularBytesField(value: self.`protocol`, fieldNumber: 2)
     }
     if self.port != 0 {
       try visitor.visitSingularInt32Field(value: self.port, fieldNumber: 3)
@@ -1615,8 +1618,8 @@ nonisolated extension WireLoadBalancerIngress: SwiftProtobuf.Message, SwiftProto
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.ip) }()
-      case 3: try { try decoder.decodeSingularStringField(value: &self.ipMode) }()
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.ip) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.ipMode) }()
       default: break
       }
     }
@@ -1624,10 +1627,10 @@ nonisolated extension WireLoadBalancerIngress: SwiftProtobuf.Message, SwiftProto
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
     if !self.ip.isEmpty {
-      try visitor.visitSingularStringField(value: self.ip, fieldNumber: 1)
+      try visitor.visitSingularBytesField(value: self.ip, fieldNumber: 1)
     }
     if !self.ipMode.isEmpty {
-      try visitor.visitSingularStringField(value: self.ipMode, fieldNumber: 3)
+      try visitor.visitSingularBytesField(value: self.ipMode, fieldNumber: 3)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1694,9 +1697,9 @@ nonisolated extension WireNodeSpec: SwiftProtobuf.Message, SwiftProtobuf._Messag
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.podCidr) }()
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.podCidr) }()
       case 5: try { try decoder.decodeRepeatedMessageField(value: &self.taints) }()
-      case 7: try { try decoder.decodeRepeatedStringField(value: &self.podCidrs) }()
+      case 7: try { try decoder.decodeRepeatedBytesField(value: &self.podCidrs) }()
       default: break
       }
     }
@@ -1704,13 +1707,13 @@ nonisolated extension WireNodeSpec: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
     if !self.podCidr.isEmpty {
-      try visitor.visitSingularStringField(value: self.podCidr, fieldNumber: 1)
+      try visitor.visitSingularBytesField(value: self.podCidr, fieldNumber: 1)
     }
     if !self.taints.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.taints, fieldNumber: 5)
     }
     if !self.podCidrs.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.podCidrs, fieldNumber: 7)
+      try visitor.visitRepeatedBytesField(value: self.podCidrs, fieldNumber: 7)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1734,7 +1737,7 @@ nonisolated extension WireTaint: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.key) }()
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.key) }()
       default: break
       }
     }
@@ -1742,7 +1745,7 @@ nonisolated extension WireTaint: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
     if !self.key.isEmpty {
-      try visitor.visitSingularStringField(value: self.key, fieldNumber: 1)
+      try visitor.visitSingularBytesField(value: self.key, fieldNumber: 1)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1794,8 +1797,8 @@ nonisolated extension WireNodeAddress: SwiftProtobuf.Message, SwiftProtobuf._Mes
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.type) }()
-      case 2: try { try decoder.decodeSingularStringField(value: &self.address) }()
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.type) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.address) }()
       default: break
       }
     }
@@ -1803,10 +1806,10 @@ nonisolated extension WireNodeAddress: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
     if !self.type.isEmpty {
-      try visitor.visitSingularStringField(value: self.type, fieldNumber: 1)
+      try visitor.visitSingularBytesField(value: self.type, fieldNumber: 1)
     }
     if !self.address.isEmpty {
-      try visitor.visitSingularStringField(value: self.address, fieldNumber: 2)
+      try visitor.visitSingularBytesField(value: self.address, fieldNumber: 2)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1908,8 +1911,8 @@ nonisolated extension WireEndpointAddress: SwiftProtobuf.Message, SwiftProtobuf.
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.ip) }()
-      case 4: try { try decoder.decodeSingularStringField(value: &self.nodeName) }()
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.ip) }()
+      case 4: try { try decoder.decodeSingularBytesField(value: &self.nodeName) }()
       default: break
       }
     }
@@ -1917,10 +1920,10 @@ nonisolated extension WireEndpointAddress: SwiftProtobuf.Message, SwiftProtobuf.
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
     if !self.ip.isEmpty {
-      try visitor.visitSingularStringField(value: self.ip, fieldNumber: 1)
+      try visitor.visitSingularBytesField(value: self.ip, fieldNumber: 1)
     }
     if !self.nodeName.isEmpty {
-      try visitor.visitSingularStringField(value: self.nodeName, fieldNumber: 4)
+      try visitor.visitSingularBytesField(value: self.nodeName, fieldNumber: 4)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1943,9 +1946,9 @@ nonisolated extension WireSubsetPort: SwiftProtobuf.Message, SwiftProtobuf._Mess
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.name) }()
       case 2: try { try decoder.decodeSingularInt32Field(value: &self.port) }()
-      case 3: try { try decoder.decodeSingularStringField(value: &self.`protocol`) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.`protocol`) }()
       default: break
       }
     }
@@ -1953,13 +1956,13 @@ nonisolated extension WireSubsetPort: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
     if !self.name.isEmpty {
-      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+      try visitor.visitSingularBytesField(value: self.name, fieldNumber: 1)
     }
     if self.port != 0 {
       try visitor.visitSingularInt32Field(value: self.port, fieldNumber: 2)
     }
     if !self.`protocol`.isEmpty {
-      try visitor.visitSingularStringField(value: self.`protocol`, fieldNumber: 3)
+      try visitor.visitSingularBytesField(value: self.`protocol`, fieldNumber: 3)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1986,7 +1989,7 @@ nonisolated extension WireEndpointSlice: SwiftProtobuf.Message, SwiftProtobuf._M
       case 1: try { try decoder.decodeSingularMessageField(value: &self._metadata) }()
       case 2: try { try decoder.decodeRepeatedMessageField(value: &self.endpoints) }()
       case 3: try { try decoder.decodeRepeatedMessageField(value: &self.ports) }()
-      case 4: try { try decoder.decodeSingularStringField(value: &self.addressType) }()
+      case 4: try { try decoder.decodeSingularBytesField(value: &self.addressType) }()
       default: break
       }
     }
@@ -2007,7 +2010,7 @@ nonisolated extension WireEndpointSlice: SwiftProtobuf.Message, SwiftProtobuf._M
       try visitor.visitRepeatedMessageField(value: self.ports, fieldNumber: 3)
     }
     if !self.addressType.isEmpty {
-      try visitor.visitSingularStringField(value: self.addressType, fieldNumber: 4)
+      try visitor.visitSingularBytesField(value: self.addressType, fieldNumber: 4)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2032,9 +2035,9 @@ nonisolated extension WireEndpoint: SwiftProtobuf.Message, SwiftProtobuf._Messag
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeRepeatedStringField(value: &self.addresses) }()
+      case 1: try { try decoder.decodeRepeatedBytesField(value: &self.addresses) }()
       case 2: try { try decoder.decodeSingularMessageField(value: &self._conditions) }()
-      case 6: try { try decoder.decodeSingularStringField(value: &self.nodeName) }()
+      case 6: try { try decoder.decodeSingularBytesField(value: &self.nodeName) }()
       case 8: try { try decoder.decodeSingularMessageField(value: &self._hints) }()
       default: break
       }
@@ -2047,13 +2050,13 @@ nonisolated extension WireEndpoint: SwiftProtobuf.Message, SwiftProtobuf._Messag
     // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
     // https://github.com/apple/swift-protobuf/issues/1182
     if !self.addresses.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.addresses, fieldNumber: 1)
+      try visitor.visitRepeatedBytesField(value: self.addresses, fieldNumber: 1)
     }
     try { if let v = self._conditions {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
     } }()
     if !self.nodeName.isEmpty {
-      try visitor.visitSingularStringField(value: self.nodeName, fieldNumber: 6)
+      try visitor.visitSingularBytesField(value: self.nodeName, fieldNumber: 6)
     }
     try { if let v = self._hints {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
@@ -2160,7 +2163,7 @@ nonisolated extension WireNamedHint: SwiftProtobuf.Message, SwiftProtobuf._Messa
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.name) }()
       default: break
       }
     }
@@ -2168,7 +2171,7 @@ nonisolated extension WireNamedHint: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
     if !self.name.isEmpty {
-      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+      try visitor.visitSingularBytesField(value: self.name, fieldNumber: 1)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2190,8 +2193,8 @@ nonisolated extension WireEndpointPort: SwiftProtobuf.Message, SwiftProtobuf._Me
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
-      case 2: try { try decoder.decodeSingularStringField(value: &self.`protocol`) }()
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.`protocol`) }()
       case 3: try { try decoder.decodeSingularInt32Field(value: &self._port) }()
       default: break
       }
@@ -2204,10 +2207,10 @@ nonisolated extension WireEndpointPort: SwiftProtobuf.Message, SwiftProtobuf._Me
     // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
     // https://github.com/apple/swift-protobuf/issues/1182
     if !self.name.isEmpty {
-      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+      try visitor.visitSingularBytesField(value: self.name, fieldNumber: 1)
     }
     if !self.`protocol`.isEmpty {
-      try visitor.visitSingularStringField(value: self.`protocol`, fieldNumber: 2)
+      try visitor.visitSingularBytesField(value: self.`protocol`, fieldNumber: 2)
     }
     try { if let v = self._port {
       try visitor.visitSingularInt32Field(value: v, fieldNumber: 3)
@@ -2273,7 +2276,7 @@ nonisolated extension WireServiceCIDRSpec: SwiftProtobuf.Message, SwiftProtobuf.
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeRepeatedStringField(value: &self.cidrs) }()
+      case 1: try { try decoder.decodeRepeatedBytesField(value: &self.cidrs) }()
       default: break
       }
     }
@@ -2281,7 +2284,7 @@ nonisolated extension WireServiceCIDRSpec: SwiftProtobuf.Message, SwiftProtobuf.
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
     if !self.cidrs.isEmpty {
-      try visitor.visitRepeatedStringField(value: self.cidrs, fieldNumber: 1)
+      try visitor.visitRepeatedBytesField(value: self.cidrs, fieldNumber: 1)
     }
     try unknownFields.traverse(visitor: &visitor)
   }

@@ -180,6 +180,16 @@ package struct ProxyMetrics: Sendable {
         "For how long the API server was not heard.",
         labels: ["resource"]
     )
+    package let followed = Gauge(
+        "needletail_api_followed",
+        "Whether the objects of a kind are followed; 0: the API server refuses, or is away.",
+        labels: ["resource"]
+    )
+    package let unreadable = Gauge(
+        "needletail_unreadable_objects",
+        "Objects that are set aside, since they cannot be read; the log names them.",
+        labels: ["resource"]
+    )
     package let serviceConnections = Counter(
         "needletail_service_connections_total",
         "New connections of a Service, with --service-metrics; beyond the limit all of \"other\".",
@@ -318,7 +328,7 @@ package struct ProxyMetrics: Sendable {
             localhostListenFailures, requests,
             requestDuration, info, stageDuration,
             transactionBytes, elementsChanged, serversChanged, elements, services, endpoints,
-            viewAge, serviceConnections, driftDetected, driftRepaired, repairDuration, stale,
+            viewAge, followed, unreadable, serviceConnections, driftDetected, driftRepaired, repairDuration, stale,
             trackedConnections, trackedLimit, trackingFailures, localhostConnections,
             localhostConnectionsTotal, localhostFailures, forwardingObstacles, failures,
             ready, httpRequests,

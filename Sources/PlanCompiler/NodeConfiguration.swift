@@ -31,6 +31,9 @@ package struct NodeConfiguration: Sendable, Hashable {
 
     package init(nodeName: String) { self.nodeName = nodeName }
 
+    /// Whether frontends or masquerading want what only the Node object says.
+    package var needsNode: Bool { nodeIPs.isEmpty && bindAddress == nil || podCIDRs == .node }
+
     /// Whether a change of the interfaces' addresses matters.
     package var followsInterfaces: Bool { !nodePortAddresses.blocks.isEmpty }
 

@@ -12,18 +12,32 @@ struct APIFeed: ServiceLifecycle.Service {
     private let nodeName: String
     private let endpointsSource: EndpointsSource
     private let store: ClusterStore
-    private let age: ViewAge
+    private let view: APIView
+    /// For how long the first sync waits for a list that is not essential.
+    private let patience: [ClusterStore.List: Duration]
+    /// Yields when the client has other credentials: everything is listed anew.
+    private let renewals: AsyncStream<Void>
+    private let onMissing: @Sendable (Set<ClusterStore.List>) -> Void
     private let logger: Logger
 
+    /// - Parameters:
+    ///   - needsNode: the Node is worth waiting for, as long as kube-proxy would
+    ///   - onMissing: is told which lists are awaited, whenever that changes
     init(
         _ client: APIClient,
         _ endpointsSource: EndpointsSource,
         nodeName: String,
+        needsNode: Bool,
         store: ClusterStore,
-        age: ViewAge,
+        view: APIView,
+        renewals: AsyncStream<Void>,
+        onMissing: @escaping @Sendable (Set<ClusterStore.List>) -> Void,
         logger: Logger
     ) {
-        self.age = age
+        self.view = view
+        self.renewals = renewals
+        self.onMissing = onMissing
+        patience = [.serviceCIDRs: .seconds(2), .nodes: .seconds(needsNode ? 30 : 2)]
         self.client = client
         self.endpointsSource = endpointsSource
         self.nodeName = nodeName
@@ -38,6 +52,30 @@ struct APIFeed: ServiceLifecycle.Service {
 
     func run() async throws {
         await withDiscardingTaskGroup { group in
+            onMissing(await store.missingLists)
+            for (list, duration) in patience {
+                group.addTask {
+                    guard (try? await Task.sleep(for: duration)) != nil else { return }
+                    await waive(list, "did not come within \(duration)")
+                }
+            }
+            group.addTask {
+                var renewals = renewals.makeAsyncIterator()
+                while !Task.isCancelled {
+                    await withTaskGroup(of: Void.self) { generation in
+                        generation.addTask { await followAll() }
+                        _ = await renewals.next()
+                        generation.cancelAll()
+                    }
+                }
+            }
+            try? await gracefulShutdown()
+            group.cancelAll()
+        }
+    }
+
+    private func followAll() async {
+        await withDiscardingTaskGroup { group in
             group.addTask { await followServices() }
             group.addTask {
                 switch endpointsSource {
@@ -47,8 +85,6 @@ struct APIFeed: ServiceLifecycle.Service {
             }
             group.addTask { await followNode() }
             group.addTask { await followServiceCIDRs() }
-            try? await gracefulShutdown()
-            group.cancelAll()
         }
     }
 
@@ -58,7 +94,8 @@ struct APIFeed: ServiceLifecycle.Service {
             case .replaced(let list, let unreadable):
                 state.replaceServices(list, keeping: unreadable)
             case .set(let service): state.set(service)
-            case .removed(let service): state.removeService(service.name)
+            case .removed(let name): state.removeService(name)
+            case .refused: break
             }
         }
     }
@@ -69,7 +106,8 @@ struct APIFeed: ServiceLifecycle.Service {
             case .replaced(let list, let unreadable):
                 state.replaceEndpointSlices(list, keeping: unreadable)
             case .set(let slice): state.set(slice)
-            case .removed(let slice): state.removeEndpointSlice(slice.name)
+            case .removed(let name): state.removeEndpointSlice(name)
+            case .refused: break
             }
         }
     }
@@ -80,7 +118,8 @@ struct APIFeed: ServiceLifecycle.Service {
             case .replaced(let list, let unreadable):
                 state.replaceEndpoints(list, keeping: unreadable)
             case .set(let endpoints): state.set(endpoints)
-            case .removed(let endpoints): state.removeEndpoints(endpoints.name)
+            case .removed(let name): state.removeEndpoints(name)
+            case .refused: break
             }
         }
     }
@@ -92,6 +131,7 @@ struct APIFeed: ServiceLifecycle.Service {
                 if unreadable.isEmpty { state.set(list.last) }
             case .set(let node): state.set(node)
             case .removed: state.set(Node?.none)
+            case .refused: break
             }
         }
     }
@@ -102,7 +142,8 @@ struct APIFeed: ServiceLifecycle.Service {
             case .replaced(let list, let unreadable):
                 state.replaceServiceCIDRs(list, keeping: unreadable)
             case .set(let cidr): state.set(cidr)
-            case .removed(let cidr): state.removeServiceCIDR(cidr.name)
+            case .removed(let name): state.removeServiceCIDR(name.name)
+            case .refused: break
             }
         }
     }
@@ -117,13 +158,24 @@ struct APIFeed: ServiceLifecycle.Service {
             client,
             nodeName: nodeName,
             isOptional: isOptional,
-            age: age,
+            view: view,
             logger: logger
         )
         await informer.run { event in
-            let completed: ClusterStore.List? = if case .replaced = event { list } else { nil }
-            await store.update(completing: completed) { apply(&$0, event) }
+            switch event {
+            case .replaced:
+                await store.update(completing: list) { apply(&$0, event) }
+                onMissing(await store.missingLists)
+            case .set, .removed: await store.update { apply(&$0, event) }
+            case .refused: await waive(list, "is refused by the API server")
+            }
         }
+    }
+
+    private func waive(_ list: ClusterStore.List, _ reason: String) async {
+        guard await store.waive(list) else { return }
+        logger.warning("the list of \(list.rawValue) \(reason); going on without it until it comes")
+        onMissing(await store.missingLists)
     }
 }
 

@@ -88,7 +88,7 @@ struct ForwardingWatch: ServiceLifecycle.Service {
     private func families(_ facts: NodeFacts) async -> Set<IPFamily> {
         let blocks = Set((facts.podCIDRs + facts.serviceCIDRs).map(\.family))
         guard blocks.isEmpty else { return blocks }
-        let addresses = Set((await store.summary.node?.addresses ?? []).map(\.family))
+        let addresses = Set((store.summary.node?.addresses ?? []).map(\.family))
         return addresses.isEmpty ? [.ipv4] : addresses
     }
 

@@ -26,11 +26,14 @@ struct ProxyDaemon {
     private let server: HTTPServer
     private let forwarder: LocalhostForwarder
     private let nodeName: String
+    private let needsNode: Bool
     /// Nil: the objects come from manifests, and nobody can be told.
     private let client: APIClient?
     private let recorder: EventRecorder?
-    private let age = ViewAge()
+    private let view = APIView()
     private let watch: ConfigurationWatch?
+    private let kubeconfigWatch: KubeconfigWatch?
+    private let renewals: AsyncStream<Void>
     /// Yields after each sync.
     private let synced: AsyncStream<Void>
     /// Yields when the kernel's counts are to be read.
@@ -51,6 +54,7 @@ struct ProxyDaemon {
         (self.configuration, self.source, self.logger) = (configuration, source, logger)
         let node = try configuration.nodeConfiguration()
         nodeName = node.nodeName
+        needsNode = node.needsNode
         dataplane = try OpenDataplane(configuration, logger)
         let apiServers = APIServerAddresses()
         store = ClusterStore(
@@ -138,6 +142,14 @@ struct ProxyDaemon {
             observer: monitor,
             logger: logger
         )
+        let (renewals, renewed) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+        self.renewals = renewals
+        kubeconfigWatch = try client.flatMap { client in
+            let files = configuration.clientConnection.kubeconfig
+            return files.isEmpty
+                ? nil
+                : try KubeconfigWatch(files, source, client, renewed, logger: logger, tell: tell)
+        }
         watch =
             if let file {
                 try ConfigurationWatch(
@@ -187,7 +199,7 @@ struct ProxyDaemon {
             configuration: configuration,
             nodeName: nodeName,
             hasNode: client != nil,
-            age: age,
+            view: view,
             lookAgain: { [look] in look.yield() }
         )
         var services: [any ServiceLifecycle.Service] = [
@@ -214,6 +226,7 @@ struct ProxyDaemon {
             ),
         ]
         if let watch { services.append(watch) }
+        if let kubeconfigWatch { services.append(kubeconfigWatch) }
         if configuration.needletail.takeover {
             services.append(
                 Takeover(
@@ -233,8 +246,11 @@ struct ProxyDaemon {
                     client,
                     configuration.endpoints,
                     nodeName: nodeName,
+                    needsNode: needsNode,
                     store: store,
-                    age: age,
+                    view: view,
+                    renewals: renewals,
+                    onMissing: { [monitor] in monitor.setAwaited($0.map(\.rawValue)) },
                     logger: logger
                 )
             )

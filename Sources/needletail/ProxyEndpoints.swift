@@ -22,7 +22,7 @@ struct ProxyEndpoints {
     let nodeName: String
     /// Whether the cluster has a Node for us.
     let hasNode: Bool
-    let age: ViewAge
+    let view: APIView
     /// Lets the kernel's counts be read again, for the next who asks.
     let lookAgain: @Sendable () -> Void
 
@@ -113,7 +113,7 @@ struct ProxyEndpoints {
 
     private func checkEligibility() {
         let summary = store.summary
-        guard hasNode, summary.missing.isEmpty else { return }
+        guard hasNode, summary.arrived.contains(.nodes) else { return }
         monitor.setEligibility(
             summary.node.map {
                 $0.isLeaving
@@ -132,14 +132,19 @@ struct ProxyEndpoints {
             mode: configuration.proxyMode.rawValue,
             node: nodeName,
             store.summary,
-            viewAge: age.all.mapValues(\.seconds)
+            viewAge: view.kinds.compactMapValues { $0.age?.seconds }
         )
     }
 
     /// Takes over what is not counted as it happens.
     private func refresh() {
         monitor.update(store.summary)
-        monitor.metrics.viewAge.replace(age.all.map { ([$0.key], $0.value.seconds) })
+        let kinds = view.kinds
+        monitor.metrics.viewAge.replace(
+            kinds.compactMap { kind, state in state.age.map { ([kind], $0.seconds) } }
+        )
+        monitor.metrics.followed.replace(kinds.map { ([$0.key], $0.value.isFollowed ? 1 : 0) })
+        monitor.metrics.unreadable.replace(kinds.map { ([$0.key], Double($0.value.unreadable)) })
         let forwarded = forwarder.statistics
         monitor.metrics.setLocalhost(
             listeners: forwarded.listeners,

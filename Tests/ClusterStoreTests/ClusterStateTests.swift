@@ -80,6 +80,43 @@ import Testing
         #expect(store.summary.pendingServices == 0 && store.summary.services == 1)
     }
 
+    @Test func `what is not essential can be gone without, and is taken when it comes`() async {
+        let store = ClusterStore(
+            NodeConfiguration(nodeName: "here"),
+            awaiting: [.services, .endpoints, .nodes]
+        )
+        await store.update(completing: .services) { $0.set(ClusterBuilder().service) }
+        await store.update(completing: .endpoints) { _ in }
+        #expect(await !store.waive(.services))
+        #expect(await !store.isComplete)
+        #expect(await store.waive(.nodes))
+        var rings = store.changes.makeAsyncIterator()
+        _ = await rings.next()
+        #expect(await store.isComplete)
+        #expect(!store.summary.arrived.contains(.nodes))
+        await store.update(completing: .nodes) { $0.set(Node(name: "here")) }
+        _ = await rings.next()
+        #expect(store.summary.arrived.contains(.nodes))
+    }
+
+    @Test func `a list removes nothing that may be what it could not show`() {
+        var state = ClusterState(nodeName: "here")
+        for (namespace, name) in [("a", "one"), ("a", "two"), ("b", "one")] {
+            state.set(Service(name: ObjectName(namespace: namespace, name: name)))
+        }
+        var unreadable = UnreadableObjects()
+        unreadable.insert(namespace: "a", name: nil)
+        state.replaceServices([], keeping: unreadable)
+        #expect(state.services.keys.map(\.description).sorted() == ["a/one", "a/two"])
+        unreadable = UnreadableObjects()
+        unreadable.insert(namespace: "a", name: "two")
+        state.replaceServices([], keeping: unreadable)
+        #expect(state.services.keys.map(\.description) == ["a/two"])
+        unreadable.insert(namespace: nil, name: nil)
+        state.replaceServices([], keeping: unreadable)
+        #expect(state.services.count == 1)
+    }
+
     @Test func `a change of the node's zone compiles every Service again`() async {
         let store = ClusterStore(NodeConfiguration(nodeName: "here"), awaiting: [])
         var slice = EndpointSlice(

@@ -185,6 +185,70 @@ import Testing
         #expect(try ruleset.contains("10.96.0.11") && ruleset.contains(": 10.244.1.5 . 8080"))
     }
 
+    // Roles of clusters before 1.33 do not know of ServiceCIDRs.
+    @Test func `what is refused and not essential holds nothing up`() async throws {
+        defer { server.stop() }
+        try server.apply(slice("10.244.1.5"))
+        for path in ["/apis/networking.k8s.io/v1/servicecidrs", "/api/v1/nodes"] {
+            server.inject(Fault(.refuse, path: path, count: 1_000_000, code: 403))
+        }
+        let daemon = try start()
+        try daemon.wait(for: "the list of serviceCIDRs is refused by the API server")
+        try daemon.wait(for: "the list of nodes is refused by the API server")
+        try daemon.wait(for: "synced")
+        #expect(try ruleset.contains(": 10.244.1.5 . 8080"))
+        let metrics = try namespace.run(["curl", "-s", "127.0.0.1:10249/metrics"])
+        #expect(metrics.contains(#"needletail_api_followed{resource="ServiceCIDR"} 0"#))
+        #expect(metrics.contains(#"needletail_api_followed{resource="Service"} 1"#))
+        // Nobody knows of the Node, which is no reason to send load balancers away.
+        #expect(try namespace.run(["curl", "-s", "127.0.0.1:10256/healthz"]).contains("true"))
+        server.clearFaults()
+        try daemon.wait(for: "Node objects are followed again")
+    }
+
+    @Test func `readiness names the list that is missing`() async throws {
+        defer { server.stop() }
+        let path = "/apis/discovery.k8s.io/v1/endpointslices"
+        server.inject(Fault(.refuse, path: path, count: 1_000_000, code: 403))
+        let daemon = try start()
+        try daemon.wait {
+            (try? namespace.run(["curl", "-s", "127.0.0.1:10249/readyz"]))
+                == "not ready: the first sync is not done; the API server has not sent endpoints\n"
+        }
+    }
+
+    @Test func `a kubeconfig that changes is taken over, and a bad one is not`() async throws {
+        defer { server.stop() }
+        let other = APIServer()
+        let listener = try namespace.inside { try other.listen() }
+        listener.start()
+        defer { other.stop() }
+        try server.apply(slice("10.244.1.5"))
+        for object in server.objects("Service") + server.objects("Node") { try other.apply(object) }
+        try other.apply(slice("10.244.1.6"))
+        let file = "\(folder.path)/kubeconfig"
+        func write(_ server: String) throws {
+            let text =
+                "{current-context: c, contexts: [{name: c, context: {cluster: c}}], clusters: [{name: c, cluster: {server: \"\(server)\"}}]}"
+            try text.write(toFile: file, atomically: true, encoding: .utf8)
+        }
+        // Without a scheme, as client-go takes it.
+        try write(String(url.dropFirst("http://".count)))
+        let daemon = try Daemon(
+            ["--kubeconfig", file, "--hostname-override", "here", "-v", "2"],
+            in: namespace,
+            log: "\(folder.path)/.log"
+        )
+        try daemon.wait { try ruleset.contains(": 10.244.1.5 . 8080") }
+        try "{clusters: [".write(toFile: file, atomically: true, encoding: .utf8)
+        try daemon.wait(for: "the credentials that were read before stay in force")
+        try server.apply(slice("10.244.1.7"))
+        try daemon.wait { try ruleset.contains(": 10.244.1.7 . 8080") }
+        try write(listener.url)
+        try daemon.wait { try ruleset.contains(": 10.244.1.6 . 8080") }
+        #expect(server.objects("Event").contains { $0["reason"] == "InvalidKubeconfig" })
+    }
+
     @Test func `a thousand reconnects leak nothing`() async throws {
         defer { server.stop() }
         let path = "/apis/discovery.k8s.io/v1/endpointslices"

@@ -129,6 +129,105 @@ import Testing
         await #expect(throws: ClientError.self) { try await informer.list() }
     }
 
+    @Test func `pages without end are given up`() async throws {
+        let server = ScriptedServer { _ in
+            .json(
+                #"{"kind": "ServiceList", "metadata": {"resourceVersion": "1", "continue": "more"}, "items": [{"metadata": {"name": "a"}}]}"#
+            )
+        }
+        server.start()
+        defer { server.stop() }
+        let informer = Informer<Service>(
+            client("http://127.0.0.1:\(server.port)"),
+            nodeName: "here",
+            logger: .silent
+        )
+        let error = await #expect(throws: ClientError.self) { try await informer.list() }
+        #expect(error?.kind == .unusual)
+        #expect(server.requests.count == 1 + ListProgress.idleLimit)
+    }
+
+    @Test func `no server is obeyed for longer than two minutes`() async throws {
+        let server = ScriptedServer([.status(429, "busy", retryAfter: 2_000_000_000)])
+        server.start()
+        defer { server.stop() }
+        let error = await #expect(throws: ClientError.self) {
+            try await client("http://127.0.0.1:\(server.port)").page(Service.self, [:])
+        }
+        #expect(error?.status?.retryAfter == .seconds(120))
+    }
+
+    @Test(arguments: [0, 1])
+    func `a streaming list that does not end is given up for a plain one`(
+        events: Int
+    ) async throws {
+        let (server, url) = try start()
+        defer { server.stop() }
+        server.inject(Fault(.stall, path: "/api/v1/services", afterEvents: events))
+        let log = CapturedLog()
+        var services = Observed(
+            Informer<Service>(
+                client(url, patience: 600),
+                nodeName: "here",
+                initialLimit: .milliseconds(50),
+                logger: log.logger
+            )
+        )
+        #expect(await services.next() == "list a")
+        services.stop()
+        #expect(server.requests.last { !$0.contains("watch=true") } != nil)
+        #expect(log.lines.contains { $0.contains("the streaming list was not complete after") })
+    }
+
+    @Test func `when the server is back, all follow as soon as one has reached it`() async throws {
+        let (server, url) = try start()
+        defer { server.stop() }
+        try server.apply(Sample.slice("s", ["10.1.0.1"]))
+        let port = try #require(UInt16(url.split(separator: ":").last ?? ""))
+        server.stop()
+        let client = client(url, patience: 600)
+        // Alone, it would ask again after half a minute at the earliest.
+        let log = CapturedLog()
+        var slices = Observed(
+            Informer<EndpointSlice>(
+                client,
+                nodeName: "here",
+                firstPause: .seconds(300),
+                logger: log.logger
+            )
+        )
+        while log.lines.isEmpty { await Task.yield() }
+        let listener = try server.listen(port: port)
+        listener.start()
+        let start = ContinuousClock.now
+        var services = Observed<Service>(client)
+        #expect(await services.next() == "list a")
+        #expect(await slices.next() == "list s")
+        #expect(.now - start < .seconds(25))
+        services.stop()
+        slices.stop()
+    }
+
+    @Test func `a refusal is reported, and what comes later is`() async throws {
+        let (server, url) = try start()
+        defer { server.stop() }
+        server.inject(Fault(.refuse, path: "/api/v1/services", count: 2, code: 403))
+        let view = APIView()
+        var services = Observed(
+            Informer<Service>(
+                client(url, patience: 600),
+                nodeName: "here",
+                view: view,
+                firstPause: .milliseconds(5),
+                logger: .silent
+            )
+        )
+        #expect(await services.next() == "refused")
+        #expect(await services.next() == "refused")
+        #expect(await services.next() == "list a")
+        services.stop()
+    }
+
     @Test func `an unreadable object keeps what was there before`() async throws {
         let service = { (name: String) in
             #"{"metadata": {"name": "\#(name)", "namespace": "n"}, "spec": {"clusterIP": "10.96.0.1"}}"#

@@ -36,9 +36,22 @@ import Testing
         headless["spec"]["clusterIP"] = "None"
         try await cluster.put(Sample.services, headless)
         try await cluster.put(Sample.services, Sample.service("a", labels: [label: "x"]))
+        // This label is for EndpointSlices.
+        let other = "service.kubernetes.io/headless"
+        try await cluster.put(Sample.services, Sample.service("labelled", labels: [other: ""]))
         try await cluster.put(Sample.services, Sample.service("b"))
         await services.wait { $0["b"] != nil }
         #expect(services.view["headless"] == nil && services.view["a"] == nil)
+        #expect(services.view["labelled"] != nil)
+        var slices = Observed<EndpointSlice>(cluster.client)
+        for name in [other, label] {
+            var slice = Sample.slice(name == other ? "headless" : "proxied", ["10.1.0.1"])
+            slice["metadata"]["labels"][name] = "x"
+            try await cluster.put(Sample.slices, slice)
+        }
+        await slices.wait { $0["proxied"] != nil }
+        #expect(slices.view["headless"] == nil)
+        slices.stop()
         // One that leaves the selector is gone.
         try await cluster.client.send(
             "PATCH",

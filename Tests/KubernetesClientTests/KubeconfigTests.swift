@@ -27,6 +27,34 @@ import Testing
           user: {token: s3cret, client-certificate-data: aGVsbG8=, client-key: /etc/key.pem}
         """
 
+    @Test(arguments: [("", "http://h:1"), (", insecure-skip-tls-verify: true", "https://h:1")])
+    func `a server without a scheme is asked as client-go asks it`(
+        more: String,
+        expected: String
+    ) throws {
+        let text =
+            "{current-context: c, contexts: [{name: c, context: {cluster: c}}], clusters: [{name: c, cluster: {server: 'h:1'\(more)}}]}"
+        let config = try Kubeconfig(Data(text.utf8), path: "/config")
+        let credentials = try KubeconfigReader(config: config, paths: "/config")
+            .credentials(context: nil, master: nil)
+        #expect(credentials.server == expected)
+    }
+
+    @Test func `a certificate authority without a certificate is refused`() throws {
+        let file = FileManager.default.temporaryDirectory.path() + "needletail-test-\(UUID())"
+        defer { try? FileManager.default.removeItem(atPath: file) }
+        try "half-writ".write(toFile: file, atomically: true, encoding: .utf8)
+        var credentials = Credentials(server: "https://h:1")
+        credentials.certificateAuthority = .file(file)
+        let error = #expect(throws: ClientError.self) { try credentials.withAuthorityRead() }
+        #expect(error?.description.contains("\(file) holds no PEM certificate") == true)
+        let pem = "-----BEGIN CERTIFICATE-----\n"
+        try pem.write(toFile: file, atomically: true, encoding: .utf8)
+        #expect(
+            try credentials.withAuthorityRead().certificateAuthority == .inline(Array(pem.utf8))
+        )
+    }
+
     @Test func `the current context is used, and paths are relative to the file`() throws {
         let credentials = try credentials(complete)
         #expect(credentials.server == "https://192.0.2.1:6443")

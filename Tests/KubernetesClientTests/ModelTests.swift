@@ -106,10 +106,13 @@ private struct Model {
         for (index, event) in events.enumerated() {
             switch event {
             case .set(let service): view[service.name.name] = service.ports.first?.port
-            case .removed(let service): view[service.name.name] = nil
+            case .removed(let name): view[name.name] = nil
+            case .refused: break
             case .replaced(let list, let unreadable):
                 #expect(unreadable.isEmpty || list.count < 20)
-                view = view.filter { entry in unreadable.contains { $0.name == entry.key } }
+                view = view.filter {
+                    unreadable.contains(ObjectName(namespace: "default", name: $0.key))
+                }
                 for service in list { view[service.name.name] = service.ports.first?.port }
             }
             while past != view, let change = rest.popFirst() { past[change.name] = change.marker }

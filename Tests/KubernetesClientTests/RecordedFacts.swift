@@ -124,9 +124,12 @@ extension EndpointSlice: HasFacts {
     }
 
     static func facts(_ expected: JSONValue) -> [String] {
+        let labels = expected["labels"]
+        let isHeadless = labels["service.kubernetes.io/headless"] != .null
+        let service = isHeadless ? nil : labels["kubernetes.io/service-name"].string
         let head = [
             "name \(expected["namespace"].string ?? "")/\(expected["name"].string ?? "")",
-            "service \(expected["labels"]["kubernetes.io/service-name"].string ?? "")",
+            "service \(service ?? "")",
         ]
         guard expected["addressType"] != "FQDN" else { return head }
         let ports = (expected["ports"].array ?? []).filter { $0["port"] != .null }.map { port in

@@ -67,7 +67,9 @@ import Testing
             let bytes = try Recordings.bytes(name)
             let wire: Object.Wire =
                 name.hasSuffix(".pb")
-                ? try WireEncoding.fromEnvelope(kind: Object.kind, bytes)
+                ? try WireEncoding.protobuf.message(
+                    from: WireEncoding.content(ofEnvelope: bytes, kind: Object.kind)
+                )
                 : try WireEncoding.json.message(from: bytes)
             #expect(try Object(wire).facts == Object.facts(Recordings.all.facts(name)))
         }
@@ -84,7 +86,7 @@ import Testing
     private func text<Object: HasFacts>(_ event: WatchEvent<Object>) -> String {
         switch event.payload {
         case .set(let object): "set \(event.resourceVersion) \(object.facts)"
-        case .removed(let object): "removed \(event.resourceVersion) \(object.facts)"
+        case .removed(let name): "removed \(event.resourceVersion) \(name)"
         case .bookmark(let endsInitialEvents):
             endsInitialEvents ? "end of initial events \(event.resourceVersion)" : "bookmark"
         case .error(let status): "error \(status.code) \(status.message)"
@@ -97,7 +99,10 @@ import Testing
         let version = object["resourceVersion"].string ?? ""
         switch event["type"].string {
         case "ADDED", "MODIFIED": return "set \(version) \(Object.facts(object))"
-        case "DELETED": return "removed \(version) \(Object.facts(object))"
+        case "DELETED":
+            let name = object["name"].string ?? ""
+            let place = object["namespace"].string.map { "\($0)/\(name)" } ?? name
+            return "removed \(version) \(place)"
         case "BOOKMARK":
             let isEnd = event["annotations"]["k8s.io/initial-events-end"] == "true"
             return isEnd
@@ -224,8 +229,8 @@ import Testing
             Issue.record("it was read")
             return
         }
-        #expect(object.name == ObjectName(namespace: "n", name: "a"))
-        #expect(object.description == "n/a: object.spec.ports[0].port: is not a whole number")
+        #expect(object.objectName == ObjectName(namespace: "n", name: "a"))
+        #expect(object.description == "n/a: spec.ports[0].port: is not a whole number")
         #expect(event.resourceVersion == "7")
     }
 }

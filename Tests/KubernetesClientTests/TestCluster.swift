@@ -123,15 +123,16 @@ struct Observed<Object: Resource> {
         let text: String
         switch event {
         case .replaced(let list, let unreadable):
-            view = view.filter { entry in unreadable.contains { $0.name == entry.key } }
+            view = view.filter { unreadable.contains($0.value.objectName) }
             for object in list { view[object.objectName.name] = object }
             text = "list \(list.map(\.objectName.name).sorted().joined(separator: ","))"
         case .set(let object):
             view[object.objectName.name] = object
             text = "set \(object.objectName.name)"
-        case .removed(let object):
-            view[object.objectName.name] = nil
-            text = "removed \(object.objectName.name)"
+        case .removed(let name):
+            view[name.name] = nil
+            text = "removed \(name.name)"
+        case .refused: text = "refused"
         }
         log.append(text)
         return text

@@ -103,6 +103,20 @@ import Testing
         #expect(policy.onFailure(status(429, after: 90), jitter: 0) == .seconds(90))
     }
 
+    @Test func `a version that no server knows is not asked for again and again`() {
+        var policy = watching(from: "nonsense")
+        for _ in 0..<5 { _ = policy.onFailure(status(400), jitter: 0) }
+        #expect(policy.next == .list(.mostRecent(isPaged: true)))
+    }
+
+    @Test func `after a list with unreadable objects there is one more, and then the watch`() {
+        var policy = WatchPolicy()
+        policy.onList(version: "5", hasUnreadable: true)
+        #expect(policy.next == .streamingList(notOlderThan: "5") && !policy.isWatching)
+        policy.onList(version: "6", hasUnreadable: true)
+        #expect(policy.next == .watch(from: "6"))
+    }
+
     @Test func `a watch that ends at once backs off, one that brought something does not`() {
         var policy = watching(from: "5")
         let end = { (seconds: Int, hadEvents: Bool) in

@@ -121,6 +121,20 @@ private func decode<T: Decodable>(_: T.Type, _ json: String) throws -> T {
         #expect(slice.problems.map(\.field) == ["endpoints[0].addresses[0]"])
     }
 
+    @Test func `the label headless makes an EndpointSlice or Endpoints nobody's`() throws {
+        let labels = #""kubernetes.io/service-name": "web", "service.kubernetes.io/headless": """#
+        let metadata = #""metadata": {"name": "web", "namespace": "n", "labels": {\#(labels)}}"#
+        let slice = try decode(EndpointSlice.self, #"{\#(metadata), "addressType": "IPv4"}"#)
+        #expect(slice.service == nil)
+        let endpoints = try decode(
+            Endpoints.self,
+            #"{\#(metadata), "subsets": [{"addresses": [{"ip": "10.1.0.1"}], "ports": [{"port": 80}]}]}"#
+        )
+        #expect(endpoints.slices.isEmpty)
+        let service = try decode(Service.self, #"{\#(metadata)}"#)
+        #expect(!service.belongsToOtherProxy)
+    }
+
     @Test func `an error names the field as Kubernetes writes it`() throws {
         let error = #expect(throws: DecodingError.self) {
             try decode(

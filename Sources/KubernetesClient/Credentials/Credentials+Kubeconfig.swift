@@ -72,6 +72,10 @@ package struct KubeconfigReader {
             try enter(user, &credentials)
             credentials.plugin = try plugin(user, cluster.value)
         }
+        guard !credentials.server.isEmpty else {
+            throw problem("has no server in cluster \(cluster.name)")
+        }
+        credentials.completeServer()
         return credentials
     }
 

@@ -31,6 +31,14 @@ package struct Credentials: Sendable, CustomStringConvertible, CustomReflectable
         self.server = server.hasSuffix("/") ? String(server.dropLast()) : server
     }
 
+    /// A server without a scheme is asked over TLS if anything is said of TLS, as in client-go's
+    /// `DefaultServerUrlFor`.
+    mutating func completeServer() {
+        guard !server.contains("://") else { return }
+        let usesTLS = certificateAuthority != nil || clientCertificate != nil || skipsVerification
+        server = "\(usesTLS ? "https" : "http")://\(server)"
+    }
+
     private static let serviceAccount = "/var/run/secrets/kubernetes.io/serviceaccount"
 
     /// Those that a pod is given.
@@ -79,6 +87,23 @@ struct Identity: Sendable, CustomStringConvertible, CustomReflectable {
         if let certificate = plugin.clientCertificate {
             (clientCertificate, clientKey) = (certificate, plugin.clientKey)
         }
+    }
+}
+
+extension Credentials {
+    /// With the certificate authority as its file has it now, so that a bad one can be refused.
+    package func withAuthorityRead() throws(ClientError) -> Credentials {
+        guard case .file(let path)? = certificateAuthority else { return self }
+        let content = try certificateAuthority?.load() ?? []
+        guard String(decoding: content, as: UTF8.self).contains("-----BEGIN CERTIFICATE-----")
+        else {
+            throw .configuration(
+                "\(path) holds no PEM certificate; it is the certificate authority"
+            )
+        }
+        var credentials = self
+        credentials.certificateAuthority = .inline(content)
+        return credentials
     }
 }
 

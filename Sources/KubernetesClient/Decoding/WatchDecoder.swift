@@ -1,11 +1,11 @@
-internal import KubernetesModel
+package import KubernetesModel
 package import KubernetesWire
 
 /// One event of a watch.
 package struct WatchEvent<Object: Resource>: Sendable {
     package enum Payload: Sendable {
         case set(Object)
-        case removed(Object)
+        case removed(ObjectName)
         /// Nothing changed up to here.
         ///
         /// The one that ends the initial events of a streaming list says so.
@@ -21,10 +21,18 @@ package struct WatchEvent<Object: Resource>: Sendable {
 
 /// What the API server says about a failure (`meta/v1.Status`).
 package struct ServerStatus: Sendable, Hashable {
-    package var code: Int
-    package var message: String
+    package let code: Int
+    package let message: String
     /// When to ask again; zero if it does not say.
-    package var retryAfter: Duration
+    package let retryAfter: Duration
+
+    /// No server is obeyed for longer.
+    private static let longestPause = Duration.seconds(120)
+
+    init(code: Int, message: String, retryAfter: Duration) {
+        (self.code, self.message) = (code, message)
+        self.retryAfter = min(max(retryAfter, .zero), Self.longestPause)
+    }
 }
 
 /// Reads a watch as it arrives; the bytes of one event are kept at most.
@@ -61,59 +69,48 @@ package struct WatchDecoder<Object: Resource>: Sendable {
     }
 
     private func event(_ bytes: [UInt8]) throws(WireError) -> WatchEvent<Object> {
-        switch encoding {
-        case .json: try WireEncoding.fromJSON(JSONEvent<Object>.self, bytes).event
-        case .protobuf: try protobufEvent(bytes)
-        }
-    }
-
-    private func protobufEvent(_ bytes: [UInt8]) throws(WireError) -> WatchEvent<Object> {
-        let frame: WireWatchEvent = try WireEncoding.fromProtobuf(bytes)
-        let raw = Array(frame.object.raw)
-        switch frame.type {
-        case "ERROR":
-            let status: WireStatus = try WireEncoding.fromEnvelope(kind: "Status", raw)
-            return WatchEvent(payload: .error(ServerStatus(status)), resourceVersion: "")
-        case "BOOKMARK":
-            let object: WireAnyObject = try WireEncoding.fromEnvelope(kind: Object.kind, raw)
-            return WatchEvent(bookmark: object.metadata)
-        case "ADDED", "MODIFIED", "DELETED":
-            let wire: Object.Wire = try WireEncoding.fromEnvelope(kind: Object.kind, raw)
-            return WatchEvent(wire, isRemoval: frame.type == "DELETED")
-        default: throw WireError("an event of the unknown type \"\(frame.type)\"")
-        }
-    }
-}
-
-/// An event as a line of JSON.
-private struct JSONEvent<Object: Resource>: Decodable {
-    let event: WatchEvent<Object>
-
-    init(from decoder: any Decoder) throws {
-        let container = try decoder.container(keyedBy: Field.self)
-        let type = try container.decode(String.self, forKey: "type")
-        func object<T: JSONReadable>(_: T.Type) throws -> T {
-            try container.decode(FromJSON<T>.self, forKey: "object").message
-        }
+        let (type, object) = try frame(bytes)
         switch type {
         case "ERROR":
-            let status = ServerStatus(try object(WireStatus.self))
-            event = WatchEvent(payload: .error(status), resourceVersion: "")
-        case "BOOKMARK": event = WatchEvent(bookmark: try object(WireAnyObject.self).metadata)
-        case "ADDED", "MODIFIED", "DELETED":
-            do {
-                event = WatchEvent(try object(Object.Wire.self), isRemoval: type == "DELETED")
-            } catch let error as DecodingError {
-                let metadata = try object(WireAnyObject.self).metadata
-                event = WatchEvent(metadata, unreadable: "\(error.fieldProblem)")
+            let status: WireStatus = try encoding.message(from: content(object, "Status"))
+            return WatchEvent(payload: .error(ServerStatus(status)), resourceVersion: "")
+        case "BOOKMARK":
+            let any: WireAnyObject = try encoding.message(from: content(object, Object.kind))
+            return WatchEvent(bookmark: any.metadata)
+        case "ADDED", "MODIFIED":
+            let object = ReadObject<Object>(try content(object, Object.kind), encoding)
+            // A line in which not even a name is JSON was damaged on its way.
+            if encoding == .json, case .failure(let unreadable) = object.content,
+                unreadable.name == nil, unreadable.namespace == nil
+            {
+                throw WireError(unreadable.reason)
             }
-        default:
-            throw DecodingError.dataCorruptedError(
-                forKey: "type",
-                in: container,
-                debugDescription: "an event of the unknown type \"\(type)\""
+            return WatchEvent(set: object)
+        case "DELETED":
+            return try WatchEvent(
+                removed: ReadObject(try content(object, Object.kind), encoding)
             )
+        default: throw WireError("an event of the unknown type \"\(type)\"")
         }
+    }
+
+    /// The type of an event, and its object as it was sent.
+    private func frame(_ bytes: [UInt8]) throws(WireError) -> (type: String, object: [UInt8]) {
+        switch encoding {
+        case .json:
+            let members = try JSONMembers(bytes)
+            guard let type = members["type"], let object = members["object"] else {
+                throw WireError("an event without a type or an object")
+            }
+            return (try WireEncoding.fromJSON(String.self, type), object)
+        case .protobuf:
+            let frame: WireWatchEvent = try WireEncoding.fromProtobuf(bytes)
+            return (frame.type.text, Array(frame.object.raw))
+        }
+    }
+
+    private func content(_ object: [UInt8], _ kind: String) throws(WireError) -> [UInt8] {
+        encoding == .json ? object : try WireEncoding.content(ofEnvelope: object, kind: kind)
     }
 }
 
@@ -124,39 +121,45 @@ extension WatchEvent {
         payload = .set(object)
     }
 
-    fileprivate init(_ wire: Object.Wire, isRemoval: Bool) {
-        do {
-            let object = try Object(wire)
-            self.init(
-                payload: isRemoval ? .removed(object) : .set(object),
-                resourceVersion: wire.metadata.resourceVersion
-            )
-        } catch {
-            self.init(wire.metadata, unreadable: "\(error)")
-        }
+    fileprivate init(set object: ReadObject<Object>) {
+        let payload: Payload =
+            switch object.content {
+            case .success(let object): .set(object)
+            case .failure(let unreadable): .unreadable(unreadable)
+            }
+        self.init(payload: payload, resourceVersion: object.resourceVersion)
     }
 
-    fileprivate init(_ metadata: WireObjectMeta, unreadable reason: String) {
-        self.init(
-            payload: .unreadable(ObjectError(metadata, reason: reason).object),
-            resourceVersion: metadata.resourceVersion
-        )
+    /// Of an object that is gone only its name matters.
+    fileprivate init(removed object: ReadObject<Object>) throws(WireError) {
+        let name: ObjectName
+        switch object.content {
+        case .success(let object): name = object.objectName
+        case .failure(let unreadable):
+            guard let known = unreadable.objectName else {
+                throw WireError("an object was deleted that cannot be told: \(unreadable)")
+            }
+            name = known
+        }
+        self.init(payload: .removed(name), resourceVersion: object.resourceVersion)
     }
 
     fileprivate init(bookmark metadata: WireObjectMeta) {
         self.init(
             payload: .bookmark(
-                endsInitialEvents: metadata.annotation("k8s.io/initial-events-end") == "true"
+                endsInitialEvents: metadata.annotation("k8s.io/initial-events-end")?.text == "true"
             ),
-            resourceVersion: metadata.resourceVersion
+            resourceVersion: metadata.resourceVersion.exactText ?? ""
         )
     }
 }
 
 extension ServerStatus {
     init(_ wire: WireStatus) {
-        code = Int(wire.code)
-        message = wire.message
-        retryAfter = .seconds(Int(wire.details.retryAfterSeconds))
+        self.init(
+            code: Int(wire.code),
+            message: wire.message.text,
+            retryAfter: .seconds(Int(wire.details.retryAfterSeconds))
+        )
     }
 }

@@ -30,19 +30,16 @@ package enum WireEncoding: String, Sendable, CaseIterable {
     }
 
     /// What is in a protobuf envelope (magic bytes, `Unknown`), if it says to be of the kind.
-    static func fromEnvelope<Message: WireMessage>(
-        _: Message.Type = Message.self,
-        kind: String,
-        _ bytes: [UInt8]
-    ) throws(WireError) -> Message {
+    static func content(ofEnvelope bytes: [UInt8], kind: String) throws(WireError) -> [UInt8] {
         guard bytes.starts(with: envelopeMagic) else {
             throw WireError("an object does not begin with k8s\\0")
         }
         let envelope: WireUnknown = try fromProtobuf(Array(bytes[envelopeMagic.count...]))
-        guard envelope.typeMeta.kind == kind else {
-            throw WireError("a \(kind) was expected, not a \"\(envelope.typeMeta.kind)\"")
+        let actual = envelope.typeMeta.kind.text
+        guard actual == kind else {
+            throw WireError("a \(kind) was expected, not a \"\(actual)\"")
         }
-        return try fromProtobuf(Array(envelope.raw))
+        return Array(envelope.raw)
     }
 
     static func fromProtobuf<Message: SwiftProtobuf.Message>(
@@ -53,7 +50,7 @@ package enum WireEncoding: String, Sendable, CaseIterable {
             options.discardUnknownFields = true
             return try Message(serializedBytes: bytes, options: options)
         } catch {
-            throw WireError("\(Message.protoMessageName) is no valid protobuf: \(error)")
+            throw WireError("it is no valid protobuf: \(error)")
         }
     }
 
@@ -61,12 +58,11 @@ package enum WireEncoding: String, Sendable, CaseIterable {
         _: Value.Type,
         _ bytes: [UInt8]
     ) throws(WireError) -> Value {
-        // The decoder does not look at what it skips.
-        guard String(validating: bytes, as: UTF8.self) != nil else {
-            throw WireError("it is no valid UTF-8")
-        }
+        // What is no UTF-8 becomes U+FFFD, as the API server itself writes it.
+        let isValid = String(validating: bytes, as: UTF8.self) != nil
+        let data = isValid ? Data(bytes) : Data(String(decoding: bytes, as: UTF8.self).utf8)
         do {
-            return try JSONDecoder().decode(Value.self, from: Data(bytes))
+            return try JSONDecoder().decode(Value.self, from: data)
         } catch {
             throw WireError((error as? DecodingError).map { "\($0.fieldProblem)" } ?? "\(error)")
         }

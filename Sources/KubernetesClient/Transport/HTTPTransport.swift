@@ -25,6 +25,7 @@ package final class HTTPTransport: Sendable {
         let (stream, continuation) = AsyncThrowingStream<HTTPEvent, any Error>.makeStream()
         let transfer = try Transfer(request, credentials, identity, continuation)
         continuation.onTermination = { [driver] _ in driver.submit(.remove(transfer)) }
+        request.limit?.onPass { continuation.finish(throwing: CancellationError()) }
         driver.submit(.add(transfer))
         return HTTPResponse(stream: stream, transfer: transfer, driver: driver)
     }
@@ -41,6 +42,8 @@ struct HTTPRequest: Sendable {
     var contentType = ""
     /// A connection over which nothing comes for so long is dead.
     var idleLimit: Duration
+    /// Ends the answer, unless it is kept.
+    var limit: StreamLimit?
 }
 
 enum HTTPEvent: Sendable {

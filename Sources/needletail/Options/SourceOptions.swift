@@ -29,11 +29,14 @@ struct SourceOptions: ParsableArguments {
         }
     }
 
-    private func credentials(_ kubeconfig: String) throws(ClientError) -> Credentials {
+    /// - Parameter kubeconfig: the files that the configuration or `--kubeconfig` names
+    func credentials(_ kubeconfig: String) throws(ClientError) -> Credentials {
         if !kubeconfig.isEmpty {
             return try .kubeconfig(paths: kubeconfig, context: context, master: master)
         }
-        if let master { return Credentials(server: master) }
+        if let master {
+            return Credentials(server: master.contains("://") ? master : "http://\(master)")
+        }
         return try .discovered(context: context)
     }
 }
