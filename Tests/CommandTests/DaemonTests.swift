@@ -53,18 +53,20 @@ import Testing
         try folder.write(manifest(["10.244.1.5"]), to: "web.yaml")
         let daemon = try start()
         try daemon.wait(for: "synced")
-        #expect(try namespace.run(["nft", "list", "ruleset"]).contains(": 10.244.1.5 . 8080"))
+        #expect(
+            try namespace.run(["nft", "-s", "list", "ruleset"]).contains(": 10.244.1.5 . 8080")
+        )
         try folder.write(manifest(["10.244.1.6"]), to: "web.yaml")
         try daemon.wait(for: "synced", count: 2)
-        let moved = try namespace.run(["nft", "list", "ruleset"])
+        let moved = try namespace.run(["nft", "-s", "list", "ruleset"])
         #expect(moved.contains(": 10.244.1.6 . 8080") && !moved.contains(": 10.244.1.5"))
         try folder.write("{broken", to: "web.yaml")
         try daemon.wait(for: "its last good content stays in force")
         try folder.write("", to: "web.yaml")
         try daemon.wait(for: "web.yaml: is empty")
-        #expect(try namespace.run(["nft", "list", "ruleset"]) == moved)
+        #expect(try namespace.run(["nft", "-s", "list", "ruleset"]) == moved)
         #expect(daemon.stop(SIGTERM) == 0)
-        #expect(try namespace.run(["nft", "list", "ruleset"]) == moved)
+        #expect(try namespace.run(["nft", "-s", "list", "ruleset"]) == moved)
     }
 
     @Test func `NodePorts follow the node's addresses`() throws {

@@ -48,7 +48,7 @@ import Testing
             configuration: KubeProxyConfiguration(),
             nodeName: "here",
             hasNode: true,
-            age: ViewAge(),
+            view: APIView(),
             lookAgain: {}
         )
         let expected = [
