@@ -25,11 +25,19 @@ extension ClientError: CustomStringConvertible {
     package var description: String {
         switch self {
         case .configuration(let text): text
-        case .transport(let request, let reason): "\(request): \(reason)"
+        case .transport(let request, let reason):
+            "\(request): \(reason)\(Self.advice(request, reason))"
         case .status(let request, let status):
             "\(request): HTTP \(status.code): \(status.message)\(Self.advice(status.code))"
         case .malformed(let request, let reason): "\(request): unreadable answer: \(reason)"
         }
+    }
+
+    /// A server that expects TLS hangs up on whoever speaks without.
+    private static func advice(_ request: String, _ reason: String) -> String {
+        let hungUp = ["reset", "Empty reply"].contains { reason.contains($0) }
+        guard hungUp, request.contains(" http://") else { return "" }
+        return "; if the API server expects TLS, its URL has to begin with https://"
     }
 
     private static func advice(_ code: Int) -> String {

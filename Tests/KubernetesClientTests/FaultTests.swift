@@ -324,6 +324,16 @@ import Testing
         }
     }
 
+    @Test func `who hangs up on plain HTTP may expect TLS`() async throws {
+        let server = ScriptedServer([.drop])
+        server.start()
+        defer { server.stop() }
+        let error = await #expect(throws: ClientError.self) {
+            try await client("http://127.0.0.1:\(server.port)").page(Service.self, [:])
+        }
+        #expect(error?.description.hasSuffix("its URL has to begin with https://") == true)
+    }
+
     @Test func `an answer in HTML names what it is`() async throws {
         let server = ScriptedServer([.body(Array("<html>".utf8), type: "text/html")])
         server.start()
