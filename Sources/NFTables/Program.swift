@@ -297,9 +297,11 @@ package struct Program: Sendable, Hashable {
         let checkSources = [
             Rule(.state(.new), .jump(.sourceRanges)), Rule(.state(.invalid), .jump(.invalid)),
         ]
+        // What is translated, by us or by others, goes to an endpoint; the endpoint's address may be
+        // anybody's frontend as well.
         let filter = [
+            Rule(.state(.new), .isDNATed, .goto(.remember)),
             Rule(.state(.new), .jump(.noService)),
-            Rule(.state(.new), .isDNATed, .jump(.remember)),
         ]
         return [
             Chain(
