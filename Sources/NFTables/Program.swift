@@ -216,10 +216,20 @@ package struct Program: Sendable, Hashable {
         // local one there.
         let isNodes = isBesideIPVS ? [] : [isFrontendOf(.localPolicy, false)]
         rules += [
-            Rule(isNodes + [.sourceIsLocal(true), .masquerade]),
-            Rule(.lookup([.sourceAddress, .destinationAddress], in: .hairpin), .masquerade),
+            Rule(isNodes + [.sourceIsLocal(true), .masquerade])
         ]
-        return rules
+        return rules + hairpins.map { Rule($0 + [.masquerade]) }
+    }
+
+    /// Matches what a pod sends to itself by a frontend; those of `masquerade-frontends` have been
+    /// masqueraded by then.
+    private var hairpins: [[Statement]] {
+        let isHairpin = Statement.lookup([.sourceAddress, .destinationAddress], in: .hairpin)
+        guard !isBesideIPVS else { return [[isHairpin]] }
+        return [
+            [isHairpin, .lookup([.originalDestinationAddress], in: .clusterIPs)],
+            [isHairpin, .lookup(PacketField.originalFrontend, in: .localPolicy)],
+        ]
     }
 
     /// Matches what no pod sent; empty if pods cannot be told.
@@ -232,11 +242,12 @@ package struct Program: Sendable, Hashable {
         }
     }
 
-    /// Matches translated connections to frontends; `ct status dnat` tells of translation by
-    /// nftables alone.
-    private var isServices: [Statement] {
-        let isFrontends = Statement.lookup(PacketField.originalFrontend, in: .frontends)
-        return isBesideIPVS ? [isFrontends] : [.isDNATed, isFrontends]
+    /// Matches translated connections; `ct status dnat` tells of translation by nftables alone.
+    ///
+    /// `frontends` is not looked up again where its elements may count: a connection finds its own
+    /// once, in `translate`.
+    private var isServices: Statement {
+        isBesideIPVS ? .lookup(PacketField.originalFrontend, in: .frontends) : .isDNATed
     }
 
     /// For connections that IPVS has, when nftables takes over from it, and for new ones of the same
@@ -344,7 +355,7 @@ package struct Program: Sendable, Hashable {
             Chain(
                 .snatPostrouting,
                 base: .init(type: .nat, hook: .postrouting, priority: 100),
-                [Rule(isServices + [.jump(.masquerading)])]
+                [Rule(isServices, .jump(.masquerading))]
             ),
             Chain(
                 .filterInput,
