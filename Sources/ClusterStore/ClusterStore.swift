@@ -58,7 +58,6 @@ package actor ClusterStore {
     package var isComplete: Bool { missing.isEmpty }
 
     /// The lists that are still awaited.
-    package var missingLists: Set<List> { missing }
 
     /// Goes on without a list that is not essential, until it arrives.
     ///

@@ -26,9 +26,9 @@ package struct Element: Sendable, Hashable {
 private let longestComment = 127
 
 extension String {
-    /// What a kernel can hold of it: no zero, and not more than fits.
+    /// What nft can print in quotation marks, and not more than fits.
     fileprivate var asComment: String {
-        let text = utf8.contains(0) ? String(prefix { $0 != "\0" }) : self
+        let text = nftQuotable
         guard text.utf8.count > longestComment else { return text }
         var kept = text.prefix(longestComment)
         while kept.utf8.count > longestComment - 3 { kept.removeLast() }

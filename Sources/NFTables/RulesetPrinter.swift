@@ -59,7 +59,7 @@ package struct RulesetPrinter {
     /// An element in nft's syntax; its comment, if it has one, follows the key.
     package func text(_ element: Element, of set: SetDefinition) -> String {
         var text = fields(element.key, end: element.keyEnd, set.key)
-        if let comment = element.comment { text += " comment \"\(comment.nftQuotable)\"" }
+        if let comment = element.comment { text += " comment \"\(comment)\"" }
         guard let data = element.data else { return text }
         switch set.data {
         case nil: return text

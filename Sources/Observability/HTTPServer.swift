@@ -50,7 +50,11 @@ package final class HTTPServer: Sendable {
     }
 
     /// Closes the address; connections that it has brought are answered.
-    package func stopListening(_ listener: Listener) { send(.close(listener.descriptor)) }
+    package func stopListening(_ listener: Listener) {
+        // The address is free at once, whenever the thread comes to close it.
+        shutdown(listener.descriptor, Int32(SHUT_RDWR))
+        send(.close(listener.descriptor))
+    }
 
     package func stop() { send(.stop) }
 

@@ -117,18 +117,6 @@ package final class ProxyMonitor: SyncObserver {
 
     // MARK: What others know
 
-    /// Which lists the first sync waits for.
-    package func setAwaited(_ lists: [String]) {
-        state.withLock { state in
-            guard state.lastSync == nil else { return }
-            state.health.reasonNotReady =
-                "the first sync is not done"
-                + (lists.isEmpty
-                    ? ""
-                    : "; the API server has not sent " + lists.sorted().joined(separator: ", "))
-        }
-    }
-
     /// Nil: connections may come.
     package func setEligibility(_ reason: String?) {
         state.withLock { $0.health.reasonNotEligible = reason }

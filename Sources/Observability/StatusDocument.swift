@@ -44,8 +44,8 @@ package struct StatusDocument: Codable, Sendable {
     package let missingLists: [String]
     package let lastSync: Sync?
     package let drift: Drift
-    /// What keeps this node from forwarding, or may.
-    package let forwarding: [String]
+    /// What keeps this node from forwarding, or may; nil: it is a daemon that does not look.
+    package let forwarding: [String]?
     package let apiViewAgeSeconds: [String: Double]
     package let families: [String: Bool]
 

@@ -17,12 +17,9 @@ struct APIFeed: ServiceLifecycle.Service {
     private let patience: [ClusterStore.List: Duration]
     /// Yields when the client has other credentials: everything is listed anew.
     private let renewals: AsyncStream<Void>
-    private let onMissing: @Sendable (Set<ClusterStore.List>) -> Void
     private let logger: Logger
 
-    /// - Parameters:
-    ///   - needsNode: the Node is worth waiting for, as long as kube-proxy would
-    ///   - onMissing: is told which lists are awaited, whenever that changes
+    /// - Parameter needsNode: the Node is worth waiting for, as long as kube-proxy would
     init(
         _ client: APIClient,
         _ endpointsSource: EndpointsSource,
@@ -31,12 +28,10 @@ struct APIFeed: ServiceLifecycle.Service {
         store: ClusterStore,
         view: APIView,
         renewals: AsyncStream<Void>,
-        onMissing: @escaping @Sendable (Set<ClusterStore.List>) -> Void,
         logger: Logger
     ) {
         self.view = view
         self.renewals = renewals
-        self.onMissing = onMissing
         patience = [.serviceCIDRs: .seconds(2), .nodes: .seconds(needsNode ? 30 : 2)]
         self.client = client
         self.endpointsSource = endpointsSource
@@ -52,7 +47,6 @@ struct APIFeed: ServiceLifecycle.Service {
 
     func run() async throws {
         await withDiscardingTaskGroup { group in
-            onMissing(await store.missingLists)
             for (list, duration) in patience {
                 group.addTask {
                     guard (try? await Task.sleep(for: duration)) != nil else { return }
@@ -163,9 +157,7 @@ struct APIFeed: ServiceLifecycle.Service {
         )
         await informer.run { event in
             switch event {
-            case .replaced:
-                await store.update(completing: list) { apply(&$0, event) }
-                onMissing(await store.missingLists)
+            case .replaced: await store.update(completing: list) { apply(&$0, event) }
             case .set, .removed: await store.update { apply(&$0, event) }
             case .refused: await waive(list, "is refused by the API server")
             }
@@ -175,7 +167,6 @@ struct APIFeed: ServiceLifecycle.Service {
     private func waive(_ list: ClusterStore.List, _ reason: String) async {
         guard await store.waive(list) else { return }
         logger.warning("the list of \(list.rawValue) \(reason); going on without it until it comes")
-        onMissing(await store.missingLists)
     }
 }
 

@@ -250,7 +250,6 @@ struct ProxyDaemon {
                     store: store,
                     view: view,
                     renewals: renewals,
-                    onMissing: { [monitor] in monitor.setAwaited($0.map(\.rawValue)) },
                     logger: logger
                 )
             )

@@ -17,9 +17,9 @@ enum StatusText {
             ("drift", drift(status)),
         ]
         rows +=
-            status.forwarding.isEmpty
+            status.forwarding?.isEmpty == true
             ? [("forwarding", "nothing seen that would stop it")]
-            : status.forwarding.map { ("forwarding", "may be stopped: \($0)") }
+            : (status.forwarding ?? []).map { ("forwarding", "may be stopped: \($0)") }
         if !status.missingLists.isEmpty {
             rows.append(
                 ("waiting for", "the lists of \(status.missingLists.joined(separator: ", "))")

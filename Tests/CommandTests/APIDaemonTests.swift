@@ -213,7 +213,7 @@ import Testing
         let daemon = try start()
         try daemon.wait {
             (try? namespace.run(["curl", "-s", "127.0.0.1:10249/readyz"]))
-                == "not ready: the first sync is not done; the API server has not sent endpoints\n"
+                == "not ready: the first sync is not done; waiting for the lists of endpoints\n"
         }
     }
 

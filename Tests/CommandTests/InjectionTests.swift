@@ -103,8 +103,10 @@ import Testing
         let tables = try namespace.run(["nft", "list", "tables"]).sortedLines
         #expect(tables == ["table ip needletail", "table ip6 needletail"])
         let loaded = try namespace.run(["nft", "list", "set", "ip", "needletail", "frontends"])
-        // What we program ourselves is the same.
-        #expect(try Binary.run(["diff", "--manifests", file], in: namespace).status == 0)
+        // What we program ourselves is the same; rules are written so that older versions of nft read
+        // them, too.
+        let diff = try Binary.run(["diff", "--manifests", file], in: namespace)
+        #expect(!diff.output.contains("element"), "\(diff.output)")
         #expect(try Binary.run(["run", "--once", "--manifests", file], in: namespace).status == 0)
         #expect(
             try namespace.run(["nft", "list", "set", "ip", "needletail", "frontends"]) == loaded

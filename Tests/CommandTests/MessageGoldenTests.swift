@@ -95,8 +95,18 @@ import Testing
         let real = arguments.map { $0.replacing("DIR", with: folder.path) }
         let result = try Binary.run(real, in: namespace)
         let lines = result.output.replacing(folder.path, with: "DIR").split(separator: "\n")
-        let shown = lines.filter { !$0.hasPrefix("Usage: ") }.map { "    \($0)\n" }.joined()
+        let shown = lines.filter { !$0.hasPrefix("Usage: ") }
+            .map { "    \(Self.withoutTime($0))\n" }.joined()
         return "\(title ?? arguments.joined(separator: " ")) = \(result.status)\n\(shown)"
+    }
+
+    /// A line of the log begins with one.
+    private static func withoutTime(_ line: Substring) -> Substring {
+        let words = line.split(separator: " ", maxSplits: 1)
+        guard words.count == 2, words[0].hasPrefix("20"), words[0].hasSuffix("Z") else {
+            return line
+        }
+        return words[1]
     }
 
     private func compare(_ text: String) throws {

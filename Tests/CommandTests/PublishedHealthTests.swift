@@ -17,7 +17,9 @@ import Testing
     // A Service whose compiling takes 15 s made `/healthz` wait as long.
     @Test func `health, metrics and status are told while the store is busy`() async throws {
         let store = ClusterStore(NodeConfiguration(nodeName: "here"), awaiting: [.services])
-        await store.update(completing: .services) { _ in }
+        for list in [ClusterStore.List.services, .nodes] {
+            await store.update(completing: list) { _ in }
+        }
         let (entered, leave) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
         let work = Task.detached {
             await store.update { _ in

@@ -272,7 +272,7 @@ import Testing
                 "ip",
                 "needletail",
                 "affinity",
-                "{ \(endpoint) . 192.0.2.1 . tcp . 30053 timeout 1h : \(endpoint) . 5353 }"
+                "{ \(ClientBucket.of(ip(endpoint))) . 192.0.2.1 . tcp . 30053 timeout 1h : \(endpoint) . 5353 }"
             )
         }
         var after = isLocal ? localPolicy(.tcp) : clusterPolicy(.tcp)

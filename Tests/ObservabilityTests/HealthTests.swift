@@ -133,7 +133,7 @@ import Testing
             let check = name == "b" ? HealthCheck(port: used, localEndpoints: 2) : nil
             health.update(["test/\(name)": check], addresses: loopback)
         }
-        let answer = try HTTPProbe.exchange("GET / HTTP/1.1\r\n\r\n", port: used)
+        let answer = try HTTPProbe.exchange("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", port: used)
         #expect(answer?.contains(#""name": "b""#) == true, "\(answer ?? "")")
     }
 }
