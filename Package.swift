@@ -50,7 +50,6 @@ let signals: Target.Dependency = .product(
     name: "UnixSignals",
     package: "swift-service-lifecycle"
 )
-let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
 
 // The levels of docs/architecture.md: a target imports only lower ones.
 let package = Package(
@@ -74,7 +73,6 @@ let package = Package(
             from: "1.0.2",
             traits: []
         ),
-        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
         // Level 0: pure values.
@@ -100,17 +98,15 @@ let package = Package(
         cLibrary("CYAML", "yaml-0.1", "libyaml-dev"),
         .target(name: "CNeedleShim", dependencies: ["CCurl"]),
         module("YAML", ["CYAML"]),
-        // Of libyaml, which Yams brings.
-        module("YAMLBounds", [yams]),
         // Level 3: what talks to the outside.
         module("Netlink", ["NetworkTypes", "CMnl", "CNeedleShim", logging]),
-        module("ManifestSource", ["KubernetesModel", "CNeedleShim", "YAMLBounds", yams]),
-        module("Configuration", ["NetworkTypes", "YAMLBounds", yams]),
+        module("ManifestSource", ["KubernetesModel", "CNeedleShim", "YAML"]),
+        module("Configuration", ["NetworkTypes", "YAML"]),
         module(
             "KubernetesClient",
             [
                 "NetworkTypes", "KubernetesWire", "KubernetesModel", "Threads", "CCurl",
-                "CNeedleShim", "YAMLBounds", logging, protobuf, subprocess, system, yams,
+                "CNeedleShim", "YAML", logging, protobuf, subprocess, system,
             ]
         ),
         module(

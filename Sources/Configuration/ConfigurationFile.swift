@@ -1,4 +1,4 @@
-internal import Yams
+internal import YAML
 
 /// Something about a configuration, with the field that it is about.
 package struct ConfigurationProblem: Error, Sendable, Hashable, CustomStringConvertible {
@@ -42,16 +42,16 @@ extension KubeProxyConfiguration {
 
     /// The map of a document that says to be a configuration.
     private static func checked(
-        _ root: Yams.Node?
-    ) throws(ConfigurationProblem) -> Yams.Node.Mapping {
-        guard let root, root.tag != Tag(.null) else {
+        _ root: YAMLNode?
+    ) throws(ConfigurationProblem) -> [YAMLEntry] {
+        guard let root, !root.isNull else {
             throw ConfigurationProblem("", "is empty; expected a \(kind)")
         }
         guard let mapping = root.mapping else {
             throw ConfigurationProblem("", "is \(root.kindName); expected a \(kind)")
         }
         for (field, expected) in [("kind", kind), ("apiVersion", apiVersion)] {
-            let found = mapping[Yams.Node(field)]?.scalar?.string ?? ""
+            let found = root[field]?.text ?? ""
             if found == expected { continue }
             let hint =
                 found == "ConfigMap" ? "; give the text that it has under config.conf" : ""
@@ -64,19 +64,20 @@ extension KubeProxyConfiguration {
     }
 
     private static func read(
-        _ mapping: Yams.Node.Mapping,
+        _ entries: [YAMLEntry],
         _ prefix: String,
         _ settings: [String: Setting],
         _ result: inout KubeProxyConfiguration,
         _ warnings: inout [ConfigurationProblem]
     ) throws(ConfigurationProblem) {
-        for (key, value) in mapping {
-            let name = key.scalar?.string ?? ""
+        // Of equal names the last one counts.
+        let last = Dictionary(entries.map { ($0.key, $0) }, uniquingKeysWith: { $1 })
+        for entry in entries where entry.line == last[entry.key]?.line {
+            let (name, value, line) = (entry.key, entry.value, entry.line)
             if prefix.isEmpty, name == "apiVersion" || name == "kind" { continue }
             // Absent and null mean the default.
-            if LenientDocument.isSuperseded(name) || value.tag == Tag(.null) { continue }
+            if value.isNull { continue }
             let path = prefix + name
-            let line = key.mark?.line
             if let setting = settings[path] {
                 do throws(MisreadValue) {
                     try setting.readFile(&result, value)

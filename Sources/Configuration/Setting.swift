@@ -1,4 +1,4 @@
-internal import Yams
+internal import YAML
 
 /// One field of the file, and the flag that means the same.
 package struct Setting: Sendable {
@@ -21,7 +21,7 @@ package struct Setting: Sendable {
     let isBoolean: Bool
     private let meaning: String
 
-    let readFile: @Sendable (inout KubeProxyConfiguration, Yams.Node) throws(MisreadValue) -> Void
+    let readFile: @Sendable (inout KubeProxyConfiguration, YAMLNode) throws(MisreadValue) -> Void
     let readFlag: @Sendable (inout KubeProxyConfiguration, [String]) throws(MisreadValue) -> Void
     let copy: @Sendable (KubeProxyConfiguration, inout KubeProxyConfiguration) -> Void
     let text: @Sendable (KubeProxyConfiguration) -> String
@@ -41,7 +41,7 @@ package struct Setting: Sendable {
         isZeroDefault: Bool = false,
         isLive: Bool = false,
         effect: Effect = .applies,
-        fromFile: @escaping @Sendable (Yams.Node) throws(MisreadValue) -> Value = Value.read(_:),
+        fromFile: @escaping @Sendable (YAMLNode) throws(MisreadValue) -> Value = Value.read(_:),
         emptyFlag: Value? = nil
     ) {
         (self.path, self.flag, self.effect, self.isLive) = (path, flag, effect, isLive)

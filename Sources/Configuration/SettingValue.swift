@@ -1,4 +1,4 @@
-package import Yams
+package import YAML
 
 /// Why a value of the file or of a flag could not be taken.
 package struct MisreadValue: Error, Sendable, Hashable {
@@ -18,7 +18,7 @@ package protocol SettingValue: Sendable, Hashable {
     static var expectation: String { get }
     /// What Go would call empty, and the file's defaults replace.
     var isZero: Bool { get }
-    static func read(_ node: Yams.Node) throws(MisreadValue) -> Self
+    static func read(_ node: YAMLNode) throws(MisreadValue) -> Self
     /// Reads what a flag was given, in its order, by pflag's rules: the last value counts, and lists
     /// and maps accumulate.
     static func read(flag values: [String]) throws(MisreadValue) -> Self
@@ -29,7 +29,7 @@ package protocol SettingValue: Sendable, Hashable {
 
 /// A value that is one word.
 package protocol ScalarValue: SettingValue {
-    init?(scalar: Yams.Node.Scalar)
+    init?(scalar: YAMLScalar)
     /// Reads a word as Go's `strconv` does.
     init?(word: String)
 }
@@ -39,7 +39,7 @@ extension SettingValue {
 }
 
 extension ScalarValue {
-    package static func read(_ node: Yams.Node) throws(MisreadValue) -> Self {
+    package static func read(_ node: YAMLNode) throws(MisreadValue) -> Self {
         guard let scalar = node.scalar, let value = Self(scalar: scalar) else {
             throw MisreadValue("\(node.told) not \(expectation)")
         }
@@ -59,20 +59,20 @@ extension ScalarValue {
     }
 }
 
-extension Yams.Node {
+extension YAMLNode {
     var kindName: String {
-        if tag == Tag(.null) { return "null" }
+        if isNull { return "null" }
         return mapping != nil ? "a map" : sequence != nil ? "a list" : "a word"
     }
 
     /// The beginning of what is wrong with it: `"a" is`, or `is a list,`.
-    var told: String { scalar.map { "\($0.string.quoted) is" } ?? "is \(kindName)," }
+    var told: String { scalar.map { "\($0.text.quoted) is" } ?? "is \(kindName)," }
 }
 
 extension String: ScalarValue {
     package static let expectation = "text"
     package var isZero: Bool { isEmpty }
-    package init?(scalar: Yams.Node.Scalar) { self = scalar.string }
+    package init?(scalar: YAMLScalar) { self = scalar.text }
     package init?(word: String) { self = word }
     package var yaml: String {
         let isPlain =
@@ -108,9 +108,9 @@ extension Bool: ScalarValue {
     package var isZero: Bool { !self }
 
     /// Reads YAML 1.1's words, as Go's YAML does; a quoted one is text.
-    package init?(scalar: Yams.Node.Scalar) {
-        guard scalar.style == .plain else { return nil }
-        switch scalar.string {
+    package init?(scalar: YAMLScalar) {
+        guard scalar.isPlain else { return nil }
+        switch scalar.text {
         case "true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON", "y", "Y": self = true
         case "false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF", "n", "N":
             self = false
@@ -135,10 +135,10 @@ extension Int: ScalarValue {
     package var isZero: Bool { self == 0 }
 
     /// Reads an integer, or another number without a fraction, as `32768.0` is in JSON.
-    package init?(scalar: Yams.Node.Scalar) {
-        if let value = Int(word: scalar.string) {
+    package init?(scalar: YAMLScalar) {
+        if let value = Int(word: scalar.text) {
             self = value
-        } else if let number = Double(scalar.string), let value = Int(exactly: number) {
+        } else if let number = Double(scalar.text), let value = Int(exactly: number) {
             self = value
         } else {
             return nil
@@ -167,7 +167,7 @@ extension Int: ScalarValue {
 extension Double: ScalarValue {
     package static let expectation = "a number"
     package var isZero: Bool { self == 0 }
-    package init?(scalar: Yams.Node.Scalar) { self.init(word: scalar.string) }
+    package init?(scalar: YAMLScalar) { self.init(word: scalar.text) }
     package init?(word: String) {
         guard let value = Double(word), value.isFinite else { return nil }
         self = value
@@ -178,14 +178,14 @@ extension Double: ScalarValue {
 extension TimeSpan: ScalarValue {
     package static let expectation = "a duration, as in 1m30s"
     package var isZero: Bool { seconds == 0 }
-    package init?(scalar: Yams.Node.Scalar) { self.init(scalar.string) }
+    package init?(scalar: YAMLScalar) { self.init(scalar.text) }
     package init?(word: String) { self.init(word) }
     package var yaml: String { description }
     package var json: String { description.quoted }
 
     /// Reads a duration, or a whole number of nanoseconds: a `TimeOrMetaDuration` of component-base.
-    package static func readWithNanoseconds(_ node: Yams.Node) throws(MisreadValue) -> TimeSpan {
-        if let scalar = node.scalar, scalar.style == .plain, let count = Int(scalar: scalar) {
+    package static func readWithNanoseconds(_ node: YAMLNode) throws(MisreadValue) -> TimeSpan {
+        if let scalar = node.scalar, scalar.isPlain, let count = Int(scalar: scalar) {
             return TimeSpan(nanoseconds: count)
         }
         return try read(node)
@@ -196,7 +196,7 @@ extension [String]: SettingValue {
     package static let expectation = "a list of words"
     package var isZero: Bool { isEmpty }
 
-    package static func read(_ node: Yams.Node) throws(MisreadValue) -> [String] {
+    package static func read(_ node: YAMLNode) throws(MisreadValue) -> [String] {
         guard let sequence = node.sequence else {
             throw MisreadValue("\(node.told) not \(expectation)")
         }
@@ -206,10 +206,10 @@ extension [String]: SettingValue {
                 throw MisreadValue(
                     "is \(element.kindName), not a word",
                     at: "[\(index)]",
-                    line: element.mark?.line
+                    line: element.line
                 )
             }
-            words.append(scalar.string)
+            words.append(scalar.text)
         }
         return words
     }
@@ -219,12 +219,11 @@ extension [String]: SettingValue {
     }
 
     /// Reads the entries of `logging.vmodule`, which are maps: `{filePattern: a, verbosity: 1}`.
-    static func readModules(_ node: Yams.Node) throws(MisreadValue) -> [String] {
+    static func readModules(_ node: YAMLNode) throws(MisreadValue) -> [String] {
         guard let sequence = node.sequence else { return try read(node) }
         return sequence.map { entry in
-            entry.scalar?.string
-                ?? ["filePattern", "verbosity"].map { entry.mapping?[$0]?.scalar?.string ?? "" }
-                .joined(separator: "=")
+            entry.text
+                ?? ["filePattern", "verbosity"].map { entry[$0]?.text ?? "" }.joined(separator: "=")
         }
     }
 
@@ -236,18 +235,17 @@ extension [String: Bool]: SettingValue {
     package static let expectation = "a map of names to true or false"
     package var isZero: Bool { isEmpty }
 
-    package static func read(_ node: Yams.Node) throws(MisreadValue) -> [String: Bool] {
+    package static func read(_ node: YAMLNode) throws(MisreadValue) -> [String: Bool] {
         guard let mapping = node.mapping else {
             throw MisreadValue("\(node.told) not \(expectation)")
         }
         var result: [String: Bool] = [:]
-        for (key, value) in mapping {
-            let name = key.scalar?.string ?? ""
-            if LenientDocument.isSuperseded(name) { continue }
+        // Of equal names the last one counts.
+        for entry in mapping {
             do throws(MisreadValue) {
-                result[name] = try Bool.read(value)
+                result[entry.key] = try Bool.read(entry.value)
             } catch {
-                throw MisreadValue(error.reason, at: ".\(name.yaml)", line: key.mark?.line)
+                throw MisreadValue(error.reason, at: ".\(entry.key.yaml)", line: entry.line)
             }
         }
         return result

@@ -1,7 +1,6 @@
 internal import FoundationEssentials
 package import KubernetesModel
-internal import YAMLBounds
-internal import Yams
+internal import YAML
 
 /// Reads the objects in a text of YAML documents or of JSON.
 package struct ManifestReader {
@@ -26,32 +25,23 @@ package struct ManifestReader {
                 // Not JSON after all: flow-style YAML, or broken. The other reader tells the line.
                 return try yaml(text)
             }
-            let root = (try? Yams.compose(yaml: text)) ?? nil
-            throw located(error, in: root)
+            throw located(error, in: (try? YAMLReader.documents(in: text))?.first)
         } catch {
             throw ManifestError(file: file, line: nil, problem: FieldProblem("", "\(error)"))
         }
     }
 
     private func yaml(_ text: String) throws(ManifestError) -> [KubernetesObject] {
-        guard AliasExpansion.isBounded(text) else {
+        let documents: [YAMLNode]
+        do throws(YAMLError) {
+            documents = try YAMLReader.documents(in: text).filter { !$0.isNull }
+        } catch {
             throw ManifestError(
                 file: file,
-                line: nil,
-                problem: FieldProblem("", "its aliases stand for too much; write them out")
+                line: error.line,
+                problem: FieldProblem("", "is no valid YAML: \(error.reason)")
             )
         }
-        var documents: [Yams.Node] = []
-        do {
-            // Not a for loop: this sequence just ends where it cannot go on, and tells it on the
-            // side.
-            var sequence = try Yams.compose_all(yaml: text)
-            while let document = sequence.next() { documents.append(document) }
-            if let error = sequence.error { throw error }
-        } catch {
-            throw syntaxError(error)
-        }
-        documents.removeAll { $0.null != nil }
         guard !documents.isEmpty else { throw empty }
         var objects: [KubernetesObject] = []
         for document in documents {
@@ -62,7 +52,7 @@ package struct ManifestReader {
             } catch {
                 throw ManifestError(
                     file: file,
-                    line: document.mark?.line,
+                    line: document.line,
                     problem: FieldProblem("", "\(error)")
                 )
             }
@@ -78,32 +68,14 @@ package struct ManifestReader {
         return ManifestError(file: file, line: nil, problem: FieldProblem("", reason))
     }
 
-    private func syntaxError(_ error: any Error) -> ManifestError {
-        let (reason, line): (String, Int?) =
-            switch error as? YamlError {
-            case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _),
-                .composer(_, let problem, let mark, _):
-                (problem, mark.line)
-            case let other?: ("\(other)", nil)
-            case nil: ("\(error)", nil)
-            }
-        return ManifestError(
-            file: file,
-            line: line,
-            problem: FieldProblem("", "is no valid YAML: \(reason)")
-        )
-    }
-
     /// Adds the line of the field, or of the nearest parent that is there.
-    private func located(_ error: DecodingError, in root: Yams.Node?) -> ManifestError {
+    private func located(_ error: DecodingError, in root: YAMLNode?) -> ManifestError {
         var node = root
-        var line = root?.mark?.line
+        var line = root?.line
         for key in error.path {
-            node =
-                key.intValue.flatMap { node?.sequence?[safe: $0] }
-                ?? node?.mapping?[key.stringValue]
+            node = key.intValue.flatMap { node?[$0] } ?? node?[key.stringValue]
             guard let found = node else { break }
-            line = found.mark?.line ?? line
+            line = found.line
         }
         return ManifestError(file: file, line: line, problem: error.fieldProblem)
     }
@@ -117,11 +89,5 @@ extension DecodingError {
             context.codingPath
         @unknown default: []
         }
-    }
-}
-
-extension Yams.Node.Sequence {
-    fileprivate subscript(safe index: Int) -> Yams.Node? {
-        indices.contains(index) ? self[index] : nil
     }
 }

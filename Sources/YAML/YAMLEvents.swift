@@ -84,6 +84,11 @@ struct YAMLEvents: ~Copyable {
 
     private var failure: YAMLError {
         let problem = parser.pointee.problem.map { String(cString: $0) }
+        if parser.pointee.error == YAML_READER_ERROR {
+            let value = String(parser.pointee.problem_value, radix: 16)
+            let place = "0x\(value) at byte \(parser.pointee.problem_offset)"
+            return YAMLError("\(problem ?? "cannot be read"): \(place)", line: nil)
+        }
         return YAMLError(
             problem ?? "cannot be read",
             line: Int(parser.pointee.problem_mark.line) + 1

@@ -30,6 +30,11 @@ package struct YAMLNode: Sendable {
     package subscript(key: String) -> YAMLNode? {
         mapping?.last { $0.key == key }?.value
     }
+
+    package subscript(index: Int) -> YAMLNode? {
+        guard let sequence, sequence.indices.contains(index) else { return nil }
+        return sequence[index]
+    }
 }
 
 /// A key with its value.

@@ -1,17 +1,46 @@
 /// Reads YAML with libyaml.
+///
+/// Errors quote nothing of the text, which may be a secret.
 package enum YAMLReader {
     /// The documents of a text in their order.
     ///
     /// What an alias stands for counts each time that it is used, so that a short text cannot grow
     /// without bound.
     package static func documents(in text: String) throws(YAMLError) -> [YAMLNode] {
+        try reading(text) { composer throws(YAMLError) in
+            var documents: [YAMLNode] = []
+            while let document = try composer.next() { documents.append(document) }
+            return documents
+        }
+    }
+
+    /// The first document, and the line where another one begins, if one does that says something.
+    ///
+    /// Whether what follows can be read does not matter.
+    package static func firstDocument(
+        in text: String
+    ) throws(YAMLError) -> (root: YAMLNode?, following: Int?) {
+        try reading(text) { composer throws(YAMLError) in
+            guard let root = try composer.next() else { return (nil, nil) }
+            do throws(YAMLError) {
+                return (root, try composer.next().flatMap { $0.isNull ? nil : $0.line })
+            } catch {
+                return (root, composer.documentLine)
+            }
+        }
+    }
+
+    private static func reading<Value>(
+        _ text: String,
+        _ body: (inout Composer) throws(YAMLError) -> Value
+    ) throws(YAMLError) -> Value {
         var text = text
         // A byte order mark says nothing in UTF-8.
         if text.unicodeScalars.first == "\u{FEFF}" { text.unicodeScalars.removeFirst() }
         return try text.withUTF8 { bytes in
             Result { () throws(YAMLError) in
                 var composer = Composer(YAMLEvents(bytes))
-                return try composer.documents()
+                return try body(&composer)
             }
         }.get()
     }
@@ -27,6 +56,8 @@ private struct Composer: ~Copyable {
 
     private var events: YAMLEvents
     private var anchors: [String: Part] = [:]
+    /// Where the last document begins.
+    private(set) var documentLine = 1
     private var read = 0
     private var copied = 0
 
@@ -37,15 +68,16 @@ private struct Composer: ~Copyable {
 
     init(_ events: consuming YAMLEvents) { self.events = events }
 
-    mutating func documents() throws(YAMLError) -> [YAMLNode] {
-        var documents: [YAMLNode] = []
+    /// The next document; nil if there is none.
+    mutating func next() throws(YAMLError) -> YAMLNode? {
         while true {
             let event = try events.next()
             switch event.kind {
             case .documentStart:
                 anchors = [:]
-                documents.append(try part(of: try events.next(), depth: 0).node)
-            case .end: return documents
+                documentLine = event.line
+                return try part(of: try events.next(), depth: 0).node
+            case .end: return nil
             default: continue
             }
         }
@@ -74,11 +106,11 @@ private struct Composer: ~Copyable {
 
     private mutating func copy(_ name: String, line: Int) throws(YAMLError) -> Part {
         guard let part = anchors[name] else {
-            throw YAMLError("the alias *\(name) stands for nothing before it", line: line)
+            throw YAMLError("an alias stands for nothing before it", line: line)
         }
         copied += part.size
         guard copied <= Self.freeCopies + Self.copiesPerPart * read else {
-            throw YAMLError("aliases make too much of it", line: line)
+            throw YAMLError("aliases stand for too much; write them out", line: line)
         }
         return part
     }

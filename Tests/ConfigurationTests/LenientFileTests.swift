@@ -39,7 +39,7 @@ import Testing
         ),
         ("\u{FEFF}" + head + "mode: ipvs\n", "line 1: a byte order mark is passed over"),
         (head + "mode: ipvs\n---\nmode: nftables\n", "line 5: a second document is not read"),
-        (head + "mode: ipvs\n---\n[not, yaml\n", "a second document is not read"),
+        (head + "mode: ipvs\n---\n[not, yaml\n", "line 4: a second document is not read"),
     ])
     func `a file that is not strict works, with one warning`(text: String, warning: String) throws {
         let (configuration, warnings) = try read(text)
@@ -63,17 +63,17 @@ import Testing
         #expect(try read(text).warnings.isEmpty)
     }
 
-    @Test func `equal keys without end are an error`() throws {
+    @Test func `equal keys without end are one short warning`() throws {
         let text = Self.head + String(repeating: "mode: ipvs\n", count: 300)
-        let error = #expect(throws: ConfigurationProblem.self) { try read(text) }
-        #expect(error?.description.contains("equal keys \"mode\"") == true)
+        let warnings = try read(text).warnings.map(\.description)
+        #expect(warnings.count == 1 && warnings[0].contains("mode (line 12), 289 more"))
     }
 
     @Test func `aliases that stand for too much are an error`() throws {
         var text = Self.head + "anchors:\n- &a0 [1]\n"
         for number in 1...40 {
             let alias = "*a\(number - 1)"
-            text += "- &a\(number) {? [\(alias), \(alias), \(alias)] : 1}\n"
+            text += "- &a\(number) [\(alias), \(alias), \(alias)]\n"
         }
         let error = #expect(throws: ConfigurationProblem.self) { try read(text) }
         #expect(error?.description.contains("aliases stand for too much") == true)

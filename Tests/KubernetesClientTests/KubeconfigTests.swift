@@ -76,7 +76,7 @@ import Testing
         var text = "apiVersion: v1\nkind: Config\nextensions:\n- &a0 {name: a}\n"
         for number in 1...40 {
             let alias = "*a\(number - 1)"
-            text += "- &a\(number) {? [\(alias), \(alias), \(alias)] : 1}\n"
+            text += "- &a\(number) [\(alias), \(alias), \(alias)]\n"
         }
         let error = #expect(throws: ClientError.self) { try credentials(text) }
         #expect(error.map { "\($0)" }?.contains("aliases stand for too much") == true)

@@ -66,7 +66,10 @@ import YAML
             text += "l\(level): &l\(level) [\(list)]\n"
         }
         let error = #expect(throws: YAMLError.self) { try YAMLReader.documents(in: text) }
-        #expect(error?.description.contains("aliases make too much of it in line") == true)
+        #expect(
+            error?.description.contains("aliases stand for too much; write them out in line")
+                == true
+        )
     }
 
     @Test func `depth is bounded`() {
@@ -90,6 +93,18 @@ import YAML
         let root = try node("a: 1\na: 2\n")
         #expect(root["a"]?.text == "2")
         #expect(root.mapping?.count == 2)
+    }
+
+    @Test(arguments: [
+        ("a: 1", nil), ("a: 1\n---\n", nil), ("a: 1\n---\nb: 2", 3), ("a: 1\n---\n[", 2),
+        ("a: 1\n...\n# end\n", nil),
+    ])
+    func `of several documents the first is read, and where another begins`(
+        text: String,
+        line: Int?
+    ) throws {
+        let (root, following) = try YAMLReader.firstDocument(in: text)
+        #expect(root?["a"]?.text == "1" && following == line)
     }
 
     private struct Sample: Decodable, Equatable {

@@ -1,6 +1,5 @@
 package import FoundationEssentials
-internal import YAMLBounds
-internal import Yams
+internal import YAML
 
 /// The parts of a kubeconfig that a client needs (`client-go/tools/clientcmd/api/v1`), of one file
 /// or of several that were merged.
@@ -49,18 +48,19 @@ package struct Kubeconfig: Decodable {
     }
 
     package init(_ data: Data, path: String) throws(ClientError) {
-        guard AliasExpansion.isBounded(String(decoding: data, as: UTF8.self)) else {
-            throw .configuration(
-                "kubeconfig \(path): its aliases stand for too much; write them out"
-            )
+        let root: YAMLNode?
+        do throws(YAMLError) {
+            root = try YAMLReader.firstDocument(in: String(decoding: data, as: UTF8.self)).root
+        } catch {
+            throw .configuration("kubeconfig \(path) is no valid YAML: \(error)")
         }
+        guard let root, !root.isNull else { throw .configuration("kubeconfig \(path) is empty") }
         do {
-            self = try YAMLDecoder().decode(Kubeconfig.self, from: data)
+            self = try YAMLDecoder().decode(Kubeconfig.self, from: root)
         } catch let error as DecodingError {
             throw .configuration("kubeconfig \(path): \(error.shortDescription)")
         } catch {
-            // Not the error's own text, which may quote a line with a secret.
-            throw .configuration("kubeconfig \(path) is no valid YAML")
+            throw .configuration("kubeconfig \(path) cannot be read")
         }
         for index in (clusters ?? []).indices { clusters?[index].file = path }
         for index in (users ?? []).indices { users?[index].file = path }
