@@ -119,7 +119,10 @@ let package = Package(
         // Level 4
         module(
             "NFTablesKernel",
-            ["NetworkTypes", "ServicePlan", "NFTables", "Netlink", "CMnl", "CNftnl", logging]
+            [
+                "NetworkTypes", "ServicePlan", "NFTables", "Netlink", "CMnl", "CNftnl",
+                "CNeedleShim", logging,
+            ]
         ),
         module(
             "IPVSKernel",

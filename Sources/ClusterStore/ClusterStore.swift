@@ -119,6 +119,7 @@ package actor ClusterStore {
         publish()
         return PlanUpdate(
             plans: update.plans,
+            replaced: update.replaced,
             diagnostics: update.diagnosed.map { name in
                 (name, (plans.diagnostics[name] ?? []) + (occupied[name]?.diagnostics ?? []))
             } + state.nodeDiagnostics,
@@ -184,6 +185,8 @@ package actor ClusterStore {
 package struct PlanUpdate: Sendable {
     /// The Services whose plans changed; nil: the Service is gone.
     package let plans: [(service: String, plan: ServicePlan?)]
+    /// What those had before that were there.
+    package let replaced: [String: ServicePlan]
     /// For every Service of which something else may be told than before.
     package let diagnostics: [(ObjectName, [Diagnostic])]
     package let facts: NodeFacts

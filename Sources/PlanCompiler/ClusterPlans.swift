@@ -10,6 +10,8 @@ package struct ClusterPlans: Sendable {
     package struct Update: Sendable {
         /// The Services whose plans changed; nil: the Service is gone.
         package let plans: [(service: String, plan: ServicePlan?)]
+        /// What those had before that were there.
+        package let replaced: [String: ServicePlan]
         /// The Services whose diagnostics may have changed: those, and whom they met.
         package let diagnosed: Set<ObjectName>
     }
@@ -34,6 +36,7 @@ package struct ClusterPlans: Sendable {
     ) -> Update {
         let compiler = PlanCompiler(node: node)
         var changed: [ObjectName: ServicePlan?] = [:]
+        var replaced: [String: ServicePlan] = [:]
         var diagnosed: Set<ObjectName> = []
         claims.beginRound()
         // Claims move to ever better ones, so this ends.
@@ -52,6 +55,8 @@ package struct ClusterPlans: Sendable {
             guard plans[name] != plan else { continue }
             for gap in plans[name]?.localGaps ?? [] { localGaps[gap, default: 0] -= 1 }
             for gap in plan?.localGaps ?? [] { localGaps[gap, default: 0] += 1 }
+            // A Service may be compiled several times.
+            if changed[name] == nil { replaced[name.description] = plans[name] }
             plans[name] = plan
             changed[name] = .some(plan)
         }
@@ -62,6 +67,7 @@ package struct ClusterPlans: Sendable {
         }
         return Update(
             plans: changed.map { ($0.key.description, $0.value) },
+            replaced: replaced,
             diagnosed: diagnosed
         )
     }

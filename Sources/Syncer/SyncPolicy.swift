@@ -23,6 +23,8 @@ package struct SyncPolicy: Sendable {
     private var isKnown = false
     /// When everything is to be compared with the kernel; nil: never, as things are.
     private var everythingDue: Instant?
+    /// When changes that were put off are to be committed; nil: there are none.
+    private var restDue: Instant?
     private var failures = 0
     /// A change may bring the next attempt forward to this moment: as long after a failure as the
     /// attempt took, so that a kernel that refuses everything costs half of the time at most.
@@ -42,7 +44,8 @@ package struct SyncPolicy: Sendable {
         }
         if let everythingDue, everythingDue <= now { return .sync(.everything) }
         if hasChanges { return .sync(.changes) }
-        return everythingDue.map { .wait(until: $0) } ?? .idle
+        if let restDue, restDue <= now { return .sync(.changes) }
+        return [everythingDue, restDue].compactMap(\.self).min().map { .wait(until: $0) } ?? .idle
     }
 
     /// Something waits to be programmed.
@@ -65,8 +68,9 @@ package struct SyncPolicy: Sendable {
     /// A sync begins: what changes from now on is for the next one.
     package mutating func onStart() { hasChanges = false }
 
-    package mutating func onSuccess(_ scope: Scope) {
-        (isKnown, failures, earliestRetry) = (true, 0, nil)
+    /// - Parameter rest: when changes that were put off are due
+    package mutating func onSuccess(_ scope: Scope, goingOn rest: Instant? = nil) {
+        (isKnown, failures, earliestRetry, restDue) = (true, 0, nil, rest)
         if scope == .everything { everythingDue = nil }
     }
 

@@ -14,6 +14,7 @@ package actor Syncer {
     private let clock: any SyncClock
 
     private var policy = SyncPolicy()
+    private var queue = CommitQueue()
     private var facts = NodeFacts()
     private var isFirst = true
     /// What another program changed and nobody has repaired yet.
@@ -171,7 +172,7 @@ package actor Syncer {
         try await commit(update, scope, &record)
         let end = clock.now
         record.committing = end - compiled
-        policy.onSuccess(record.isFull ? .everything : .changes)
+        policy.onSuccess(record.isFull ? .everything : .changes, goingOn: queue.due(at: end))
         noteDamage(update, &record, at: end, took: end - start)
         facts = update.facts
         record.healthChecks = healthChecks
@@ -210,12 +211,16 @@ package actor Syncer {
         _ record: inout SyncRecord
     ) async throws(CommitError) {
         if scope == .changes {
-            guard !update.plans.isEmpty || update.facts != facts else { return }
+            let start = clock.now
+            let (changes, isLarge) = queue.next(
+                update.plans,
+                replacing: { update.replaced[$0] },
+                at: start
+            )
+            guard !changes.isEmpty || update.facts != facts else { return }
             do throws(CommitError) {
-                record.report = try await dataplane.commit(
-                    .some(update.plans),
-                    node: update.facts
-                )
+                record.report = try await dataplane.commit(.some(changes), node: update.facts)
+                if isLarge { queue.onCommit(at: clock.now, took: clock.now - start) }
                 return
             } catch  where error.recovery == .rereadKernel {
                 // Below.
@@ -223,6 +228,7 @@ package actor Syncer {
         }
         // A failure makes the next scope everything, so no change is lost by it.
         record.isFull = true
+        queue.removeAll()
         record.report = try await dataplane.commit(
             .everything(await store.allPlans()),
             node: update.facts

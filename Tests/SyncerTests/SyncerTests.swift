@@ -171,6 +171,51 @@ import Testing
         }
     }
 
+    /// A Service whose change is large: so many ports with so many endpoints.
+    private func addLarge(_ name: String, endpoints: Int) async {
+        var builder = ClusterBuilder(name, clusterIP: "10.96.1.\(name.count)")
+        builder.service.ports = (0..<50).map {
+            ServicePort(name: "p\($0)", transport: .tcp, port: UInt16(80 + $0))
+        }
+        var slice = EndpointSlice(
+            name: ObjectName(namespace: "default", name: "\(name)-1"),
+            service: builder.service.name,
+            family: .ipv4
+        )
+        slice.ports = (0..<50).map {
+            EndpointPort(name: "p\($0)", transport: .tcp, port: UInt16(8000 + $0))
+        }
+        slice.endpoints = (0..<endpoints).map { endpoint("10.1.\($0 / 250).\(1 + $0 % 250)") }
+        await store.update { [service = builder.service, slice] state in
+            state.set(service)
+            state.set(slice)
+        }
+        await syncer.onClusterChange()
+    }
+
+    @Test func `what is large waits for what is small, and then for as long as it took`() async {
+        await running {
+            await add("a", completing: true)
+            await observer.wait(forSyncs: 1)
+            dataplane.hold()
+            await add("bb")
+            await dataplane.wait(for: 2)
+            // All of these come during a commit.
+            await addLarge("large", endpoints: 100)
+            await addLarge("larger", endpoints: 100)
+            await add("ccc")
+            dataplane.release()
+            await dataplane.wait(for: 5)
+            #expect(dataplane.commits[2] == .some(["default/ccc"]))
+            #expect(
+                dataplane.commits[3...] == [.some(["default/large"]), .some(["default/larger"])]
+                    || dataplane.commits[3...] == [
+                        .some(["default/larger"]), .some(["default/large"]),
+                    ]
+            )
+        }
+    }
+
     @Test func `damage is repaired, and told once`() async {
         await running {
             await add("a", completing: true)

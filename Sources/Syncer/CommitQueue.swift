@@ -1,0 +1,106 @@
+internal import NetworkTypes
+package import ServicePlan
+
+/// Keeps what one Service changes from holding up what others change.
+///
+/// A Service with many ports and endpoints is hundreds of thousands of elements. What is small is
+/// committed first, and at once; what is large follows, one Service at a time, and after each as
+/// much time is left to others as it took.
+package struct CommitQueue: Sendable {
+    package typealias Change = (service: String, plan: ServicePlan?)
+    package typealias Instant = ContinuousClock.Instant
+
+    private struct Large {
+        var plan: ServicePlan?
+        /// What the dataplane has of it as yet.
+        let frontends: Set<FrontendKey>
+    }
+
+    /// Elements from which on a change is large: some 20 ms.
+    private static let limit = 10_000
+
+    private var waiting: [String: Large] = [:]
+    /// In the order in which they came.
+    private var order: [String] = []
+    private var notBefore: Instant?
+
+    package init() {}
+
+    /// When the next large change may be committed; nil: none waits.
+    package func due(at now: Instant) -> Instant? {
+        waiting.isEmpty ? nil : max(notBefore ?? now, now)
+    }
+
+    /// Takes changes in, and says what is to be committed now, and whether that is a large one.
+    ///
+    /// - Parameter old: what the store had before of a Service that changed
+    package mutating func next(
+        _ changes: [Change],
+        replacing old: (String) -> ServicePlan?,
+        at now: Instant
+    ) -> (changes: [Change], isLarge: Bool) {
+        var small: [Change] = []
+        for change in changes {
+            if waiting[change.service] != nil {
+                waiting[change.service]?.plan = change.plan
+                continue
+            }
+            let former = old(change.service)
+            if max(change.plan?.weight ?? 0, former?.weight ?? 0) > Self.limit {
+                waiting[change.service] = Large(
+                    plan: change.plan,
+                    frontends: Set((former?.frontends ?? []).map(\.key))
+                )
+                order.append(change.service)
+            } else {
+                small.append(change)
+            }
+        }
+        guard !waiting.isEmpty else { return (small, false) }
+        guard small.isEmpty else {
+            let owners = takeOwners(of: small)
+            return (small + owners, !owners.isEmpty)
+        }
+        guard notBefore.map({ $0 <= now }) ?? true, let first = order.first else {
+            return ([], false)
+        }
+        return ([take(first)], true)
+    }
+
+    /// Whoever has a frontend that is to be another Service's must let it go at the same time.
+    private mutating func takeOwners(of small: [Change]) -> [Change] {
+        let wanted = Set(small.flatMap { $0.plan?.frontends.map(\.key) ?? [] })
+        let owners = order.filter { waiting[$0]?.frontends.isDisjoint(with: wanted) == false }
+        return owners.map { take($0) }
+    }
+
+    private mutating func take(_ service: String) -> Change {
+        order.removeAll { $0 == service }
+        return (service, waiting.removeValue(forKey: service)?.plan)
+    }
+
+    /// A large change was committed.
+    package mutating func onCommit(at now: Instant, took duration: Duration) {
+        notBefore = now + duration
+    }
+
+    /// Everything was committed.
+    package mutating func removeAll() {
+        (waiting, order, notBefore) = ([:], [], nil)
+    }
+}
+
+extension ServicePlan {
+    /// About how many elements of a set it takes.
+    fileprivate var weight: Int {
+        frontends.reduce(0) { sum, frontend in
+            let pools = self.pools(of: frontend)
+            let slots = [pools.cluster, pools.local].reduce(0) { sum, pool in
+                let count = pool?.endpoints.count ?? 0
+                // Larger pools have 8 to 16 slots for each endpoint.
+                return sum + (count > 32 ? min(12 * count, Pool.largestSize) : count)
+            }
+            return sum + slots + (frontend.allowedSources?.count ?? 0)
+        }
+    }
+}

@@ -1,0 +1,96 @@
+import NetworkTypes
+import ServicePlan
+import Syncer
+import TestSupport
+import Testing
+
+@Suite struct CommitQueueTests {
+    private func plan(_ name: String, _ host: Int, endpoints: Int) -> ServicePlan {
+        ServicePlan(
+            service: name,
+            frontends: [
+                Frontend(
+                    key: FrontendKey(ip("10.96.0.\(host)"), .tcp, 80),
+                    kind: .clusterIP,
+                    portName: "",
+                    action: .balance(pool: 0),
+                    masquerade: .nonPods
+                )
+            ],
+            pools: [
+                Pool(
+                    (0..<endpoints).map {
+                        Endpoint(ip("10.1.\($0 / 250).\($0 % 250)"), 80, isLocal: false)
+                    }
+                )
+            ]
+        )
+    }
+
+    private let now = ContinuousClock.now
+
+    @Test func `large changes come one at a time, with a pause after each`() {
+        var queue = CommitQueue()
+        let changes = ["a", "b"].enumerated().map {
+            (service: $1, plan: Optional(plan($1, $0, endpoints: 2000)))
+        }
+        #expect(queue.due(at: now) == nil)
+        let first = queue.next(changes, replacing: { _ in nil }, at: now)
+        #expect(first.isLarge && first.changes.map(\.service) == ["a"])
+        queue.onCommit(at: now, took: .seconds(1))
+        #expect(queue.due(at: now) == now + .seconds(1))
+        #expect(queue.next([], replacing: { _ in nil }, at: now).changes.isEmpty)
+        // What is small does not wait.
+        let small = queue.next(
+            [("c", plan("c", 9, endpoints: 2))],
+            replacing: { _ in nil },
+            at: now
+        )
+        #expect(!small.isLarge && small.changes.map(\.service) == ["c"])
+        let second = queue.next([], replacing: { _ in nil }, at: now + .seconds(1))
+        #expect(second.isLarge && second.changes.map(\.service) == ["b"])
+        #expect(queue.due(at: now) == nil)
+    }
+
+    @Test func `of a Service that waits the last plan counts`() {
+        var queue = CommitQueue()
+        let large = { (host: Int) in
+            (service: "b", plan: Optional(plan("b", host, endpoints: 2000)))
+        }
+        let blocker = (service: "a", plan: Optional(plan("a", 1, endpoints: 2000)))
+        _ = queue.next([blocker, large(2)], replacing: { _ in nil }, at: now)
+        _ = queue.next([large(3)], replacing: { _ in nil }, at: now)
+        let changes = queue.next([("b", nil)], replacing: { _ in nil }, at: now).changes
+        #expect(changes.isEmpty || (changes.count == 1 && changes[0].plan == nil))
+    }
+
+    @Test func `a frontend is let go and taken at the same time`() {
+        var queue = CommitQueue()
+        let old = plan("a", 1, endpoints: 2000)
+        let blocker = (service: "x", plan: Optional(plan("x", 7, endpoints: 2000)))
+        let moved = (service: "a", plan: Optional(plan("a", 2, endpoints: 2000)))
+        let first = queue.next(
+            [blocker, moved],
+            replacing: { $0 == "a" ? old : nil },
+            at: now
+        )
+        #expect(first.changes.map(\.service) == ["x"])
+        queue.onCommit(at: now, took: .seconds(5))
+        let heir = (service: "b", plan: Optional(plan("b", 1, endpoints: 1)))
+        let second = queue.next([heir], replacing: { _ in nil }, at: now)
+        #expect(second.changes.map(\.service) == ["b", "a"] && second.isLarge)
+    }
+
+    @Test func `what was large is large while it goes`() {
+        var queue = CommitQueue()
+        let old = plan("a", 1, endpoints: 2000)
+        let result = queue.next(
+            [("a", nil), ("b", plan("b", 2, endpoints: 1))],
+            replacing: { $0 == "a" ? old : nil },
+            at: now
+        )
+        #expect(result.changes.map(\.service) == ["b"])
+        queue.removeAll()
+        #expect(queue.due(at: now) == nil)
+    }
+}
