@@ -32,6 +32,19 @@ release: packages
 bench: release ## transaction times and sizes for growing clusters
 	.build/release/needletail-lab bench
 
+.PHONY: soak
+SOAK_SECONDS ?= 600
+# Speed is asserted where nobody else uses the machine.
+SOAK_FLAGS ?= --strict
+soak: release ## a hostile tenant, floods and a broken API server, SOAK_SECONDS long
+	.build/release/needletail-lab soak --seconds $(SOAK_SECONDS) --log .build/soak.log $(SOAK_FLAGS)
+
+.PHONY: test-unit
+UNIT_TESTS := NetworkTypesTests YAMLTests KubernetesModelTests PlanCompilerTests NFTablesTests IPVSTests ManifestSourceTests ConfigurationTests ClusterStoreTests SyncerTests
+test-unit: ## the tests that need neither root nor a network
+	$(SWIFT) build --build-tests
+	$(SWIFT) test --skip-build --disable-xctest $(addprefix --filter ,$(UNIT_TESTS))
+
 .PHONY: conformance
 conformance: release packages-test ## packet-level cases, from CONFORMANCE_DIR
 	@if [ -d "$(CONFORMANCE_DIR)" ]; then set -ex; \

@@ -15,6 +15,7 @@ private let targets: [String: @Sendable (UnsafeRawBufferPointer) -> Void] = [
     "manifest": { manifest(String(decoding: $0, as: UTF8.self)) },
     "frames": { frames(Array($0)) },
     "protobuf": { decode(Array($0), .protobuf) },
+    "messages": { messages(Array($0)) },
     "json": { decode(Array($0), .json) },
     "kubeconfig": { kubeconfig(Data($0)) },
     "http": { http(Array($0)) },
@@ -172,6 +173,13 @@ private func frames(_ input: [UInt8]) {
     precondition(
         parts(ProtobufListSplitter.self, [input]) == parts(ProtobufListSplitter.self, cut)
     )
+}
+
+/// The same bytes as a list and as events.
+private func messages(_ input: [UInt8]) {
+    var (list, events) = (MessageMaker(input), MessageMaker(input))
+    decode(list.list(), .protobuf)
+    decode(events.events(), .protobuf)
 }
 
 private func decode(_ input: [UInt8], _ encoding: WireEncoding) {

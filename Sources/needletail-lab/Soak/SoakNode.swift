@@ -89,7 +89,12 @@ final class Repeater: Sendable {
         startThread { [flag] in
             while !flag.isSet {
                 body()
-                usleep(useconds_t(pause / .microseconds(1)))
+                let end = ContinuousClock.now + pause
+                // In short naps, so that it ends soon.
+                while .now < end, !flag.isSet {
+                    let rest = min(end - .now, .milliseconds(100))
+                    usleep(useconds_t(max(0, rest / .microseconds(1))))
+                }
             }
             flag.confirm()
         }
