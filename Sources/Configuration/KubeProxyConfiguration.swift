@@ -139,13 +139,13 @@ extension KubeProxyConfiguration {
 
     /// What `nodePortAddresses` means in this mode.
     ///
-    /// Unset it is `primary` in mode nftables and all addresses in every other mode
-    /// (`server_linux.go: platformApplyDefaults`). Mode iptables answers on 127.0.0.1 as well, unless
-    /// `iptables.localhostNodePorts` is false.
+    /// Unset it is all addresses in mode iptables (`server_linux.go: platformApplyDefaults`), and else
+    /// `primary`. Mode iptables answers on 127.0.0.1 as well, unless `iptables.localhostNodePorts` is
+    /// false.
     package var nodePortAddressesInForce: NodePortAddresses {
         let isUnset = nodePortAddresses.isEmpty
         var addresses = NodePortAddresses(
-            isUnset ? [mode == "nftables" ? "primary" : "all"] : nodePortAddresses
+            isUnset ? [isModeIPTables ? "all" : "primary"] : nodePortAddresses
         )
         if featureGates[Self.localhostGate] == false { addresses.localhost = [] }
         if isModeIPTables, iptables.localhostNodePorts,

@@ -41,6 +41,10 @@ struct EffectiveConfiguration {
             throw Failure(usage: error)
         }
         try check(file)
+        // kube-proxy's default in mode ipvs, which a cluster with its file may rely on.
+        if file != nil, value.mode == "ipvs", value.nodePortAddresses.isEmpty {
+            value.nodePortAddresses = ["all"]
+        }
         if value.mode == "iptables" { notices.append("mode iptables is run as nftables") }
         let gates = value.featureGates.keys.filter {
             !KubeProxyConfiguration.effectiveGates.contains($0)

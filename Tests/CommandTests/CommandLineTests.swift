@@ -77,6 +77,27 @@ import Testing
         )
     }
 
+    @Test
+    func `a file of mode ipvs has kube-proxy's default of NodePort addresses, and a flag has ours`()
+        throws
+    {
+        let folder = try Folder()
+        let file = try folder.write(
+            "{apiVersion: kubeproxy.config.k8s.io/v1alpha1, kind: KubeProxyConfiguration, mode: ipvs}",
+            to: "config.conf"
+        )
+        for (flags, expected) in [(["--config", file], "[all]"), (["--mode", "ipvs"], "[]")] {
+            let output = "\(folder.path)/effective"
+            let result = try Binary.run(
+                ["run", "--write-config-to", output] + flags,
+                in: namespace
+            )
+            #expect(result.status == 0, "\(result.output)")
+            let text = try String(contentsOfFile: output, encoding: .utf8)
+            #expect(text.contains("nodePortAddresses: \(expected)\n"))
+        }
+    }
+
     @Test func `a daemon that tells nonsense does not end the one who asks`() throws {
         let status = """
             {"version": "1", "mode": "nftables", "node": "n", "started": "", "ready": true,

@@ -17,7 +17,7 @@ import Testing
             ("mode: \"\"", ["all"], [.ipv4]),
             ("mode: iptables\nnodePortAddresses: null", ["all"], [.ipv4]),
             ("mode: iptables\niptables: {localhostNodePorts: false}", ["all"], []),
-            ("mode: ipvs\nnodePortAddresses: []", ["all"], []), ("mode: nftables", ["primary"], []),
+            ("mode: ipvs\nnodePortAddresses: []", ["primary"], []), ("mode: nftables", ["primary"], []),
             ("mode: iptables\nnodePortAddresses: [primary]", ["primary"], []),
             ("mode: iptables\nnodePortAddresses: [127.0.0.0/8]", ["127.0.0.0/8"], [.ipv4]),
             ("mode: iptables\nnodePortAddresses: [0.0.0.0/0]", ["0.0.0.0/0"], [.ipv4]),
