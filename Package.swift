@@ -51,7 +51,7 @@ let signals: Target.Dependency = .product(
     package: "swift-service-lifecycle"
 )
 
-// The levels of docs/architecture.md: a target imports only lower ones.
+// The levels of docs/architecture.md: no target imports a higher one.
 let package = Package(
     name: "needletail",
     products: [

@@ -172,7 +172,7 @@ extension Setting {
             flag: "nodeport-addresses",
             """
             Where NodePorts answer: CIDR blocks of node addresses, primary, localhost (127.0.0.1 and \
-            ::1), all; default: primary; all in mode iptables, and in mode ipvs if a file says so.
+            ::1), all; default: all in mode iptables (also if no mode is given), and in mode ipvs by a file; else primary.
             """,
             isLive: true
         ),

@@ -19,7 +19,8 @@ extension Setting {
             \.featureGates,
             flag: "feature-gates",
             """
-            Feature gates, as NAME=false: AllowServiceExternalIPs leaves out external IPs; others \
+            Feature gates, as NAME=false: AllowServiceExternalIPs leaves out external IPs, \
+            KubeProxyNFTablesLocalhostNodePorts the forwarder of NodePorts on localhost; others \
             have no effect.
             """,
             isLive: true
