@@ -328,17 +328,20 @@ extension URLQuery {
 /// The objects of a streaming list that is not complete yet.
 private struct InitialEvents<Object: Resource> {
     private(set) var objects: [ObjectName: Object] = [:]
-    private(set) var unreadable: [UnreadableObject] = []
+    /// By what is known of their names.
+    private var setAside: [String: UnreadableObject] = [:]
+
+    var unreadable: [UnreadableObject] { Array(setAside.values) }
 
     mutating func add(_ event: WatchEvent<Object>) {
         switch event.payload {
         case .set(let object):
             objects[object.objectName] = object
-            unreadable.removeAll { $0.objectName == object.objectName }
+            if !setAside.isEmpty { setAside["\(object.objectName)"] = nil }
         case .removed(let name):
             objects[name] = nil
-            unreadable.removeAll { $0.objectName == name }
-        case .unreadable(let object): unreadable.append(object)
+            setAside["\(name)"] = nil
+        case .unreadable(let object): setAside[object.place] = object
         case .bookmark, .error: break
         }
     }

@@ -18,7 +18,7 @@ struct AffinityMap {
         _ stale: StaleEntries,
         _ lastSeen: inout Int?,
         _ socket: inout NetlinkSocket,
-        onCommit: () -> Void
+        onCommit: (inout NetlinkSocket) throws(NetlinkError) -> Void
     ) throws(NetlinkError) -> Int {
         let frontends = stale.sticky.keys.filter { $0.address.family == reader.family }
         guard !frontends.isEmpty else { return 0 }
@@ -41,7 +41,7 @@ struct AffinityMap {
             do {
                 socket.advance(to: batch.sequenceAfter)
                 try batch.commit(&socket, subsystem: Constant.subsystem)
-                onCommit()
+                try onCommit(&socket)
                 count += entries.count
             } catch  where error.isNotFound {
                 continue

@@ -38,7 +38,20 @@ struct GenerationWatch: ~Copyable {
         isTampered = false
     }
 
+    /// A commit of ours was taken that carried the generation in force.
     mutating func committed() { known &+= 1 }
+
+    /// A commit of ours was taken whatever generation was in force: others may have come between.
+    mutating func committedBlindly(
+        _ socket: inout NetlinkSocket
+    ) throws(NetlinkError) {
+        advance(to: try Self.read(&socket))
+    }
+
+    /// Notifications that were queued may tell of an older one.
+    private mutating func advance(to generation: UInt32) {
+        if Int32(bitPattern: generation &- known) > 0 { known = generation }
+    }
 
     /// Whether forwarding may have changed since this was asked last.
     mutating func takeForwardingTouch() -> Bool {
@@ -62,19 +75,20 @@ struct GenerationWatch: ~Copyable {
         try listener.setMembership(of: Constant.notificationGroup, true)
         if let failure { throw failure }
         committed()
-        if try Self.read(&socket) != known { (isTampered, isForwardingTouched) = (true, true) }
+        let now = try Self.read(&socket)
+        if now != known { (known, isTampered, isForwardingTouched) = (now, true, true) }
     }
 
     /// Takes in what has arrived.
     mutating func drain() {
-        var generation = known
+        var told: [UInt32] = []
         var (isTouched, isForwarding) = (false, false)
         do {
             while try listener.receive(
                 timeout: 0,
                 { message in
                     if let new = Self.generation(message) {
-                        generation = new
+                        told.append(new)
                     } else if Self.concernsUs(message) {
                         isTouched = true
                     } else if Self.concernsForwarding(message, forwardChains) {
@@ -87,7 +101,7 @@ struct GenerationWatch: ~Copyable {
             (isTouched, isForwarding) = (true, true)
         }
         isForwardingTouched = isForwardingTouched || isForwarding
-        known = generation
+        for generation in told { advance(to: generation) }
         isTampered = isTampered || isTouched
     }
 
@@ -98,7 +112,8 @@ struct GenerationWatch: ~Copyable {
             if known == generation || Int32(bitPattern: known &- generation) > 0 { return }
             listener.wait(milliseconds: 10)
         }
-        isTampered = true
+        // Its notification was lost, and with it whatever it has changed.
+        (known, isTampered) = (generation, true)
     }
 
     private static func generation(_ message: NetlinkMessage) -> UInt32? {

@@ -21,6 +21,7 @@ package actor NFTablesDataplane: Dataplane {
     private let remembersClients: Bool
     var affinityFill = AffinityFill()
     private var notificationSource: (any DispatchSourceRead)?
+    private var foreignBell: AsyncStream<Void>.Continuation?
     private nonisolated let forwardingBell: AsyncStream<Void>.Continuation
     /// Yields when another program may have changed what is forwarded; changes meanwhile are one.
     package nonisolated let forwardingChanges: AsyncStream<Void>
@@ -76,11 +77,18 @@ package actor NFTablesDataplane: Dataplane {
         }
         source.activate()
         notificationSource = source
+        foreignBell = continuation
         return changes
     }
 
     private func tellForwarding() {
         if generations.takeForwardingTouch() { forwardingBell.yield() }
+    }
+
+    /// What a commit has found out, nobody need notify of any more.
+    private func tellWhatWasFound() {
+        tellForwarding()
+        if generations.isTampered { foreignBell?.yield() }
     }
 
     /// What others have at the forward hook; it is followed from now on.
@@ -98,7 +106,7 @@ package actor NFTablesDataplane: Dataplane {
         _ changes: PlanChanges,
         node: NodeFacts
     ) async throws(CommitError) -> CommitReport {
-        defer { tellForwarding() }
+        defer { tellWhatWasFound() }
         let node = known(node)
         do throws(NetlinkError) {
             switch changes {
@@ -178,7 +186,7 @@ package actor NFTablesDataplane: Dataplane {
             let rules = try KubeProxyRules(&socket)
             if !dryRun, !rules.isEmpty {
                 try rules.remove(&socket)
-                generations.committed()
+                try generations.committedBlindly(&socket)
             }
             return rules.descriptions
         } catch {
@@ -266,7 +274,8 @@ package actor NFTablesDataplane: Dataplane {
             do throws(NetlinkError) {
                 report.staleEntriesRemoved += try AffinityMap(reader: TableReader(family: family))
                     .removeStale(stale, &affinityFill.lastSeen[family], &socket) {
-                        generations.committed()
+                        socket throws(NetlinkError) in
+                        try generations.committedBlindly(&socket)
                     }
                 lookAtAffinity(family)
             } catch {

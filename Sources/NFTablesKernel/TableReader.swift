@@ -81,7 +81,9 @@ struct TableReader {
             contents.numbers[keyPath: path] = found.compactMap(\.number)
             let program = Program(family, variant, numbers: contents.numbers)
             let expected = program.chain(chain).map(fingerprints) ?? []
-            guard found != expected else { continue }
+            // A change that came in parts and was not finished may have left a rule twice.
+            let numbers = contents.numbers[keyPath: path]
+            guard found != expected || Set(numbers).count < numbers.count else { continue }
             contents.numbers[keyPath: path] = []
             rules[chain.text] = []
             contents.damagedChains.insert(chain)

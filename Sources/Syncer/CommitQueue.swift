@@ -14,10 +14,13 @@ package struct CommitQueue: Sendable {
         var plan: ServicePlan?
         /// What the dataplane has of it as yet.
         let frontends: Set<FrontendKey>
+        let since: Instant
     }
 
     /// Elements from which on a change is large: some 20 ms.
     private static let limit = 10_000
+    /// For how long small changes go first.
+    private static let patience = Duration.seconds(1)
 
     private var waiting: [String: Large] = [:]
     /// In the order in which they came.
@@ -49,29 +52,38 @@ package struct CommitQueue: Sendable {
             if max(change.plan?.weight ?? 0, former?.weight ?? 0) > Self.limit {
                 waiting[change.service] = Large(
                     plan: change.plan,
-                    frontends: Set((former?.frontends ?? []).map(\.key))
+                    frontends: Set((former?.frontends ?? []).map(\.key)),
+                    since: now
                 )
                 order.append(change.service)
             } else {
                 small.append(change)
             }
         }
-        guard !waiting.isEmpty else { return (small, false) }
-        guard small.isEmpty else {
-            let owners = takeOwners(of: small)
-            return (small + owners, !owners.isEmpty)
-        }
-        guard notBefore.map({ $0 <= now }) ?? true, let first = order.first else {
-            return ([], false)
-        }
-        return ([take(first)], true)
+        guard let first = order.first else { return (small, false) }
+        let isDue = (notBefore ?? now) <= now
+        if small.isEmpty { return isDue ? (withOwners([take(first)]), true) : ([], false) }
+        // Small changes without end do not put it off for ever.
+        let since = waiting[first]?.since ?? now
+        let isOverdue = isDue && since + Self.patience <= now
+        let all = withOwners(isOverdue ? small + [take(first)] : small)
+        return (all, all.count > small.count)
     }
 
-    /// Whoever has a frontend that is to be another Service's must let it go at the same time.
-    private mutating func takeOwners(of small: [Change]) -> [Change] {
-        let wanted = Set(small.flatMap { $0.plan?.frontends.map(\.key) ?? [] })
-        let owners = order.filter { waiting[$0]?.frontends.isDisjoint(with: wanted) == false }
-        return owners.map { take($0) }
+    /// Adds those who wait and have a frontend that is to be another Service's, since they must let it
+    /// go at the same time; and so on.
+    private mutating func withOwners(_ changes: [Change]) -> [Change] {
+        var all = changes
+        var index = 0
+        while index < all.count {
+            let wanted = Set(all[index].plan?.frontends.map(\.key) ?? [])
+            index += 1
+            for service in order where waiting[service]?.frontends.isDisjoint(with: wanted) == false
+            {
+                all.append(take(service))
+            }
+        }
+        return all
     }
 
     private mutating func take(_ service: String) -> Change {

@@ -62,6 +62,8 @@ package struct SyncPolicy: Sendable {
     package mutating func onReread(at now: Instant) { demandEverything(at: now) }
 
     private mutating func demandEverything(at moment: Instant) {
+        // Otherwise everything is due anyway, at its own time.
+        guard isKnown else { return }
         everythingDue = everythingDue.map { min($0, moment) } ?? moment
     }
 

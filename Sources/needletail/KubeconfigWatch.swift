@@ -15,8 +15,14 @@ struct KubeconfigWatch: ServiceLifecycle.Service {
     private let tell: NodeNews
     /// Of each folder that has one of the files.
     private let changes: [AsyncStream<Void>]
-    private let authority: String?
-    private let initial: [Data?]
+    private let initial: Known
+
+    /// What was read last.
+    private struct Known {
+        /// The file of the certificate authority, if it is one.
+        var authority: String?
+        var contents: [Data?] = []
+    }
 
     /// - Parameters:
     ///   - paths: separated by colons
@@ -31,12 +37,13 @@ struct KubeconfigWatch: ServiceLifecycle.Service {
     ) throws {
         (self.paths, self.source, self.client, self.renewed) = (paths, source, client, renewed)
         (self.logger, self.tell) = (logger, tell)
-        authority =
-            if case .file(let path)? = client.credentials.certificateAuthority { path } else { nil }
-        let files = Self.files(paths) + [authority].compactMap(\.self)
-        initial = Self.contents(files)
-        // A file that is not there now cannot be followed; one of several may be missing.
-        changes = files.compactMap { try? ManifestSource(path: $0).changes() }
+        let authority = Self.authority(client.credentials)
+        initial = Known(authority: authority, contents: Self.contents(paths, authority))
+        // What is not followed so is looked at once a minute: a file that is not there now, and the
+        // authority of a kubeconfig to come.
+        changes = (Self.files(paths) + [authority].compactMap(\.self)).compactMap {
+            try? ManifestSource(path: $0).changes()
+        }
         // From here on a bad file of the authority harms nothing.
         if let read = try? client.credentials.withAuthorityRead() { client.use(read) }
     }
@@ -45,8 +52,14 @@ struct KubeconfigWatch: ServiceLifecycle.Service {
         paths.split(separator: ":").map(String.init)
     }
 
-    private static func contents(_ files: [String]) -> [Data?] {
-        files.map { try? Data(contentsOf: URL(filePath: $0)) }
+    private static func authority(_ credentials: Credentials) -> String? {
+        if case .file(let path)? = credentials.certificateAuthority { path } else { nil }
+    }
+
+    private static func contents(_ paths: String, _ authority: String?) -> [Data?] {
+        (files(paths) + [authority].compactMap(\.self)).map {
+            try? Data(contentsOf: URL(filePath: $0))
+        }
     }
 
     func run() async throws {
@@ -56,18 +69,26 @@ struct KubeconfigWatch: ServiceLifecycle.Service {
                 group.addTask { for await _ in stream.cancelOnGracefulShutdown() { bell.yield() } }
             }
             group.addTask {
+                await cancelWhenGracefulShutdown {
+                    while (try? await Task.sleep(for: .seconds(60))) != nil { bell.yield() }
+                }
+            }
+            group.addTask {
                 var known = initial
                 for await _ in bells.cancelOnGracefulShutdown() { read(&known) }
             }
         }
     }
 
-    private func read(_ known: inout [Data?]) {
-        let contents = Self.contents(Self.files(paths) + [authority].compactMap(\.self))
-        guard contents != known else { return }
-        known = contents
+    private func read(_ known: inout Known) {
+        let contents = Self.contents(paths, known.authority)
+        guard contents != known.contents else { return }
+        known.contents = contents
         do throws(ClientError) {
-            client.use(try source.credentials(paths).withAuthorityRead())
+            let fresh = try source.credentials(paths)
+            known.authority = Self.authority(fresh)
+            known.contents = Self.contents(paths, known.authority)
+            client.use(try fresh.withAuthorityRead())
         } catch {
             let note = "\(error); the credentials that were read before stay in force"
             logger.error("\(note)")

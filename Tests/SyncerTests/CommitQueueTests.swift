@@ -81,6 +81,40 @@ import Testing
         #expect(second.changes.map(\.service) == ["b", "a"] && second.isLarge)
     }
 
+    @Test func `what moves from one large Service to another moves at once, and so on`() {
+        for names in [["a", "b", "c"], ["c", "b", "a"]] {
+            var queue = CommitQueue()
+            let old = [
+                "a": plan("a", 1, endpoints: 2000), "b": plan("b", 2, endpoints: 2000),
+                "c": plan("c", 3, endpoints: 2000),
+            ]
+            // Each takes what its successor had.
+            let new = ["a": 2, "b": 3, "c": 4]
+            let changes = names.map {
+                (service: $0, plan: Optional(plan($0, new[$0] ?? 0, endpoints: 2000)))
+            }
+            let first = queue.next(changes, replacing: { old[$0] }, at: now)
+            let taken = first.changes.map(\.service)
+            // Whoever goes has all with it whose frontends it gets.
+            #expect(Set(taken).isSuperset(of: taken.contains("a") ? ["b", "c"] : ["c"]))
+        }
+    }
+
+    @Test func `small changes without end do not put a large one off for ever`() {
+        var queue = CommitQueue()
+        let large = [
+            (service: "x", plan: Optional(plan("x", 1, endpoints: 2000))),
+            (service: "y", plan: Optional(plan("y", 2, endpoints: 2000))),
+        ]
+        _ = queue.next(large, replacing: { _ in nil }, at: now)
+        queue.onCommit(at: now, took: .milliseconds(300))
+        let small = [(service: "s", plan: Optional(plan("s", 9, endpoints: 1)))]
+        let early = queue.next(small, replacing: { _ in nil }, at: now + .milliseconds(500))
+        #expect(early.changes.map(\.service) == ["s"] && !early.isLarge)
+        let late = queue.next(small, replacing: { _ in nil }, at: now + .seconds(2))
+        #expect(late.changes.map(\.service) == ["s", "y"] && late.isLarge)
+    }
+
     @Test func `what was large is large while it goes`() {
         var queue = CommitQueue()
         let old = plan("a", 1, endpoints: 2000)

@@ -54,6 +54,15 @@ import Testing
         }
     }
 
+    @Test func `damage does not shorten the pause of a failure`() {
+        let now = ContinuousClock.now
+        var policy = synced(at: now)
+        for _ in 0..<4 { _ = policy.onFailure(at: now, took: .milliseconds(1)) }
+        _ = policy.onForeignChange(at: now)
+        policy.onReread(at: now)
+        #expect(policy.next(at: now) == .wait(until: now + .milliseconds(800)))
+    }
+
     @Test func `changes bring a failed attempt forward, but not to more than half of the time`() {
         var now = ContinuousClock.now
         var policy = synced(at: now)
