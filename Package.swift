@@ -89,8 +89,9 @@ let package = Package(
         module("ServicePlan", ["NetworkTypes"]),
         // Level 2
         module("PlanCompiler", ["NetworkTypes", "KubernetesModel", "ServicePlan"]),
-        module("NFTables", ["NetworkTypes", "ServicePlan"]),
-        module("IPVS", ["NetworkTypes", "ServicePlan"]),
+        module("Backend", ["NetworkTypes", "ServicePlan"]),
+        module("NFTables", ["NetworkTypes", "ServicePlan", "Backend"]),
+        module("IPVS", ["NetworkTypes", "ServicePlan", "Backend", "NFTables"]),
         // C
         cLibrary("CMnl", "libmnl", "libmnl-dev"),
         cLibrary("CNftnl", "libnftnl", "libnftnl-dev"),
@@ -120,25 +121,32 @@ let package = Package(
         module(
             "NFTablesKernel",
             [
-                "NetworkTypes", "ServicePlan", "NFTables", "Netlink", "CMnl", "CNftnl",
-                "CNeedleShim", logging,
+                "NetworkTypes", "ServicePlan", "Backend", "NFTables", "Netlink", "CMnl",
+                "CNftnl", "CNeedleShim", logging,
             ]
         ),
         module(
             "IPVSKernel",
             [
-                "NetworkTypes", "ServicePlan", "IPVS", "NFTables", "Netlink", "NFTablesKernel",
-                "CMnl", logging,
+                "NetworkTypes", "ServicePlan", "Backend", "IPVS", "NFTables", "Netlink",
+                "NFTablesKernel", "CMnl", logging,
             ]
         ),
-        module("ClusterStore", ["NetworkTypes", "KubernetesModel", "PlanCompiler"]),
         module(
-            "Syncer",
-            ["NetworkTypes", "ServicePlan", "PlanCompiler", "ClusterStore", logging]
+            "KubeProxyLeftovers",
+            ["NetworkTypes", "Backend", "NFTables", "Netlink", "NFTablesKernel", "CMnl", "CNftnl"]
+        ),
+        module(
+            "Reconciler",
+            ["NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "Backend", logging]
         ),
         module(
             "Observability",
-            ["NetworkTypes", "ServicePlan", "ClusterStore", "Syncer", "Threads", logging]
+            [
+                "NetworkTypes", "KubernetesModel", "ServicePlan", "Backend", "Reconciler",
+                "Threads",
+                logging,
+            ]
         ),
         // Level 5
         .executableTarget(
@@ -146,7 +154,8 @@ let package = Package(
             dependencies: [
                 "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "NFTables",
                 "IPVS", "Netlink", "ManifestSource", "KubernetesClient", "NFTablesKernel",
-                "IPVSKernel", "ClusterStore", "Syncer", "Configuration", "Observability",
+                "IPVSKernel", "Backend", "KubeProxyLeftovers", "Reconciler", "Configuration",
+                "Observability",
                 "LocalhostForwarding", "Threads", argumentParser, logging, lifecycle, signals,
             ],
             swiftSettings: settings
@@ -155,7 +164,8 @@ let package = Package(
             name: "needletail-lab",
             dependencies: [
                 "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "NFTables",
-                "Netlink", "NFTablesKernel", "IPVSKernel", "ClusterStore", "NetworkNamespaces",
+                "Netlink", "NFTablesKernel", "IPVSKernel", "Backend", "Reconciler",
+                "NetworkNamespaces",
                 "KubernetesClient", "EmbeddedAPIServer", argumentParser, logging,
             ],
             swiftSettings: settings
@@ -164,7 +174,8 @@ let package = Package(
         .target(
             name: "TestSupport",
             dependencies: [
-                "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "Threads",
+                "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "Backend",
+                "Reconciler", "Threads",
             ],
             path: "Tests/TestSupport",
             swiftSettings: settings
@@ -186,35 +197,30 @@ let package = Package(
             "NFTablesTests",
             [
                 "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "NFTables",
-                "IPVS",
-                "ManifestSource",
+                "Backend", "ManifestSource",
             ]
         ),
-        tests("IPVSTests", ["NetworkTypes", "ServicePlan", "IPVS"]),
+        tests("IPVSTests", ["NetworkTypes", "ServicePlan", "Backend", "NFTables", "IPVS"]),
         tests("ManifestSourceTests", ["KubernetesModel", "ManifestSource"]),
         tests(
             "KubernetesClientTests",
             [
                 "NetworkTypes", "KubernetesWire", "KubernetesModel", "KubernetesClient",
-                "ClusterStore", "EmbeddedAPIServer", "NetworkNamespaces", logging,
+                "Reconciler", "EmbeddedAPIServer", "NetworkNamespaces", logging,
             ]
         ),
         tests(
-            "ClusterStoreTests",
-            ["NetworkTypes", "KubernetesModel", "PlanCompiler", "ServicePlan", "ClusterStore"]
-        ),
-        tests(
-            "SyncerTests",
+            "ReconcilerTests",
             [
-                "NetworkTypes", "KubernetesModel", "PlanCompiler", "ServicePlan", "ClusterStore",
-                "Syncer", logging,
+                "NetworkTypes", "KubernetesModel", "PlanCompiler", "ServicePlan", "Backend",
+                "Reconciler", logging,
             ]
         ),
         tests("ConfigurationTests", ["Configuration"]),
         tests(
             "ObservabilityTests",
             [
-                "BinarySupport", "NetworkTypes", "ServicePlan", "ClusterStore", "Syncer",
+                "BinarySupport", "NetworkTypes", "ServicePlan", "Backend", "Reconciler",
                 "Observability", "Threads", logging,
             ]
         ),
@@ -228,8 +234,8 @@ let package = Package(
         tests(
             "KernelTests",
             [
-                "NetworkTypes", "ServicePlan", "NFTables", "Netlink", "NFTablesKernel",
-                "NetworkNamespaces", logging,
+                "NetworkTypes", "ServicePlan", "Backend", "NFTables", "Netlink", "NFTablesKernel",
+                "KubeProxyLeftovers", "NetworkNamespaces", logging,
             ]
         ),
         tests(
@@ -237,7 +243,7 @@ let package = Package(
             [
                 "BinarySupport", "EmbeddedAPIServer", "NetworkNamespaces", "NetworkTypes",
                 "Threads",
-                "ClusterStore", "Configuration", "KubernetesClient", "LocalhostForwarding",
+                "Backend", "Reconciler", "Configuration", "KubernetesClient", "LocalhostForwarding",
                 "Observability", "PlanCompiler", "needletail", "needletail-lab", logging,
             ]
         ),

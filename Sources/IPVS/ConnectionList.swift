@@ -1,5 +1,5 @@
 internal import NetworkTypes
-package import ServicePlan
+package import NFTables
 
 /// The text of `/proc/net/ip_vs_conn`, where alone the kernel lists the connections of IPVS.
 ///
@@ -10,21 +10,24 @@ package enum ConnectionList {
     /// Those of TCP and SCTP.
     ///
     /// Left out are lines without a client's port: they keep clients with their destination.
-    package static func connections(in text: [UInt8]) -> Set<IPVSConnection> {
-        var found: Set<IPVSConnection> = []
+    package static func connections(in text: [UInt8]) -> Set<InheritedConnection> {
+        var found: Set<InheritedConnection> = []
         for line in text.split(separator: UInt8(ascii: "\n")) {
             if let connection = connection(line) { found.insert(connection) }
         }
         return found
     }
 
-    private static func connection(_ line: ArraySlice<UInt8>) -> IPVSConnection? {
+    private static func connection(_ line: ArraySlice<UInt8>) -> InheritedConnection? {
         let fields = line.split(separator: UInt8(ascii: " "), maxSplits: 5)
         guard fields.count == 6, let transport = transport(fields[0]),
             let client = address(fields[1]), let clientPort = port(fields[2]), clientPort != 0,
             let frontend = address(fields[3]), let port = port(fields[4])
         else { return nil }
-        return IPVSConnection(client, clientPort, FrontendKey(frontend, transport, port))
+        return InheritedConnection(
+            AddressAndPort(client, clientPort),
+            FrontendKey(frontend, transport, port)
+        )
     }
 
     private static func transport(_ field: ArraySlice<UInt8>) -> TransportProtocol? {

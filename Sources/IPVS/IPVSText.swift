@@ -28,7 +28,7 @@ package enum IPVSText {
             case .udp: "-u"
             case .sctp: "--sctp-service"
             }
-        return "\(option) \(hostAndPort(key.address, key.port))"
+        return "\(option) \(key.place)"
     }
 
     /// The names that ipvsadm has for a scheduler's flags.

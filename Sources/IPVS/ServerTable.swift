@@ -1,3 +1,4 @@
+package import NFTables
 package import NetworkTypes
 package import ServicePlan
 
@@ -14,7 +15,7 @@ package struct ServerTable: Sendable {
     private var allowed: Set<FrontendKey>?
     /// Addresses that were bound before; their servers keep them.
     private var boundBefore: Set<IPAddress> = []
-    private var plans: [String: ServicePlan] = [:]
+    private(set) var plans: [String: ServicePlan] = [:]
     private var servers: [FrontendKey: VirtualServer] = [:]
     /// How many plans and bound leaving servers need an address.
     private var addressUsers: [IPAddress: Int] = [:]
@@ -35,8 +36,6 @@ package struct ServerTable: Sendable {
     package init(_ defaults: BalancingDefaults, drainTimeout: Double) {
         (self.defaults, self.drainTimeout) = (defaults, drainTimeout)
     }
-
-    package func plan(of service: String) -> ServicePlan? { plans[service] }
 
     /// The Service of each server that a plan has.
     package var services: [(key: FrontendKey, service: String)] {
@@ -93,15 +92,15 @@ package struct ServerTable: Sendable {
     // MARK: Changing Services
 
     package mutating func apply(
-        _ changes: [(service: String, plan: ServicePlan?)],
+        _ changes: [PlanChange],
         now: Double
     ) -> [ServerOperation] {
         var operations: [ServerOperation] = []
         var wanted: [FrontendKey: VirtualServer] = [:]
         var gone: Set<FrontendKey> = []
         var bound: Set<IPAddress> = []
-        for (service, plan) in changes {
-            let old = plans[service]
+        for change in changes {
+            let (service, old, plan) = (change.service, change.old, change.new)
             bound.formUnion(addresses(of: old))
             count(old, -1)
             count(plan, 1)
@@ -327,7 +326,10 @@ package struct ServerTable: Sendable {
                 drainTimeout > 0
                 ? present.filter { $0.transport != .udp && !isExcluded($0.address) } : []
         }
-        var operations = table.apply(plans.map { ($0.service, $0) }, now: now)
+        var operations = table.apply(
+            plans.map { PlanChange($0.service, old: nil, new: $0) },
+            now: now
+        )
         let wanted = Set(table.services.map(\.key))
         for key in present.subtracting(wanted).sorted() {
             if isExcluded(key.address) {

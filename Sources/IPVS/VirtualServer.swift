@@ -76,22 +76,9 @@ package struct Destination: Sendable, Hashable {
         (self.address, self.port, self.weight) = (address, port, weight)
     }
 
-    package var id: ID { ID(address: address, port: port) }
+    package typealias ID = AddressAndPort
 
-    package struct ID: Sendable, Hashable, Comparable, CustomStringConvertible {
-        package let address: IPAddress
-        package let port: UInt16
-
-        package init(address: IPAddress, port: UInt16) {
-            (self.address, self.port) = (address, port)
-        }
-
-        package static func < (left: Self, right: Self) -> Bool {
-            (left.address, left.port) < (right.address, right.port)
-        }
-
-        package var description: String { hostAndPort(address, port) }
-    }
+    package var id: ID { AddressAndPort(address, port) }
 }
 
 /// How the plans of a node become virtual servers.

@@ -60,7 +60,7 @@ extension SetID {
             .allowedSources:
             .frontend
         case .clusterIPs, .hairpin, .serviceEndpoints, .formerEndpoints, .affinity: .shared
-        case .draining, .ipvsConnections, .podCIDRs, .serviceCIDRs: .fact
+        case .draining, .inherited, .podCIDRs, .serviceCIDRs: .fact
         }
     }
 

@@ -51,23 +51,23 @@ extension SharedElement {
 package struct LaidOutPlan: Sendable {
     package let plan: ServicePlan
     let family: IPFamily
-    private let balancer: Balancer
+    private let role: TableRole
     /// In the order of the plan's pools; pools that no frontend of the family draws from are empty.
     let layouts: [PoolLayout]
 
     /// - Parameter previous: the layout that the pool of a frontend's map had, if it was there
     init(
         _ plan: ServicePlan,
-        _ balancer: Balancer,
+        _ role: TableRole,
         _ family: IPFamily,
         previous: (Frontend, SetID) -> PoolLayout?
     ) {
         self.plan = plan
         self.family = family
-        self.balancer = balancer
+        self.role = role
         var former: [Int: PoolLayout?] = [:]
         for frontend in plan.frontends where frontend.key.address.family == family {
-            for (set, pool) in Self.maps(frontend, balancer) where (former[pool] ?? nil) == nil {
+            for (set, pool) in Self.maps(frontend, role) where (former[pool] ?? nil) == nil {
                 // The first frontend that has been there tells for all of its pool.
                 former[pool] = .some(previous(frontend, set))
             }
@@ -80,18 +80,33 @@ package struct LaidOutPlan: Sendable {
     /// - Parameter old: the plan before; pools of the same frontends keep their slots
     init(
         _ plan: ServicePlan,
-        _ balancer: Balancer,
+        _ role: TableRole,
         _ family: IPFamily,
-        replacing old: LaidOutPlan?
+        replacing old: LaidOutPlan
     ) {
         let former = Dictionary(
-            old?.frontends.map { ($0.key, $0) } ?? [],
+            old.frontends.map { ($0.key, $0) },
             uniquingKeysWith: { first, _ in first }
         )
-        self.init(plan, balancer, family) { frontend, set in
-            guard let old, let former = former[frontend.key] else { return nil }
+        self.init(plan, role, family) { frontend, set in
+            guard let former = former[frontend.key] else { return nil }
             return old.maps(former).first { $0.set == set }.map { old.layouts[$0.pool] }
         }
+    }
+
+    /// - Parameter layouts: of each pool; nil: of none
+    init(
+        _ plan: ServicePlan,
+        _ role: TableRole,
+        _ family: IPFamily,
+        layouts: [PoolLayout]?
+    ) {
+        precondition(
+            layouts == nil || layouts?.count == plan.pools.count,
+            "a change begins with the plan that was committed last"
+        )
+        (self.plan, self.role, self.family) = (plan, role, family)
+        self.layouts = layouts ?? Array(repeating: .empty, count: plan.pools.count)
     }
 
     /// Those of the family.
@@ -148,18 +163,18 @@ package struct LaidOutPlan: Sendable {
     }
 
     /// The maps that a frontend's pools are in.
-    func maps(_ frontend: Frontend) -> [(set: SetID, pool: Int)] { Self.maps(frontend, balancer) }
+    func maps(_ frontend: Frontend) -> [(set: SetID, pool: Int)] { Self.maps(frontend, role) }
 
     private static func maps(
         _ frontend: Frontend,
-        _ balancer: Balancer
+        _ role: TableRole
     ) -> [(set: SetID, pool: Int)] {
-        switch (frontend.action, balancer) {
-        case (.balance(let pool), .nftables): [(.endpoints, pool)]
-        case (.split(let cluster, let local), .nftables):
+        switch (frontend.action, role) {
+        case (.balance(let pool), .balancer): [(.endpoints, pool)]
+        case (.split(let cluster, let local), .balancer):
             [(.endpoints, cluster)] + (local.map { [(.localEndpoints, $0)] } ?? [])
-        case (.split(let cluster, _), .ipvs): [(.endpoints, cluster)]
-        case (.balance, .ipvs), (.reject, _), (.drop, _): []
+        case (.split(let cluster, _), .policy): [(.endpoints, cluster)]
+        case (.balance, .policy), (.reject, _), (.drop, _): []
         }
     }
 
@@ -196,7 +211,7 @@ package struct LaidOutPlan: Sendable {
         if allowedSources(frontend) != nil { sets.append(.restricted) }
         // What has no virtual server is refused where it would be routed to: the kernel sends no ICMP
         // error from an address that is not the node's (net/ipv4/icmp.c: icmp_send).
-        if balancer == .ipvs, [.externalIP, .loadBalancerVIP].contains(frontend.kind),
+        if role == .policy, [.externalIP, .loadBalancerVIP].contains(frontend.kind),
             frontend.action.outerPool != nil
         {
             sets.append(.externalFrontends)

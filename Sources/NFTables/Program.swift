@@ -7,22 +7,22 @@ package import ServicePlan
 package struct Program: Sendable, Hashable {
     /// What the operator's configuration and the node's state decide.
     package struct Variant: Sendable, Hashable {
-        package var balancer = Balancer.nftables
+        package var role = TableRole.balancer
         package var localDetection = LocalDetection.none
         package var countsConnections = false
         package var remembersClients = true
         /// IPVS goes on with the connections that it has, beside nftables.
-        package var followsIPVS = false
+        package var inherits = false
 
         package init() {}
 
-        package init(_ facts: NodeFacts, _ family: IPFamily) {
-            balancer = facts.balancer
-            localDetection = facts.localDetection(family)
-            remembersClients = facts.remembersClients
+        package init(_ inputs: TableInputs, _ family: IPFamily) {
+            role = inputs.role
+            localDetection = inputs.facts.localDetection(family)
+            remembersClients = inputs.remembersClients
             // IPVS counts by itself, and its packets do not come through `services`.
-            countsConnections = facts.countsConnections && balancer == .nftables
-            followsIPVS = facts.ipvsConnections != nil && balancer == .nftables
+            countsConnections = inputs.facts.countsConnections && role == .balancer
+            inherits = inputs.inherited != nil && role == .balancer
         }
     }
 
@@ -41,10 +41,10 @@ package struct Program: Sendable, Hashable {
         self.numbers = numbers
     }
 
-    private var balancer: Balancer { variant.balancer }
+    private var role: TableRole { variant.role }
 
     /// Whether IPVS translates connections that these rules see.
-    private var isBesideIPVS: Bool { balancer == .ipvs || variant.followsIPVS }
+    private var isBesideBalancer: Bool { role == .policy || variant.inherits }
 
     /// Every chain, callees before callers.
     package var chains: [Chain] { regularChains + baseChains + steerChains }
@@ -65,7 +65,7 @@ package struct Program: Sendable, Hashable {
     /// IPVS translates at the input hook, and what it sends on passes the output hook as if it were the
     /// node's own: there it has its endpoint's address, which may be anybody's frontend as well.
     private var target: [PacketField] {
-        balancer == .ipvs ? PacketField.originalFrontend : PacketField.frontend
+        role == .policy ? PacketField.originalFrontend : PacketField.frontend
     }
 
     private var regularChains: [Chain] {
@@ -88,14 +88,14 @@ package struct Program: Sendable, Hashable {
             ),
             Chain(.pick, numbers.poolSizes.map { Self.pick($0, .endpoints) }),
         ]
-            + (balancer == .nftables
+            + (role == .balancer
                 ? [
                     Chain(
                         .pickLocal,
                         numbers.localPoolSizes.map { Self.pick($0, .localEndpoints) }
                     ),
                     Chain(.services, services),
-                ] : [Chain(.services, servicesBesideIPVS)]) + [
+                ] : [Chain(.services, servicesBesideBalancer)]) + [
                 Chain(.masquerading, masquerading),
                 Chain(.noService, noService),
             ]
@@ -131,12 +131,12 @@ package struct Program: Sendable, Hashable {
         var rules = Self.reject(.lookup(frontend, in: .noEndpoints))
         rules.append(Rule(.lookup(frontend, in: .noLocalEndpoints), .counter, .drop))
         let served = Statement.lookup(frontend, in: .frontends)
-        switch balancer {
-        case .ipvs:
+        switch role {
+        case .policy:
             // IPVS takes packets behind this chain, when they still have the frontend's address.
             rules.append(Rule(served, .returning))
-        case .nftables:
-            rules += leftToIPVS(.returning)
+        case .balancer:
+            rules += leftToPredecessor(.returning)
             // It came while the table was exchanged, and an earlier hook had the rules of before: the
             // client repeats it, as a connection that nobody has seen yet.
             rules.append(Rule(served, .counter, .drop))
@@ -157,7 +157,7 @@ package struct Program: Sendable, Hashable {
 
     /// What IPVS cannot do: pods and the node itself are not subject to the external traffic
     /// policy, and a virtual server has but one set of destinations.
-    private var servicesBesideIPVS: [Rule] {
+    private var servicesBesideBalancer: [Rule] {
         [Rule(nonPods + [.sourceIsLocal(false), .returning])] + stickyFirst + [Rule(.goto(.pick))]
     }
 
@@ -194,7 +194,7 @@ package struct Program: Sendable, Hashable {
             Statement.lookup(PacketField.originalFrontend, in: set, negated: negated)
         }
         var rules: [Rule] = []
-        if balancer == .ipvs {
+        if role == .policy {
             // Our rules translate no others, and those of other programs come before IPVS.
             rules.append(Rule(.isDNATed, isFrontendOf(.localPolicy, true), .returning))
         }
@@ -214,7 +214,7 @@ package struct Program: Sendable, Hashable {
         }
         // With IPVS the node's own connections have the virtual address as their source, which is a
         // local one there.
-        let isNodes = isBesideIPVS ? [] : [isFrontendOf(.localPolicy, false)]
+        let isNodes = isBesideBalancer ? [] : [isFrontendOf(.localPolicy, false)]
         rules += [
             Rule(isNodes + [.sourceIsLocal(true), .masquerade])
         ]
@@ -225,7 +225,7 @@ package struct Program: Sendable, Hashable {
     /// masqueraded by then.
     private var hairpins: [[Statement]] {
         let isHairpin = Statement.lookup([.sourceAddress, .destinationAddress], in: .hairpin)
-        guard !isBesideIPVS else { return [[isHairpin]] }
+        guard !isBesideBalancer else { return [[isHairpin]] }
         return [
             [isHairpin, .lookup([.originalDestinationAddress], in: .clusterIPs)],
             [isHairpin, .lookup(PacketField.originalFrontend, in: .localPolicy)],
@@ -247,7 +247,7 @@ package struct Program: Sendable, Hashable {
     /// `frontends` is not looked up again where its elements may count: a connection finds its own
     /// once, in `translate`.
     private var isServices: Statement {
-        isBesideIPVS ? .lookup(PacketField.originalFrontend, in: .frontends) : .isDNATed
+        isBesideBalancer ? .lookup(PacketField.originalFrontend, in: .frontends) : .isDNATed
     }
 
     /// For connections that IPVS has, when nftables takes over from it, and for new ones of the same
@@ -256,12 +256,12 @@ package struct Program: Sendable, Hashable {
     /// When IPVS forgets a connection, it takes conntrack's entry of the same addresses and ports away,
     /// whosever it is by then (`net/netfilter/ipvs/ip_vs_nfct.c: ip_vs_conn_drop_conntrack`); were
     /// it ours, that connection would break.
-    private func leftToIPVS(_ verdict: Statement) -> [Rule] {
-        guard variant.followsIPVS else { return [] }
+    private func leftToPredecessor(_ verdict: Statement) -> [Rule] {
+        guard variant.inherits else { return [] }
         return [
             Rule(
                 .transport(.udp, isEqual: false),
-                .lookup(PacketField.connection, in: .ipvsConnections),
+                .lookup(PacketField.connection, in: .inherited),
                 verdict
             )
         ]
@@ -274,7 +274,7 @@ package struct Program: Sendable, Hashable {
     /// that others may have. What the rules themselves have translated is a frontend's no longer.
     /// The mark is gone before IPVS sends the packet on: it would come back.
     private func steering(_ isOn: Bool) -> [Rule] {
-        guard balancer == .ipvs else { return leftToIPVS(.steer(isOn)) }
+        guard role == .policy else { return leftToPredecessor(.steer(isOn)) }
         let withEndpoint = PacketField.frontend + [.replySourceAddress]
         return [
             Rule(.lookup(PacketField.frontend, in: .externalFrontends), .steer(isOn)),
@@ -284,7 +284,7 @@ package struct Program: Sendable, Hashable {
     }
 
     private var steerChains: [Chain] {
-        guard isBesideIPVS else { return [] }
+        guard isBesideBalancer else { return [] }
         let base = BaseChain(type: .filter, hook: .prerouting, priority: Self.dstnat + 10)
         // What is translated already may well go to an address that is somebody's frontend.
         return [
@@ -304,12 +304,12 @@ package struct Program: Sendable, Hashable {
     private static let translation = dstnat - 1
 
     private var translate: [Rule] {
-        switch balancer {
-        case .nftables:
+        switch role {
+        case .balancer:
             // Each connection finds its frontend once here, and is counted by it.
-            leftToIPVS(.keepDestination)
+            leftToPredecessor(.keepDestination)
                 + [Rule(.lookup(PacketField.frontend, in: .frontends), .jump(.services))]
-        case .ipvs:
+        case .policy:
             // Where cluster IPs are addresses of the node, rules that translate what is sent to the
             // node (`fib daddr type local`, of network plugins for host ports) would take their
             // connections away (kubernetes/kubernetes#60305).

@@ -44,7 +44,7 @@ package struct SetDefinition: Sendable, Hashable {
             key = [.sourceAddress]
             isInterval = true
         case .allowedSources, .draining: key = PacketField.frontend + [.sourceAddress]
-        case .ipvsConnections: key = PacketField.connection
+        case .inherited: key = PacketField.connection
         case .hairpin: key = [.sourceAddress, .destinationAddress]
         case .serviceEndpoints: key = [.sourceAddress, .transportProtocol, .sourcePort]
         case .formerEndpoints:

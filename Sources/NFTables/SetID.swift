@@ -24,7 +24,7 @@ package enum SetID: Sendable, Hashable {
     /// Those that are gone, with the endpoints that still have connections to them.
     case draining
     /// What IPVS has left when nftables takes over from it: client and frontend, each with its port.
-    case ipvsConnections
+    case inherited
     /// Frontends that refuse, and frontends that stay silent, if no endpoint was chosen.
     case noEndpoints
     case noLocalEndpoints
@@ -45,9 +45,9 @@ package enum SetID: Sendable, Hashable {
     package static func constant(_ variant: Program.Variant) -> [SetID] {
         constant.filter { id in
             switch id {
-            case .localEndpoints: variant.balancer == .nftables
-            case .externalFrontends, .draining: variant.balancer == .ipvs
-            case .ipvsConnections: variant.followsIPVS
+            case .localEndpoints: variant.role == .balancer
+            case .externalFrontends, .draining: variant.role == .policy
+            case .inherited: variant.inherits
             default: true
             }
         }
@@ -55,7 +55,7 @@ package enum SetID: Sendable, Hashable {
 
     private static let constant: [SetID] = [
         .frontends, .endpoints, .localEndpoints, .localPolicy, .sticky, .stickyTimeouts, .affinity,
-        .masqueradeFrontends, .clusterIPs, .externalFrontends, .draining, .ipvsConnections,
+        .masqueradeFrontends, .clusterIPs, .externalFrontends, .draining, .inherited,
         .noEndpoints, .noLocalEndpoints, .restricted, .hairpin, .serviceEndpoints, .formerEndpoints,
         .podCIDRs, .serviceCIDRs,
     ]
@@ -82,7 +82,7 @@ package enum SetID: Sendable, Hashable {
         case .clusterIPs: "cluster-ips"
         case .externalFrontends: "external-frontends"
         case .draining: "draining"
-        case .ipvsConnections: "ipvs-connections"
+        case .inherited: "ipvs-connections"
         case .noEndpoints: "no-endpoints"
         case .noLocalEndpoints: "no-local-endpoints"
         case .restricted: "restricted"

@@ -29,17 +29,17 @@ extension TableState {
     /// Endpoints keep the slots that they have in the kernel, so a restart changes nothing.
     package static func adopting(
         _ contents: TableContents,
-        plans: [ServicePlan],
-        node: NodeFacts,
-        family: IPFamily
+        _ plans: [ServicePlan],
+        _ inputs: TableInputs,
+        _ family: IPFamily
     ) -> (state: TableState, changes: Changeset) {
-        var state = TableState(family, node.balancer)
-        state.facts = node
+        var state = TableState(family, inputs.role)
+        state.inputs = inputs
         state.usage = RuleNumberUsage(contents.numbers)
         var reconciliation = Reconciliation(
             contents.isUnusable ? [:] : contents.elements,
             family,
-            node.balancer
+            inputs.role
         )
         for plan in plans {
             let laidOut = reconciliation.layOut(plan)
@@ -51,10 +51,10 @@ extension TableState {
                 }
             }
             laidOut.forEachNumber { state.usage[keyPath: $0].add($1) }
-            state.committed[plan.service] = laidOut
+            state.keep(laidOut)
         }
-        // The reader has compared the rules with those for these facts.
-        for (set, elements) in state.elements(of: node) {
+        // The reader has compared the rules with those for these inputs.
+        for (set, elements) in state.elements(of: inputs) {
             for element in elements { reconciliation.want(set, element) }
         }
         var changes = Changeset()
@@ -79,14 +79,14 @@ private struct Reconciliation {
     private var layouts: [SetID: [ElementBytes: [(slot: UInt32, Endpoint)]]] = [:]
     private var changes = Changeset()
     private let family: IPFamily
-    private let balancer: Balancer
+    private let role: TableRole
 
     init(
         _ elements: [SetID: [ElementBytes: Element]],
         _ family: IPFamily,
-        _ balancer: Balancer
+        _ role: TableRole
     ) {
-        self.balancer = balancer
+        self.role = role
         unclaimed = elements
         self.family = family
         for map in [SetID.endpoints, .localEndpoints] {
@@ -114,7 +114,7 @@ private struct Reconciliation {
     }
 
     func layOut(_ plan: ServicePlan) -> LaidOutPlan {
-        LaidOutPlan(plan, balancer, family) { layout(of: $0, in: $1) }
+        LaidOutPlan(plan, role, family) { layout(of: $0, in: $1) }
     }
 
     /// The slots that a frontend has in the kernel, if they are whole.

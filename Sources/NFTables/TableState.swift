@@ -1,47 +1,43 @@
 package import NetworkTypes
 package import ServicePlan
 
-/// What one table holds, as far as later changes need it: plans, not elements.
+/// What one table holds, as far as later changes need it: slots, counts and numbers, not elements.
 ///
 /// Pure: it says what to change; a kernel does it. If a commit fails, this value no longer tells
 /// the truth and must be made anew from what the kernel holds.
 package struct TableState: Sendable {
     package let family: IPFamily
-    var committed: [String: LaidOutPlan] = [:]
+    /// By Service, of each pool of its plan; no entry: no pool of the plan is the family's.
+    var layouts: [String: [PoolLayout]] = [:]
     var sharedUsers: [SharedElement: Int32] = [:]
     var usage: RuleNumberUsage
     /// Of sets that have some, or had.
     package var elementCounts: [SetID: Int] = [:]
-    var facts: NodeFacts
+    var inputs: TableInputs
 
-    package init(_ family: IPFamily, _ balancer: Balancer = .nftables) {
+    package init(_ family: IPFamily, _ role: TableRole = .balancer) {
         self.family = family
-        facts = NodeFacts(balancer: balancer)
+        inputs = TableInputs(role: role)
         usage = RuleNumberUsage()
     }
 
-    private var balancer: Balancer { facts.balancer }
+    private var role: TableRole { inputs.role }
 
     /// The program as it must be in the kernel now.
     package var program: Program {
-        Program(family, Program.Variant(facts, family), numbers: usage.numbers)
+        Program(family, Program.Variant(inputs, family), numbers: usage.numbers)
     }
-
-    package func plan(of service: String) -> ServicePlan? { committed[service]?.plan }
 
     // MARK: Changing Services
 
-    /// Replaces the plans of some Services and enters what that changes.
-    package mutating func apply(
-        _ plans: [(service: String, plan: ServicePlan?)],
-        node: NodeFacts
-    ) -> Changeset {
+    /// Replaces the plans of some Services; returns what that changes.
+    package mutating func apply(_ plans: [PlanChange], _ inputs: TableInputs) -> Changeset {
         var changes = Changeset()
         var shared = SharedChanges()
-        for (service, plan) in plans { replace(service, with: plan, &changes, &shared) }
+        for change in plans { replace(change, &changes, &shared) }
         shared.finish(sharedUsers, &changes)
         settleNumbers(&changes)
-        replaceFacts(node, &changes)
+        replaceInputs(inputs, &changes)
         count(changes)
         return changes
     }
@@ -55,28 +51,30 @@ package struct TableState: Sendable {
     }
 
     private mutating func replace(
-        _ service: String,
-        with plan: ServicePlan?,
+        _ change: PlanChange,
         _ changes: inout Changeset,
         _ shared: inout SharedChanges
     ) {
-        let old = committed[service]
-        guard old?.plan != plan else { return }
-        let new = LaidOutPlan(
-            plan ?? ServicePlan(service: service),
-            balancer,
+        guard change.old != change.new else { return }
+        let nothing = ServicePlan(service: change.service)
+        let old = LaidOutPlan(
+            change.old ?? nothing,
+            role,
             family,
-            replacing: old
+            layouts: layouts[change.service]
         )
-        let difference = PlanDifference(
-            old ?? LaidOutPlan(ServicePlan(service: service), balancer, family, replacing: nil),
-            new
-        )
+        let new = LaidOutPlan(change.new ?? nothing, role, family, replacing: old)
+        let difference = PlanDifference(old, new)
         difference.enter(into: &changes)
         difference.forEachSharedChange { shared.count($0, $1, &sharedUsers) }
-        old?.forEachNumber { usage[keyPath: $0].add($1, -1) }
+        old.forEachNumber { usage[keyPath: $0].add($1, -1) }
         new.forEachNumber { usage[keyPath: $0].add($1) }
-        committed[service] = plan == nil ? nil : new
+        keep(new)
+    }
+
+    mutating func keep(_ plan: LaidOutPlan) {
+        let isEmpty = plan.layouts.allSatisfy { $0.size == 0 }
+        layouts[plan.plan.service] = isEmpty ? nil : plan.layouts
     }
 
     // MARK: Numbers in rules
@@ -127,15 +125,15 @@ package struct TableState: Sendable {
 
     // MARK: Facts of the node
 
-    private mutating func replaceFacts(_ new: NodeFacts, _ changes: inout Changeset) {
+    private mutating func replaceInputs(_ new: TableInputs, _ changes: inout Changeset) {
         // Most commits are about Services alone.
-        guard new != facts else { return }
-        for ((set, before), (_, after)) in zip(elements(of: facts), elements(of: new)) {
+        guard new != inputs else { return }
+        for ((set, before), (_, after)) in zip(elements(of: inputs), elements(of: new)) {
             for element in before.subtracting(after) { changes.remove(set, element) }
             for element in after.subtracting(before) { changes.add(set, element) }
         }
         let before = program
-        facts = new
+        inputs = new
         guard program.variant != before.variant else { return }
         for chain in program.chains where before.chain(chain.name) != chain {
             let isNew = before.chain(chain.name) == nil
@@ -152,17 +150,17 @@ package struct TableState: Sendable {
     }
 
     /// The sets that hold facts of the node, always in the same order.
-    func elements(of facts: NodeFacts) -> [(set: SetID, elements: Set<Element>)] {
+    func elements(of inputs: TableInputs) -> [(set: SetID, elements: Set<Element>)] {
         [
-            (.serviceCIDRs, elements(of: facts.serviceCIDRs)),
-            (.podCIDRs, elements(of: facts.podCIDRs)),
-            (.draining, elements(of: facts.draining)),
-            (.ipvsConnections, elements(of: facts.ipvsConnections)),
+            (.serviceCIDRs, elements(of: inputs.facts.serviceCIDRs)),
+            (.podCIDRs, elements(of: inputs.facts.podCIDRs)),
+            (.draining, elements(of: inputs.draining)),
+            (.inherited, elements(of: inputs.inherited ?? [])),
         ]
     }
 
     private func elements(of draining: Set<DrainingDestination>) -> Set<Element> {
-        guard balancer == .ipvs else { return [] }
+        guard role == .policy else { return [] }
         return Set(
             draining.filter { $0.endpoint.family == family }.map {
                 var key = ElementBytes($0.frontend)
@@ -172,12 +170,11 @@ package struct TableState: Sendable {
         )
     }
 
-    private func elements(of connections: Set<IPVSConnection>?) -> Set<Element> {
-        guard balancer == .nftables else { return [] }
+    private func elements(of connections: Set<InheritedConnection>) -> Set<Element> {
+        guard role == .balancer else { return [] }
         return Set(
-            (connections ?? []).lazy.filter { $0.client.family == family }.map {
-                var key = ElementBytes($0.client)
-                key.append(port: $0.clientPort)
+            connections.lazy.filter { $0.client.address.family == family }.map {
+                var key = ElementBytes($0.client.address, port: $0.client.port)
                 key.append($0.frontend.address)
                 key.append(port: $0.frontend.port)
                 return Element(key: key)

@@ -17,8 +17,7 @@ struct AffinityMap {
     func removeStale(
         _ stale: StaleEntries,
         _ lastSeen: inout Int?,
-        _ socket: inout NetlinkSocket,
-        onCommit: (inout NetlinkSocket) throws(NetlinkError) -> Void
+        _ socket: inout NetlinkSocket
     ) throws(NetlinkError) -> Int {
         let frontends = stale.sticky.keys.filter { $0.address.family == reader.family }
         guard !frontends.isEmpty else { return 0 }
@@ -41,7 +40,6 @@ struct AffinityMap {
             do {
                 socket.advance(to: batch.sequenceAfter)
                 try batch.commit(&socket, subsystem: Constant.subsystem)
-                try onCommit(&socket)
                 count += entries.count
             } catch  where error.isNotFound {
                 continue
@@ -55,13 +53,13 @@ struct AffinityMap {
         of client: IPAddress,
         at frontend: FrontendKey,
         _ socket: inout NetlinkSocket
-    ) throws(NetlinkError) -> (address: IPAddress, port: UInt16)? {
+    ) throws(NetlinkError) -> AddressAndPort? {
         let key = ClientBucket.key(ClientBucket.of(client), frontend)
         var data = try reader.element(key, of: definition, &socket)?.data.map(ElementReader.init)
         guard let address = data?.address(reader.family), let port = data?.port() else {
             return nil
         }
-        return (address, port)
+        return AddressAndPort(address, port)
     }
 
     /// How many entries there are, if the kernel says so (Linux from 6.16 on).

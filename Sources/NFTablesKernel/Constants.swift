@@ -1,38 +1,38 @@
 internal import CMnl
-internal import CNftnl
-internal import NetworkTypes
+package import CNftnl
+package import NetworkTypes
 
 /// Constants of `linux/netfilter/nf_tables.h` that C has as macros or untyped enumerations.
-enum Constant {
-    static let subsystem = UInt16(NFNL_SUBSYS_NFTABLES)
+package enum Constant {
+    package static let subsystem = UInt16(NFNL_SUBSYS_NFTABLES)
     /// The multicast group `NFNLGRP_NFTABLES`.
-    static let notificationGroup: Int32 = 7
+    package static let notificationGroup: Int32 = 7
 
-    static func messageType(_ type: nf_tables_msg_types) -> UInt16 {
+    package static func messageType(_ type: nf_tables_msg_types) -> UInt16 {
         subsystem << 8 | UInt16(type.rawValue)
     }
 
     /// `NFT_DATA_VERDICT`, the data type of a map of verdicts.
-    static let verdictType: UInt32 = 0xFFFF_FF00
+    package static let verdictType: UInt32 = 0xFFFF_FF00
     /// Verdicts of `linux/netfilter.h`.
-    static let (drop, accept): (UInt32, UInt32) = (0, 1)
+    package static let (drop, accept): (UInt32, UInt32) = (0, 1)
     /// `NFTA_TARGET_NAME` of `linux/netfilter/nf_tables_compat.h`.
-    static let targetName = 1
+    package static let targetName = 1
 
     /// `NFTA_SET_COUNT`, younger than Debian's headers.
-    static let setCount = 20
+    package static let setCount = 20
 
-    static let request = UInt16(NLM_F_REQUEST)
-    static let create = UInt16(NLM_F_REQUEST | NLM_F_CREATE)
-    static let append = UInt16(NLM_F_REQUEST | NLM_F_CREATE | NLM_F_APPEND)
-    static let dump = UInt16(NLM_F_REQUEST | NLM_F_DUMP)
+    package static let request = UInt16(NLM_F_REQUEST)
+    package static let create = UInt16(NLM_F_REQUEST | NLM_F_CREATE)
+    package static let append = UInt16(NLM_F_REQUEST | NLM_F_CREATE | NLM_F_APPEND)
+    package static let dump = UInt16(NLM_F_REQUEST | NLM_F_DUMP)
 }
 
 extension IPFamily {
     /// The kernel's `NFPROTO_IPV4` or `NFPROTO_IPV6`.
-    var netfilterFamily: UInt8 { self == .ipv4 ? 2 : 10 }
+    package var netfilterFamily: UInt8 { self == .ipv4 ? 2 : 10 }
 
-    init?(netfilterFamily: UInt8) {
+    package init?(netfilterFamily: UInt8) {
         switch netfilterFamily {
         case 2: self = .ipv4
         case 10: self = .ipv6

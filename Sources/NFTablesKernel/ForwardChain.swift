@@ -1,57 +1,8 @@
+internal import Backend
 internal import CMnl
 internal import CNftnl
 internal import NFTables
-package import NetworkTypes
 internal import Netlink
-
-/// Where a chain is: the family as netfilter numbers it, table and name.
-package struct ChainPlace: Sendable, Hashable {
-    let family: UInt8
-    package let table: String
-    package let chain: String
-
-    init(_ family: UInt8, _ table: String, _ chain: String) {
-        (self.family, self.table, self.chain) = (family, table, chain)
-    }
-
-    /// As nft writes it: `ip`, `ip6` or `inet`.
-    package var familyName: String {
-        switch family {
-        case 2: "ip"
-        case 10: "ip6"
-        default: "inet"
-        }
-    }
-
-    package var families: [IPFamily] {
-        IPFamily(netfilterFamily: family).map { [$0] } ?? IPFamily.allCases
-    }
-}
-
-/// A base chain of another program at the forward hook, those of iptables-nft included.
-///
-/// A packet is forwarded only if every such chain lets it pass; whoever accepts it does so for its own
-/// chain alone.
-package struct ForwardChain: Sendable, Hashable {
-    /// What becomes of a packet that no other rule decides about.
-    package enum Ending: Sendable, Hashable {
-        case accepted
-        /// By the chain's policy.
-        case droppedByPolicy
-        /// By a rule without conditions, `drop` or `reject`.
-        case refusedByRule(String)
-    }
-
-    package let place: ChainPlace
-    package let ending: Ending
-    /// The rules before that.
-    package let ruleCount: Int
-    /// The chains that these lead to.
-    package let targets: [String]
-    /// Whether one of them accepts every connection whose destination was translated
-    /// (`ct status dnat accept`), as Services' are in mode nftables.
-    package let acceptsTranslated: Bool
-}
 
 extension ForwardChain {
     private static let forwardHook = 2
@@ -107,20 +58,23 @@ extension ForwardChain {
     private init(_ place: ChainPlace, _ rules: [ForwardRule], hasDropPolicy: Bool) {
         let last = rules.firstIndex { !$0.hasConditions && $0.verdict.isFinal }
         let before = rules[..<(last ?? rules.endIndex)]
-        self.place = place
-        ending =
+        let ending: Ending =
             switch last.map({ rules[$0].verdict }) {
             case .accept?: .accepted
             case .refuse(let word)?: .refusedByRule(word)
             default: hasDropPolicy ? .droppedByPolicy : .accepted
             }
-        ruleCount = before.count
         var targets: [String] = []
         for case .chain(let name) in before.map(\.verdict) where !targets.contains(name) {
             targets.append(name)
         }
-        self.targets = targets
-        acceptsTranslated = before.contains { $0.matchesTranslated && $0.verdict == .accept }
+        self.init(
+            place: place,
+            ending: ending,
+            ruleCount: before.count,
+            targets: targets,
+            acceptsServices: before.contains { $0.matchesTranslated && $0.verdict == .accept }
+        )
     }
 }
 

@@ -1,11 +1,11 @@
-internal import CNftnl
+package import CNftnl
 internal import Glibc
-internal import NetworkTypes
-internal import Netlink
+package import NetworkTypes
+package import Netlink
 
 extension NetlinkSocket {
     /// Asks nf_tables for everything of a type in a family and hands each answer to the body.
-    mutating func dump(
+    package mutating func dump(
         _ what: String,
         _ type: nf_tables_msg_types,
         _ family: IPFamily,
@@ -23,8 +23,8 @@ extension NetlinkSocket {
         )
     }
 
-    /// The same for any family; 0: all of them.
-    mutating func dump(
+    /// Asks nf_tables for everything of a type; family 0 means all of them.
+    package mutating func dump(
         _ what: String,
         _ type: nf_tables_msg_types,
         netfilterFamily family: UInt8,
@@ -33,36 +33,36 @@ extension NetlinkSocket {
         _ body: (NetlinkMessage) -> Void
     ) throws(NetlinkError) {
         let sequence = nextSequence()
-        var request = MessageBuffer(capacity: 256)
-        request.beginMessage(
-            type: Constant.messageType(type),
-            flags: Constant.dump,
-            sequence: sequence
-        )
-        request.appendNetfilterHeader(family: family)
-        attributes(&request)
-        request.endMessage()
+        let request = request(type, Constant.dump, family, sequence, attributes)
         try dump(what, request: request, sequence: sequence, restart: restart, body)
     }
 
     /// Asks nf_tables for one thing, and hands it to the body if it is there.
-    mutating func ask(
+    package mutating func ask(
         _ what: String,
         _ type: nf_tables_msg_types,
-        _ family: IPFamily,
-        attributes: (inout MessageBuffer) -> Void,
+        _ family: IPFamily? = nil,
+        attributes: (inout MessageBuffer) -> Void = { _ in },
         _ body: (NetlinkMessage) -> Void
     ) throws(NetlinkError) {
         let sequence = nextSequence()
+        let family = family?.netfilterFamily ?? 0
+        let request = request(type, Constant.request, family, sequence, attributes)
+        _ = try ask(what, request: request, sequence: sequence, absence: [ENOENT], body)
+    }
+
+    private func request(
+        _ type: nf_tables_msg_types,
+        _ flags: UInt16,
+        _ family: UInt8,
+        _ sequence: UInt32,
+        _ attributes: (inout MessageBuffer) -> Void
+    ) -> MessageBuffer {
         var request = MessageBuffer(capacity: 256)
-        request.beginMessage(
-            type: Constant.messageType(type),
-            flags: Constant.request,
-            sequence: sequence
-        )
-        request.appendNetfilterHeader(family: family.netfilterFamily)
+        request.beginMessage(type: Constant.messageType(type), flags: flags, sequence: sequence)
+        request.appendNetfilterHeader(family: family)
         attributes(&request)
         request.endMessage()
-        _ = try ask(what, request: request, sequence: sequence, absence: [ENOENT], body)
+        return request
     }
 }

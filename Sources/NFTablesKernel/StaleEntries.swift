@@ -1,3 +1,4 @@
+internal import Backend
 internal import NFTables
 internal import NetworkTypes
 internal import Netlink
@@ -43,8 +44,8 @@ struct StaleEntries {
     /// Looks at what has changed between plans.
     ///
     /// A frontend that moved from one Service to another is in the plans of both.
-    init(_ changes: [(old: ServicePlan?, new: ServicePlan?)]) {
-        for (old, new) in changes {
+    init(_ changes: [PlanChange]) {
+        for (old, new) in changes.lazy.map({ ($0.old, $0.new) }) {
             let before = Self.frontends(old)
             let after = Self.frontends(new)
             for (key, frontend) in before where after[key] == nil {

@@ -6,8 +6,12 @@ internal import Netlink
 
 /// Writes the changes of one table into a batch.
 struct TransactionEncoder {
-    let program: Program
-    let changes: Changeset
+    private let program: Program
+    private let changes: Changeset
+
+    init(_ transaction: TableTransaction) {
+        (program, changes) = (transaction.program, transaction.changes)
+    }
 
     private var family: IPFamily { program.family }
     private var table: String { RulesetPrinter.tableName }
@@ -53,8 +57,9 @@ struct TransactionEncoder {
     }
 
     /// Removes the table, which must be there, with all that is in it.
-    func removeTable(_ batch: inout NetlinkBatch) {
-        append(NFT_MSG_DELTABLE, "removing", &batch)
+    static func removeTable(_ family: IPFamily, _ batch: inout NetlinkBatch) {
+        let encoder = TransactionEncoder(.init(program: Program(family), changes: Changeset()))
+        encoder.append(NFT_MSG_DELTABLE, "removing", &batch)
     }
 
     private func append(

@@ -58,7 +58,11 @@ package struct DummyDevice: ~Copyable {
             $0.attribute(UInt16(IFLA_INFO_KIND), "dummy")
             $0.endNest(info)
         }
-        try requests.perform(&socket)
+        do throws(NetlinkError) {
+            try requests.perform(&socket)
+        } catch {
+            throw error.isUnsupported ? error.lacking(.dummyDevices) : error
+        }
     }
 
     /// Removes the device with its addresses.

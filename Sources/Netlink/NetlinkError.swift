@@ -9,10 +9,30 @@ package struct NetlinkError: Error, Sendable {
     /// The kernel's own words (extended ack), if it had any.
     package let kernelMessage: String?
 
-    package init(_ operation: String, code: Int32, kernelMessage: String? = nil) {
+    /// A part of the kernel that is missing, if that is the reason.
+    package private(set) var lack: Lack?
+
+    package enum Lack: Sendable, Hashable {
+        case ipvs, scheduler, dummyDevices
+    }
+
+    package init(
+        _ operation: String,
+        code: Int32,
+        kernelMessage: String? = nil,
+        lack: Lack? = nil
+    ) {
         self.operation = operation
         self.code = code
         self.kernelMessage = kernelMessage
+        self.lack = lack
+    }
+
+    /// The same, because of something that is missing.
+    package func lacking(_ lack: Lack) -> NetlinkError {
+        var error = self
+        error.lack = lack
+        return error
     }
 
     package var isPermissionDenied: Bool { code == EPERM || code == EACCES }

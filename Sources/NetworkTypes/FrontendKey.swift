@@ -11,6 +11,10 @@ package struct FrontendKey: Sendable, Hashable {
     }
 }
 
+extension FrontendKey {
+    package var place: AddressAndPort { AddressAndPort(address, port) }
+}
+
 extension FrontendKey: Comparable {
     package static func < (left: Self, right: Self) -> Bool {
         (left.address, left.port, left.transport) < (right.address, right.port, right.transport)
@@ -19,10 +23,5 @@ extension FrontendKey: Comparable {
 
 extension FrontendKey: CustomStringConvertible {
     /// `10.96.0.10:53/udp`, `[fd00::a]:53/udp`.
-    package var description: String { "\(hostAndPort(address, port))/\(transport)" }
-}
-
-/// Joins an address and a port, with brackets round IPv6.
-package func hostAndPort(_ address: IPAddress, _ port: UInt16) -> String {
-    address.family == .ipv6 ? "[\(address)]:\(port)" : "\(address):\(port)"
+    package var description: String { "\(place)/\(transport)" }
 }

@@ -25,7 +25,7 @@ package struct ListenAddress: Sendable, Hashable, CustomStringConvertible {
         self.init(address, port)
     }
 
-    package var description: String { hostAndPort(address, port) }
+    package var description: String { AddressAndPort(address, port).description }
 }
 
 /// Why nobody can be served at an address.

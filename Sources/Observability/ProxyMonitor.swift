@@ -1,9 +1,9 @@
-package import ClusterStore
+package import Backend
 package import Logging
 package import NetworkTypes
-package import ServicePlan
+internal import ServicePlan
 internal import Synchronization
-package import Syncer
+package import Reconciler
 
 /// Makes metrics, health, log lines and events of what the syncer does.
 package final class ProxyMonitor: SyncObserver {
@@ -178,7 +178,7 @@ package final class ProxyMonitor: SyncObserver {
     }
 
     /// Takes over what is not counted as it happens.
-    package func update(_ summary: StoreSummary) {
+    package func update(_ summary: ClusterSummary) {
         updateReadiness()
         updateTimes()
         metrics.services.set(Double(summary.services))
@@ -209,7 +209,7 @@ package final class ProxyMonitor: SyncObserver {
     }
 
     /// - Parameter lists: those that have not arrived, without which nothing is programmed
-    package func readyz(awaiting lists: Set<ClusterStore.List> = []) -> HTTPResponse {
+    package func readyz(awaiting lists: Set<ObjectList> = []) -> HTTPResponse {
         state.withLock { $0.health.readiness(awaiting: lists.map(\.rawValue).sorted()) }
     }
 
@@ -218,7 +218,7 @@ package final class ProxyMonitor: SyncObserver {
         version: String,
         mode: String,
         node: String,
-        _ summary: StoreSummary,
+        _ summary: ClusterSummary,
         viewAge: [String: Double]
     ) -> StatusDocument {
         let now = Moment.now

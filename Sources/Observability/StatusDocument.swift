@@ -1,5 +1,6 @@
+internal import Backend
 internal import ServicePlan
-internal import Syncer
+internal import Reconciler
 
 /// What `needletail status` and `/status` tell.
 package struct StatusDocument: Codable, Sendable {

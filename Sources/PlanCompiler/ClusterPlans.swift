@@ -8,10 +8,7 @@ package struct ClusterPlans: Sendable {
 
     /// What compiling some Services brought.
     package struct Update: Sendable {
-        /// The Services whose plans changed; nil: the Service is gone.
-        package let plans: [(service: String, plan: ServicePlan?)]
-        /// What those had before that were there.
-        package let replaced: [String: ServicePlan]
+        package let changes: [PlanChange]
         /// The Services whose diagnostics may have changed: those, and whom they met.
         package let diagnosed: Set<ObjectName>
     }
@@ -35,8 +32,7 @@ package struct ClusterPlans: Sendable {
         input: (ObjectName) -> Input?
     ) -> Update {
         let compiler = PlanCompiler(node: node)
-        var changed: [ObjectName: ServicePlan?] = [:]
-        var replaced: [String: ServicePlan] = [:]
+        var changed: [ObjectName: PlanChange] = [:]
         var diagnosed: Set<ObjectName> = []
         claims.beginRound()
         // Claims move to ever better ones, so this ends.
@@ -56,19 +52,15 @@ package struct ClusterPlans: Sendable {
             for gap in plans[name]?.localGaps ?? [] { localGaps[gap, default: 0] -= 1 }
             for gap in plan?.localGaps ?? [] { localGaps[gap, default: 0] += 1 }
             // A Service may be compiled several times.
-            if changed[name] == nil { replaced[name.description] = plans[name] }
+            changed[name, default: PlanChange(name.description, old: plans[name], new: nil)].new =
+                plan
             plans[name] = plan
-            changed[name] = .some(plan)
         }
         diagnosed.formUnion(claims.takeTouched())
         for name in diagnosed {
             let all = (ownDiagnostics[name] ?? []) + claims.conflicts(of: name)
             diagnostics[name] = all.isEmpty ? nil : all
         }
-        return Update(
-            plans: changed.map { ($0.key.description, $0.value) },
-            replaced: replaced,
-            diagnosed: diagnosed
-        )
+        return Update(changes: Array(changed.values), diagnosed: diagnosed)
     }
 }

@@ -14,7 +14,7 @@ package struct FlowExplanation: Sendable, Hashable, Encodable {
     package let outcome: Outcome
     package let why: String
     /// Where it may go; empty unless it is balanced.
-    package let endpoints: [String]
+    package let endpoints: [AddressAndPort]
     package let isMasqueraded: Bool
     package let whyMasqueraded: String
 
@@ -66,7 +66,7 @@ package struct FlowExplanation: Sendable, Hashable, Encodable {
             let depends = admission == .depends && outcome != .dropped
             why = depends ? reason + Admission.condition : reason
         }
-        endpoints = pool?.endpoints.map(\.description) ?? []
+        endpoints = pool?.endpoints.map(\.place) ?? []
         (isMasqueraded, whyMasqueraded) = Self.masquerade(frontend, client, canTellPods)
     }
 

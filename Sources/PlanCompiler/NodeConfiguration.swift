@@ -21,7 +21,8 @@ package struct NodeConfiguration: Sendable, Hashable {
     package var masqueradesAll = false
     package var localDetection = LocalDetection.podCIDRs
     package var podCIDRs = PodCIDRs.cluster([])
-    package var balancer = Balancer.nftables
+    /// How many endpoints of a pool the mode can balance over; nil: all.
+    package var largestPool: Int? = Pool.largestSize
     package var countsConnections = false
     package var allowsExternalIPs = true
     /// Whether external IPs may be the node's own addresses.
@@ -68,12 +69,12 @@ package struct NodeConfiguration: Sendable, Hashable {
         view.allowsNodeAddresses = allowsNodeAddresses
         view.protectedPorts = protectedPorts
         view.apiServers = apiServers
-        view.largestPool = balancer == .nftables ? Pool.largestSize : nil
+        view.largestPool = largestPool
         view.localhostAddresses = nodePortAddresses.localhost.sorted().map { .loopback($0) }
         return view
     }
 
-    /// What a dataplane needs to know.
+    /// What a backend needs to know.
     package func facts(node: Node?, serviceCIDRs: [IPPrefix]) -> NodeFacts {
         let blocks =
             switch podCIDRs {
@@ -84,7 +85,6 @@ package struct NodeConfiguration: Sendable, Hashable {
             serviceCIDRs: serviceCIDRs,
             podCIDRs: localDetection == .podCIDRs ? blocks : [],
             localDetection: localDetection,
-            balancer: balancer,
             countsConnections: countsConnections
         )
     }

@@ -60,6 +60,10 @@ package struct Endpoint: Sendable, Hashable {
     }
 }
 
+extension Endpoint {
+    package var place: AddressAndPort { AddressAndPort(address, port) }
+}
+
 extension Endpoint: Comparable {
     package static func < (left: Self, right: Self) -> Bool {
         (left.address, left.port) < (right.address, right.port)
@@ -67,7 +71,7 @@ extension Endpoint: Comparable {
 }
 
 extension Endpoint: CustomStringConvertible {
-    package var description: String { hostAndPort(address, port) }
+    package var description: String { place.description }
 }
 
 /// The endpoints that new connections are spread over.

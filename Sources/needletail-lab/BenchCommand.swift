@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import Backend
 internal import IPVSKernel
 internal import Logging
 internal import NFTablesKernel
@@ -50,31 +51,29 @@ struct BenchCommand: AsyncParsableCommand {
         let namespace = try NetworkNamespace()
         try namespace.ip(["link set lo up"])
         // Its sockets stay in the namespace where they were opened.
-        let dataplane = try namespace.inside { try mode.dataplane() }
-        let node = NodeFacts(balancer: mode == .ipvs ? .ipvs : .nftables)
+        let backend = try namespace.inside { try mode.backend() }
+        let node = NodeFacts()
         var plans = (0..<size).map { plan($0, replaced: 0) }
         let clock = ContinuousClock()
         var start = CommitReport()
         let startTime = try await clock.measure {
-            start = try await dataplane.commit(.everything(plans), node: node)
+            start = try await backend.adopt(plans, node: node)
         }
         var restart = CommitReport()
         let restartTime = try await clock.measure {
-            restart = try await dataplane.commit(.everything(plans), node: node)
+            restart = try await backend.adopt(plans, node: node)
         }
         guard restart.isEmpty else { throw LabError("a second sync found something to change") }
         var times: [Duration] = []
         var last = CommitReport()
         for round in 1...changes {
             let index = (round * 7919) % size
-            plans[index] = plan(index, replaced: round)
-            let changed = plans[index]
+            let new = plan(index, replaced: round)
+            let change = PlanChange(new.service, old: plans[index], new: new)
+            plans[index] = new
             times.append(
                 try await clock.measure {
-                    last = try await dataplane.commit(
-                        .some([(changed.service, changed)]),
-                        node: node
-                    )
+                    last = try await backend.commit([change], node: node)
                 }
             )
         }
@@ -119,11 +118,11 @@ enum BenchMode: String, ExpressibleByArgument, CaseIterable {
     case nftables
     case ipvs
 
-    fileprivate func dataplane() throws -> any Dataplane {
+    fileprivate func backend() throws -> any Backend {
         let logger = Logger(label: "bench") { _ in SwiftLogNoOpLogHandler() }
-        let tables = try NFTablesDataplane(families: [.ipv4, .ipv6], logger: logger)
-        guard self == .ipvs else { return tables }
-        return try IPVSDataplane(policy: tables, IPVSSettings(), logger: logger)
+        let tables = try TableProgrammer(families: [.ipv4, .ipv6], logger: logger)
+        guard self == .ipvs else { return NFTablesBackend(tables) }
+        return try IPVSBackend(policy: tables, IPVSSettings(), logger: logger)
     }
 }
 

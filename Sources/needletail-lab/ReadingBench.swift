@@ -1,5 +1,4 @@
 internal import ArgumentParser
-internal import ClusterStore
 internal import EmbeddedAPIServer
 internal import FoundationEssentials
 internal import Glibc
@@ -7,7 +6,7 @@ internal import KubernetesClient
 internal import KubernetesModel
 internal import Logging
 internal import NetworkNamespaces
-internal import PlanCompiler
+internal import Reconciler
 
 /// How long a process takes to read a cluster, and what it needs to hold it.
 ///
@@ -112,10 +111,8 @@ struct ReadCommand: AsyncParsableCommand {
 
     func run() async throws {
         let before = Resources()
-        let store = ClusterStore(
-            NodeConfiguration(nodeName: "bench"),
-            awaiting: [.services, .endpoints]
-        )
+        let cluster = HeldCluster()
+        let (lists, arrived) = AsyncStream<Void>.makeStream()
         let client = APIClient(
             Credentials(server: master),
             encoding: WireEncoding(rawValue: contentType) ?? .protobuf
@@ -128,17 +125,20 @@ struct ReadCommand: AsyncParsableCommand {
             Task {
                 await services.run { event in
                     guard case .replaced(let list, _) = event else { return }
-                    await store.update(completing: .services) { $0.replaceServices(list) }
+                    await cluster.update { $0.replaceServices(list) }
+                    arrived.yield()
                 }
             },
             Task {
                 await slices.run { event in
                     guard case .replaced(let list, _) = event else { return }
-                    await store.update(completing: .endpoints) { $0.replaceEndpointSlices(list) }
+                    await cluster.update { $0.replaceEndpointSlices(list) }
+                    arrived.yield()
                 }
             },
         ]
-        for await _ in store.changes { break }
+        var iterator = lists.makeAsyncIterator()
+        for _ in followers { await iterator.next() }
         let time = ContinuousClock.now - start
         // They still have the list in their hands.
         for follower in followers {
@@ -153,8 +153,14 @@ struct ReadCommand: AsyncParsableCommand {
         ]
         let each = (after.resident - before.resident) / objects
         print(columns.map { $0.leftPadded(11) }.joined() + "\(each)".leftPadded(10))
-        withExtendedLifetime(store) {}
+        withExtendedLifetime(cluster) {}
     }
+}
+
+private actor HeldCluster {
+    private var state = ClusterState(nodeName: "bench")
+
+    func update(_ body: @Sendable (inout ClusterState) -> Void) { body(&state) }
 }
 
 /// What this process uses; memory in bytes.

@@ -1,4 +1,4 @@
-internal import ClusterStore
+internal import Reconciler
 internal import Configuration
 internal import KubernetesClient
 internal import KubernetesModel
@@ -6,15 +6,15 @@ internal import Logging
 internal import PlanCompiler
 internal import ServiceLifecycle
 
-/// Feeds the store from an API server.
+/// Feeds the reconciler from an API server.
 struct APIFeed: ServiceLifecycle.Service {
     private let client: APIClient
     private let nodeName: String
     private let endpointsSource: EndpointsSource
-    private let store: ClusterStore
+    private let reconciler: Reconciler
     private let view: APIView
     /// For how long the first sync waits for a list that is not essential.
-    private let patience: [ClusterStore.List: Duration]
+    private let patience: [ObjectList: Duration]
     /// Yields when the client has other credentials: everything is listed anew.
     private let renewals: AsyncStream<Void>
     private let logger: Logger
@@ -25,7 +25,7 @@ struct APIFeed: ServiceLifecycle.Service {
         _ endpointsSource: EndpointsSource,
         nodeName: String,
         needsNode: Bool,
-        store: ClusterStore,
+        reconciler: Reconciler,
         view: APIView,
         renewals: AsyncStream<Void>,
         logger: Logger
@@ -36,7 +36,7 @@ struct APIFeed: ServiceLifecycle.Service {
         self.client = client
         self.endpointsSource = endpointsSource
         self.nodeName = nodeName
-        self.store = store
+        self.reconciler = reconciler
         self.logger = logger
         if client.credentials.skipsVerification {
             logger.warning(
@@ -144,7 +144,7 @@ struct APIFeed: ServiceLifecycle.Service {
 
     private func follow<Object: Resource>(
         _: Object.Type,
-        _ list: ClusterStore.List,
+        _ list: ObjectList,
         isOptional: Bool = false,
         _ apply: @escaping @Sendable (inout ClusterState, Informer<Object>.Event) -> Void
     ) async {
@@ -157,15 +157,15 @@ struct APIFeed: ServiceLifecycle.Service {
         )
         await informer.run { event in
             switch event {
-            case .replaced: await store.update(completing: list) { apply(&$0, event) }
-            case .set, .removed: await store.update { apply(&$0, event) }
+            case .replaced: await reconciler.update(completing: list) { apply(&$0, event) }
+            case .set, .removed: await reconciler.update { apply(&$0, event) }
             case .refused: await waive(list, "is refused by the API server")
             }
         }
     }
 
-    private func waive(_ list: ClusterStore.List, _ reason: String) async {
-        guard await store.waive(list) else { return }
+    private func waive(_ list: ObjectList, _ reason: String) async {
+        guard await reconciler.waive(list) else { return }
         logger.warning("the list of \(list.rawValue) \(reason); going on without it until it comes")
     }
 }

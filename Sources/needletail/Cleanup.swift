@@ -1,9 +1,8 @@
 internal import ArgumentParser
-internal import IPVSKernel
+internal import Backend
+internal import KubeProxyLeftovers
 internal import Logging
-internal import NFTablesKernel
 internal import NetworkTypes
-internal import ServicePlan
 
 struct Cleanup: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -25,23 +24,11 @@ struct Cleanup: AsyncParsableCommand {
     static func perform(kubeProxy: Bool, dryRun: Bool) async throws {
         let logger = DaemonLog.ofCommand
         do throws(CommitError) {
-            let nftables = try openNFTables(logger)
-            var removed: [String] = []
-            if IPVSDataplane.hasLeftovers(takesOver: kubeProxy) {
-                let ipvs = try IPVSDataplane(
-                    policy: nftables,
-                    IPVSSettings(),
-                    isRetiring: true,
-                    logger: logger
-                )
-                removed = try await ipvs.removeEverything(dryRun: dryRun, kubeProxy: kubeProxy)
-            }
-            removed += try await nftables.removeEverything(dryRun: dryRun)
-            if kubeProxy {
-                removed += try await KubeProxyLeftovers.remove(nftables, dryRun: dryRun)
-            }
-            for line in removed.map(\.printable) {
-                print(dryRun ? "would remove \(line)" : "removed \(line)")
+            var removed = try await Mode.openForCleaning(kubeProxy: kubeProxy, logger)
+                .clean(kubeProxy: kubeProxy, dryRun: dryRun)
+            if kubeProxy { removed += try await KubeProxyLeftovers.remove(dryRun: dryRun) }
+            for object in removed.map(\.object.printable) {
+                print(dryRun ? "would remove \(object)" : "removed \(object)")
             }
         } catch {
             throw Failure("\(error)")

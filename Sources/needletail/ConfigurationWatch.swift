@@ -1,4 +1,4 @@
-internal import ClusterStore
+internal import Reconciler
 internal import Configuration
 internal import KubernetesClient
 internal import Logging
@@ -11,7 +11,7 @@ struct ConfigurationWatch: ServiceLifecycle.Service {
     private let file: String
     private let flags: GivenFlags
     private let running: KubeProxyConfiguration
-    private let store: ClusterStore
+    private let reconciler: Reconciler
     private let logger: Logger
     private let tell: NodeNews
     private let changes: AsyncStream<Void>
@@ -20,11 +20,11 @@ struct ConfigurationWatch: ServiceLifecycle.Service {
         _ file: String,
         _ flags: GivenFlags,
         running: KubeProxyConfiguration,
-        store: ClusterStore,
+        reconciler: Reconciler,
         logger: Logger,
         tell: @escaping NodeNews
     ) throws {
-        (self.file, self.flags, self.running, self.store) = (file, flags, running, store)
+        (self.file, self.flags, self.running, self.reconciler) = (file, flags, running, reconciler)
         (self.logger, self.tell) = (logger, tell)
         do {
             changes = try ManifestSource(path: file).changes()
@@ -82,7 +82,7 @@ struct ConfigurationWatch: ServiceLifecycle.Service {
             DaemonLog.setVerbosity(new.logging.verbosity)
             // Of the rest nothing may follow a file that has changed.
             if let node = try? running.applyingLive(of: new).nodeConfiguration() {
-                await store.configure(node)
+                await reconciler.configure(node)
             }
             let names = changed.filter(\.isLive).map(\.path).joined(separator: ", ")
             logger.notice("\(file): applied \(names)")

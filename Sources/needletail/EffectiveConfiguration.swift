@@ -1,13 +1,11 @@
 internal import Configuration
 internal import FoundationEssentials
 internal import Glibc
-internal import IPVS
-internal import IPVSKernel
 internal import KubernetesModel
 internal import NetworkTypes
-internal import PlanCompiler
 internal import ServicePlan
-internal import ClusterStore
+internal import PlanCompiler
+internal import Reconciler
 
 /// What flags and file say together, checked.
 struct EffectiveConfiguration {
@@ -97,22 +95,6 @@ extension KubeProxyConfiguration {
     /// How long an update may wait before this node counts as unhealthy, in seconds.
     var patience: Double { 2 * syncPeriod.seconds }
 
-    var ipvsSettings: IPVSSettings {
-        var settings = IPVSSettings()
-        settings.defaults = BalancingDefaults(
-            scheduler: ipvs.scheduler.isEmpty ? "rr" : ipvs.scheduler
-        )
-        settings.excludedCIDRs = ipvs.excludeCIDRs.compactMap { IPPrefix($0) }
-        settings.strictARP = ipvs.strictARP
-        settings.takesOver = needletail.takeover
-        settings.tcpTimeout = UInt32(ipvs.tcpTimeout.seconds)
-        settings.tcpFINTimeout = UInt32(ipvs.tcpFinTimeout.seconds)
-        settings.udpTimeout = UInt32(ipvs.udpTimeout.seconds)
-        settings.drainTimeout = needletail.ipvsDrainTimeout.seconds
-        settings.syncPeriod = .seconds(ipvs.syncPeriod.seconds)
-        return settings
-    }
-
     func nodeConfiguration() throws -> NodeConfiguration {
         var configuration = NodeConfiguration(nodeName: try nodeName())
         configuration.nodeIPs = needletail.nodeIPs.compactMap { IPAddress($0) }
@@ -129,7 +111,7 @@ extension KubeProxyConfiguration {
             configuration.protectedPorts[port] = "needletail's \(user)"
         }
         configuration.countsConnections = needletail.serviceMetrics > 0
-        configuration.balancer = proxyMode == .ipvs ? .ipvs : .nftables
+        if proxyMode == .ipvs { configuration.largestPool = nil }
         switch detectLocalMode {
         case "NodeCIDR":
             configuration.localDetection = .podCIDRs

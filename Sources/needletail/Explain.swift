@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import Backend
 internal import Configuration
 internal import KubernetesModel
 internal import NetworkTypes
@@ -40,7 +41,9 @@ struct Explain: AsyncParsableCommand {
         let explainer = Explainer(
             snapshot: try await Snapshot(source, configuration),
             configuration: try configuration.nodeConfiguration(),
-            dataplane: Result { try OpenDataplane(configuration, DaemonLog.ofCommand) }
+            backend: Result { () throws(CommitError) in
+                try Mode.open(configuration, DaemonLog.ofCommand)
+            }
         )
         let document = try await explainer.explain(wanted, from: client)
         switch output {

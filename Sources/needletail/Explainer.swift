@@ -1,10 +1,8 @@
-internal import ClusterStore
-internal import IPVS
-internal import IPVSKernel
+internal import Backend
 internal import KubernetesModel
-internal import NFTablesKernel
 internal import Netlink
 internal import NetworkTypes
+internal import Reconciler
 internal import PlanCompiler
 internal import ServicePlan
 
@@ -12,7 +10,7 @@ internal import ServicePlan
 struct Explainer {
     let snapshot: Snapshot
     let configuration: NodeConfiguration
-    let dataplane: Result<OpenDataplane, any Error>
+    let backend: Result<any Backend, CommitError>
 
     func explain(_ wanted: Wanted, from source: ConnectionSource?) async throws -> Explanation {
         let client = source?.address
@@ -60,7 +58,7 @@ struct Explainer {
             forwarded: forwarded,
             connections: source.flatMap { try? connections($0, frontends) },
             node: node,
-            kernel: await kernel(frontends.map(\.key))
+            kernel: await kernel(frontends)
         )
     }
 
@@ -165,14 +163,7 @@ struct Explainer {
             )
         }
         let kinds: [FlowExplanation.Client] = [.pod, .node, .outside]
-        var remembered: String?
-        if let client, frontend.affinityTimeout != nil, let open = try? dataplane.get() {
-            let found = try? await open.nftables.rememberedEndpoint(
-                of: client.address,
-                at: frontend.key
-            )
-            remembered = found.map { hostAndPort($0.address, $0.port) }
-        }
+        let kernel = await inspect(frontend, client?.address)
         return Explanation.Frontend(
             key: frontend.key,
             service: plan.portLabel(frontend),
@@ -184,10 +175,10 @@ struct Explainer {
                     uniqueKeysWithValues: kinds.map { ($0.rawValue, flow($0, sources($0, family))) }
                 ),
             endpoints: port.map { compiler.verdicts($0, family, in: slices) } ?? [],
-            destinations: await destinations(of: frontend.key),
+            destinations: kernel.destinations?.map(Explanation.Destination.init),
             topology: port.map { compiler.topologyReason($0, family, in: slices) } ?? "",
             affinitySeconds: frontend.affinityTimeout,
-            affinityEntry: remembered,
+            affinityEntry: kernel.rememberedEndpoint?.description,
             allowedSources: frontend.allowedSources?.map(\.description)
         )
     }
@@ -203,23 +194,11 @@ struct Explainer {
         return all.filter { $0.family == family }
     }
 
-    /// Nil in mode nftables, and where the kernel does not tell.
-    private func destinations(of key: FrontendKey) async -> [Explanation.Destination]? {
-        guard let open = try? dataplane.get(), let ipvs = open.active as? IPVSDataplane,
-            let found = try? await ipvs.destinations(of: key)
-        else { return nil }
-        return found.sorted { $0.destination.id < $1.destination.id }
-            .map { state in
-                Explanation.Destination(
-                    endpoint: state.destination.id.description,
-                    weight: state.destination.weight,
-                    activeConnections: state.connections.active,
-                    inactiveConnections: state.connections.inactive,
-                    connections: state.statistics.connections,
-                    bytesIn: state.statistics.bytesIn,
-                    bytesOut: state.statistics.bytesOut
-                )
-            }
+    /// What the kernel has of a frontend; nothing where it does not tell.
+    private func inspect(_ frontend: Frontend, _ client: IPAddress?) async -> FrontendInspection {
+        guard case .success(let backend) = backend else { return FrontendInspection() }
+        let client = frontend.affinityTimeout == nil ? nil : client
+        return (try? await backend.inspect(frontend.key, client: client)) ?? FrontendInspection()
     }
 
     /// Looks a client's connections to some frontends up in connection tracking.
@@ -242,34 +221,56 @@ struct Explainer {
         }
         .sorted { ($0.frontend, $0.clientPort) < ($1.frontend, $1.clientPort) }
         .map { found in
-            let endpoint = hostAndPort(found.endpointAddress, found.endpointPort)
+            let endpoint = AddressAndPort(found.endpointAddress, found.endpointPort)
             let isMasqueraded =
                 found.seenAsAddress != found.clientAddress || found.seenAsPort != found.clientPort
             return Explanation.Connection(
-                from: hostAndPort(found.clientAddress, found.clientPort),
+                from: AddressAndPort(found.clientAddress, found.clientPort).description,
                 to: found.frontend.description,
-                endpoint: found.isTranslated ? endpoint : nil,
+                endpoint: found.isTranslated ? endpoint.description : nil,
                 isServing: serving[found.frontend]?.contains(endpoint) == true,
                 masqueradedAs: isMasqueraded
-                    ? hostAndPort(found.seenAsAddress, found.seenAsPort) : nil
+                    ? AddressAndPort(found.seenAsAddress, found.seenAsPort).description : nil
             )
         }
     }
 
-    /// Compares with what the kernel holds of these frontends.
-    private func kernel(_ keys: [FrontendKey]) async -> Explanation.Kernel {
-        do {
-            let open = try dataplane.get()
-            let lines = try await differenceLines(open, snapshot)
-            let own = lines.filter { line in
-                keys.contains { key in
-                    line.contains("\(key.address) . \(key.transport) . \(key.port)")
-                        || line.contains(hostAndPort(key.address, key.port))
-                }
-            }
-            return Explanation.Kernel(agrees: own.isEmpty, differences: own, problem: nil)
+    /// Compares with what the kernel holds for these frontends.
+    private func kernel(_ frontends: [Explanation.Frontend]) async -> Explanation.Kernel {
+        do throws(CommitError) {
+            let found = try await backend.get()
+                .difference(snapshot.plans, node: snapshot.facts)
+                .filter { difference in frontends.contains { $0.dependsOn(difference.subject) } }
+                .map(\.description)
+            return Explanation.Kernel(agrees: found.isEmpty, differences: found, problem: nil)
         } catch {
             return Explanation.Kernel(agrees: nil, differences: [], problem: "\(error)")
         }
+    }
+}
+
+extension Explanation.Frontend {
+    fileprivate func dependsOn(_ subject: Difference.Subject) -> Bool {
+        switch subject {
+        case .everyone: true
+        case .frontend(let other): other == key
+        case .address(let address): address == key.address
+        case .endpoint(let address):
+            flows.values.contains { $0.endpoints.contains { $0.address == address } }
+        }
+    }
+}
+
+extension Explanation.Destination {
+    fileprivate init(_ inspection: DestinationInspection) {
+        self.init(
+            endpoint: inspection.endpoint.description,
+            weight: inspection.weight,
+            activeConnections: inspection.activeConnections,
+            inactiveConnections: inspection.inactiveConnections,
+            connections: inspection.connections,
+            bytesIn: inspection.bytesIn,
+            bytesOut: inspection.bytesOut
+        )
     }
 }

@@ -189,7 +189,7 @@ extension Explanation {
             let who = FlowExplanation.Client(rawValue: kind).map(words) ?? kind
             lines.append("  \(who): \(flow.outcome.rawValue): \(flow.why)")
             guard flow.outcome == .balanced else { continue }
-            lines.append("    \(flow.endpoints.joined(separator: ", "))")
+            lines.append("    \(flow.endpoints.map(\.description).joined(separator: ", "))")
             lines.append(
                 "    \(flow.isMasqueraded ? "masqueraded" : "not masqueraded"): \(flow.whyMasqueraded)"
             )

@@ -1,9 +1,9 @@
-internal import ClusterStore
+internal import Backend
 internal import KubernetesModel
-internal import NFTablesKernel
 internal import Netlink
 internal import NetworkTypes
 internal import Observability
+internal import Reconciler
 internal import ServiceLifecycle
 internal import ServicePlan
 
@@ -11,10 +11,12 @@ internal import ServicePlan
 ///
 /// nf_tables and the sysctls notify; iptables-legacy does not, and is looked at once a minute.
 struct ForwardingWatch: ServiceLifecycle.Service {
-    let store: ClusterStore
+    let reconciler: Reconciler
     /// Yields after each sync of everything.
     let synced: AsyncStream<Void>
-    let dataplane: OpenDataplane
+    let backend: any Backend
+    /// Yields when chains of others may have changed.
+    let changes: AsyncStream<Void>
     let monitor: ProxyMonitor
 
     private static let period = Duration.seconds(60)
@@ -29,7 +31,7 @@ struct ForwardingWatch: ServiceLifecycle.Service {
         }
         await withDiscardingTaskGroup { group in
             group.addTask {
-                for await _ in dataplane.nftables.forwardingChanges { bell.yield() }
+                for await _ in changes { bell.yield() }
             }
             group.addTask { for await _ in synced { bell.yield() } }
             if let sysctls { group.addTask { for await _ in sysctls { bell.yield() } } }
@@ -52,7 +54,7 @@ struct ForwardingWatch: ServiceLifecycle.Service {
 
     private func look() async {
         // Before the first sync nobody knows which families there are.
-        guard let facts = await store.facts else { return }
+        guard let facts = await reconciler.facts else { return }
         let pods = facts.podCIDRs
         let families = await families(facts)
         var found = ForwardingSettings.off(families.sorted()).map {
@@ -60,7 +62,7 @@ struct ForwardingWatch: ServiceLifecycle.Service {
         }
         var unread: [String] = []
         do throws(CommitError) {
-            found += try await dataplane.nftables.forwardChains()
+            found += try await backend.forwardChains()
                 .filter { !families.isDisjoint(with: $0.place.families) }
                 .compactMap { obstacle($0, pods) }
         } catch {
@@ -88,7 +90,7 @@ struct ForwardingWatch: ServiceLifecycle.Service {
     private func families(_ facts: NodeFacts) async -> Set<IPFamily> {
         let blocks = Set((facts.podCIDRs + facts.serviceCIDRs).map(\.family))
         guard blocks.isEmpty else { return blocks }
-        let addresses = Set((store.summary.node?.addresses ?? []).map(\.family))
+        let addresses = Set((reconciler.summary.node?.addresses ?? []).map(\.family))
         return addresses.isEmpty ? [.ipv4] : addresses
     }
 
@@ -99,8 +101,7 @@ struct ForwardingWatch: ServiceLifecycle.Service {
         case .droppedByPolicy: refusal = nil
         case .refusedByRule(let word): refusal = word
         }
-        // IPVS translates without telling connection tracking that it did.
-        if chain.acceptsTranslated, dataplane.active is NFTablesDataplane { return nil }
+        if chain.acceptsServices { return nil }
         return ForwardingObstacle(
             chain: chain.place.chain,
             of: chain.place.table,

@@ -1,19 +1,19 @@
-internal import ClusterStore
+internal import Reconciler
 internal import Logging
 internal import ManifestSource
 internal import ServiceLifecycle
 
-/// Feeds the store from manifests, and again whenever they change.
+/// Feeds the reconciler from manifests, and again whenever they change.
 struct ManifestFeed: Service {
     private let source: ManifestSource
-    private let store: ClusterStore
+    private let reconciler: Reconciler
     private let logger: Logger
     /// Watched from the beginning, so that no change falls between.
     private let changes: AsyncStream<Void>
 
-    init(path: String, store: ClusterStore, logger: Logger) throws {
+    init(path: String, reconciler: Reconciler, logger: Logger) throws {
         source = ManifestSource(path: path)
-        self.store = store
+        self.reconciler = reconciler
         self.logger = logger
         do {
             changes = try source.changes()
@@ -56,6 +56,6 @@ struct ManifestFeed: Service {
         if errors.isEmpty, !known.isEmpty { logger.notice("all manifests can be read again") }
         guard errors.isEmpty || state.isLoaded else { return }
         state.isLoaded = true
-        await store.replaceAll(objects)
+        await reconciler.replaceAll(objects)
     }
 }

@@ -1,64 +1,108 @@
+internal import Backend
 internal import Configuration
 internal import Glibc
+internal import IPVS
 internal import IPVSKernel
 internal import Logging
 internal import NFTables
 internal import NFTablesKernel
 internal import NetworkTypes
+internal import Netlink
 internal import ServicePlan
 
-func openNFTables(_ logger: Logger) throws(CommitError) -> NFTablesDataplane {
-    // The file is there exactly if the kernel speaks IPv6.
-    let families: [IPFamily] =
-        access("/proc/net/if_inet6", F_OK) == 0 ? [.ipv4, .ipv6] : [.ipv4]
-    return try NFTablesDataplane(families: families, logger: logger)
-}
+/// The choice of a backend (`--mode`), and all that differs by it outside of the backends.
+enum Mode {
+    /// The device of one of the modes, whose addresses are no interface's of the node.
+    static let device = VirtualDevice.name
 
-/// What programs this node's kernel.
-struct OpenDataplane {
-    /// The tables, in either mode.
-    let nftables: NFTablesDataplane
-    /// Whom to hand plans to.
-    let active: any Dataplane
-
-    init(_ configuration: KubeProxyConfiguration, _ logger: Logger) throws {
+    /// Opens what programs this node's kernel.
+    static func open(
+        _ configuration: KubeProxyConfiguration,
+        _ logger: Logger
+    ) throws(CommitError) -> any Backend {
         let isIPVS = configuration.proxyMode == .ipvs
-        do throws(CommitError) {
-            nftables = try openNFTables(logger)
-            let takesOver = configuration.needletail.takeover
-            if isIPVS || IPVSDataplane.hasLeftovers(takesOver: takesOver) {
-                active = try IPVSDataplane(
-                    policy: nftables,
-                    configuration.ipvsSettings,
-                    isRetiring: !isIPVS,
-                    logger: logger
-                )
-            } else {
-                active = nftables
-            }
-        } catch {
-            throw Failure("\(error)")
+        let takesOver = configuration.needletail.takeover
+        let tables = try openTables(logger)
+        guard isIPVS || IPVSBackend.hasLeftovers(takesOver: takesOver) else {
+            return NFTablesBackend(tables)
         }
+        return try IPVSBackend(
+            policy: tables,
+            configuration.ipvsSettings,
+            isRetiring: !isIPVS,
+            logger: logger
+        )
     }
 
-    /// What a commit of everything would change in the tables, and in IPVS; touches nothing.
-    func difference(
-        _ plans: [ServicePlan],
-        _ node: NodeFacts
-    ) async throws(CommitError) -> (
-        tables: [(program: Program, changes: Changeset)], servers: ServerDifference?
-    ) {
-        let servers = try await (active as? IPVSDataplane)?.difference(plans)
-        var node = node
-        node.draining = servers?.draining ?? []
-        node.ipvsConnections = servers?.leavesConnections == true ? [] : nil
-        let tables = try await nftables.difference(plans, node: node)
-            .map { table in
-                var changes = table.changes
-                // They come and go by themselves.
-                (changes.added[.ipvsConnections], changes.removed[.ipvsConnections]) = (nil, nil)
-                return (table.program, changes)
-            }
-        return (tables, servers)
+    /// Opens what can remove what any mode has left.
+    static func openForCleaning(
+        kubeProxy: Bool,
+        _ logger: Logger
+    ) throws(CommitError) -> any Backend {
+        let tables = try openTables(logger)
+        guard IPVSBackend.hasLeftovers(takesOver: kubeProxy) else { return NFTablesBackend(tables) }
+        return try IPVSBackend(policy: tables, IPVSSettings(), isRetiring: true, logger: logger)
+    }
+
+    private static func openTables(_ logger: Logger) throws(CommitError) -> TableProgrammer {
+        // The file is there exactly if the kernel speaks IPv6.
+        let families: [IPFamily] =
+            access("/proc/net/if_inet6", F_OK) == 0 ? [.ipv4, .ipv6] : [.ipv4]
+        return try TableProgrammer(families: families, logger: logger)
+    }
+
+    /// Does what a mode needs and only an init container may do; the backend tries the same for itself.
+    static func prepare(_ configuration: KubeProxyConfiguration, _ logger: Logger) {
+        guard configuration.proxyMode == .ipvs else { return }
+        loadIPVS()
+        KernelSettings.ipvs(strictARP: configuration.ipvs.strictARP).apply(logger)
+    }
+
+    /// The script that programs both tables.
+    static func nftText(_ snapshot: Snapshot, _ configuration: KubeProxyConfiguration) -> String {
+        let role: TableRole = configuration.proxyMode == .ipvs ? .policy : .balancer
+        let tables = IPFamily.allCases.map { family in
+            let (state, changes) = TableState.adopting(
+                .unusable,
+                snapshot.plans,
+                TableInputs(snapshot.facts, role: role),
+                family
+            )
+            return RulesetPrinter(family, isPortable: true)
+                .table(state.program, elements: changes.added)
+        }
+        return """
+            # For nft 1.1; 1.0.6 loads it as well, unless an IPv6 Service has ClientIP affinity (it aborts).
+            # It needs "meta l4proto { tcp, udp, sctp }" where "ct original proto-dst" is looked up; needletail
+            # run programs these rules without.
+
+            """ + tables.joined(separator: "\n")
+    }
+
+    /// The virtual servers of mode ipvs, as `ipvsadm -S` writes them.
+    static func ipvsLines(
+        _ snapshot: Snapshot,
+        _ configuration: KubeProxyConfiguration
+    ) -> [String] {
+        let defaults = configuration.ipvsSettings.defaults
+        return IPVSText.lines(snapshot.plans.flatMap { $0.virtualServers(defaults) })
+    }
+}
+
+extension KubeProxyConfiguration {
+    fileprivate var ipvsSettings: IPVSSettings {
+        var settings = IPVSSettings()
+        settings.defaults = BalancingDefaults(
+            scheduler: ipvs.scheduler.isEmpty ? "rr" : ipvs.scheduler
+        )
+        settings.excludedCIDRs = ipvs.excludeCIDRs.compactMap { IPPrefix($0) }
+        settings.strictARP = ipvs.strictARP
+        settings.takesOver = needletail.takeover
+        settings.tcpTimeout = UInt32(ipvs.tcpTimeout.seconds)
+        settings.tcpFINTimeout = UInt32(ipvs.tcpFinTimeout.seconds)
+        settings.udpTimeout = UInt32(ipvs.udpTimeout.seconds)
+        settings.drainTimeout = needletail.ipvsDrainTimeout.seconds
+        settings.syncPeriod = .seconds(ipvs.syncPeriod.seconds)
+        return settings
     }
 }

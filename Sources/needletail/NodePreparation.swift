@@ -1,6 +1,5 @@
 internal import Configuration
 internal import Glibc
-internal import IPVSKernel
 internal import Logging
 internal import Netlink
 
@@ -9,14 +8,11 @@ internal import Netlink
 struct NodePreparation {
     let configuration: KubeProxyConfiguration
 
-    /// - Parameter isForLater: mode ipvs will come without these privileges; the daemon's
-    ///   `IPVSDataplane` does the same for itself
+    /// - Parameter isForLater: the daemon will come without these privileges
     func apply(_ logger: Logger, isForLater: Bool) {
         setOOMScore(logger)
         KernelSettings(conntrack).apply(logger, isNeeded: false)
-        guard isForLater, configuration.proxyMode == .ipvs else { return }
-        loadIPVS()
-        KernelSettings.ipvs(strictARP: configuration.ipvs.strictARP).apply(logger)
+        if isForLater { Mode.prepare(configuration, logger) }
     }
 
     private func setOOMScore(_ logger: Logger) {

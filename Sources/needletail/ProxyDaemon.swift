@@ -1,17 +1,15 @@
-internal import ClusterStore
+internal import Backend
 internal import Configuration
 internal import KubernetesClient
 internal import KubernetesModel
 internal import LocalhostForwarding
 internal import Logging
-internal import NFTablesKernel
 internal import Netlink
 internal import NetworkTypes
 internal import Observability
 internal import PlanCompiler
 internal import ServiceLifecycle
-internal import ServicePlan
-internal import Syncer
+internal import Reconciler
 internal import UnixSignals
 
 /// The daemon: its parts and how they hang together.
@@ -19,9 +17,8 @@ struct ProxyDaemon {
     private let configuration: KubeProxyConfiguration
     private let source: SourceOptions
     private let logger: Logger
-    private let store: ClusterStore
-    private let dataplane: OpenDataplane
-    private let syncer: Syncer
+    private let backend: any Backend
+    private let reconciler: Reconciler
     private let monitor: ProxyMonitor
     private let server: HTTPServer
     private let forwarder: LocalhostForwarder
@@ -41,6 +38,8 @@ struct ProxyDaemon {
     private let look: AsyncStream<Void>.Continuation
     /// Yields after each sync of everything.
     private let fullySynced: AsyncStream<Void>
+    /// Yields when chains of others may have changed what is forwarded.
+    private let forwarding: (changes: AsyncStream<Void>, bell: AsyncStream<Void>.Continuation)
     private let tell: NodeNews
 
     /// - Parameter file: what `--config` names, to be watched
@@ -55,15 +54,12 @@ struct ProxyDaemon {
         let node = try configuration.nodeConfiguration()
         nodeName = node.nodeName
         needsNode = node.needsNode
-        dataplane = try OpenDataplane(configuration, logger)
+        do throws(CommitError) {
+            backend = try Mode.open(configuration, logger)
+        } catch {
+            throw Failure("\(error)")
+        }
         let apiServers = APIServerAddresses()
-        store = ClusterStore(
-            node,
-            endpointsFrom: configuration.endpoints,
-            awaiting: Set(ClusterStore.List.allCases),
-            apiServers: apiServers,
-            listeningSockets: ListeningSockets.read
-        )
         let metrics = ProxyMetrics(
             version: Needletail.version,
             mode: configuration.proxyMode.rawValue
@@ -108,9 +104,13 @@ struct ProxyDaemon {
             bufferingPolicy: .bufferingNewest(1)
         )
         self.fullySynced = fullySynced
+        let (forwardingChanges, forwardingBell) = AsyncStream<Void>.makeStream(
+            bufferingPolicy: .bufferingNewest(1)
+        )
+        forwarding = (forwardingChanges, forwardingBell)
         let monitor = ProxyMonitor(
             metrics,
-            families: dataplane.nftables.families,
+            families: backend.families,
             patience: configuration.patience,
             logger: logger,
             announce: { tell(NodeEvent(.warning, $0, $1, $2)) },
@@ -135,13 +135,20 @@ struct ProxyDaemon {
             },
             logger: logger
         )
-        syncer = Syncer(
-            store: store,
-            dataplane: dataplane.active,
+        let reconciler = Reconciler(
+            Cluster(
+                node,
+                endpointsFrom: configuration.endpoints,
+                listeningSockets: ListeningSockets.read
+            ),
+            awaiting: Set(ObjectList.allCases),
+            backend: backend,
             interfaceAddresses: try readInterfaceAddresses(),
+            apiServers: apiServers,
             observer: monitor,
             logger: logger
         )
+        self.reconciler = reconciler
         let (renewals, renewed) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
         self.renewals = renewals
         kubeconfigWatch = try client.flatMap { client in
@@ -156,7 +163,7 @@ struct ProxyDaemon {
                     file,
                     flags,
                     running: configuration,
-                    store: store,
+                    reconciler: reconciler,
                     logger: logger,
                     tell: tell
                 )
@@ -194,7 +201,7 @@ struct ProxyDaemon {
     private func services() throws -> [any ServiceLifecycle.Service] {
         let endpoints = ProxyEndpoints(
             monitor: monitor,
-            store: store,
+            reconciler: reconciler,
             forwarder: forwarder,
             configuration: configuration,
             nodeName: nodeName,
@@ -203,17 +210,23 @@ struct ProxyDaemon {
             lookAgain: { [look] in look.yield() }
         )
         var services: [any ServiceLifecycle.Service] = [
-            SyncLoop(syncer: syncer, store: store, dataplane: dataplane),
+            SyncLoop(
+                reconciler: reconciler,
+                backend: backend,
+                forwarding: forwarding.bell,
+                logger: logger
+            ),
             KernelFigures(
-                dataplane: dataplane,
+                backend: backend,
                 metrics: monitor.metrics,
                 serviceMetrics: configuration.needletail.serviceMetrics,
                 rings: looks
             ),
             ForwardingWatch(
-                store: store,
+                reconciler: reconciler,
                 synced: fullySynced,
-                dataplane: dataplane,
+                backend: backend,
+                changes: forwarding.changes,
                 monitor: monitor
             ),
             Listening(
@@ -230,8 +243,7 @@ struct ProxyDaemon {
         if configuration.needletail.takeover {
             services.append(
                 Takeover(
-                    dataplane: dataplane,
-                    store: store,
+                    reconciler: reconciler,
                     synced: synced,
                     logger: logger,
                     tell: tell
@@ -239,7 +251,7 @@ struct ProxyDaemon {
             )
         }
         if let path = source.manifests {
-            services.append(try ManifestFeed(path: path, store: store, logger: logger))
+            services.append(try ManifestFeed(path: path, reconciler: reconciler, logger: logger))
         } else if let client, let recorder {
             services.append(
                 APIFeed(
@@ -247,7 +259,7 @@ struct ProxyDaemon {
                     configuration.endpoints,
                     nodeName: nodeName,
                     needsNode: needsNode,
-                    store: store,
+                    reconciler: reconciler,
                     view: view,
                     renewals: renewals,
                     logger: logger

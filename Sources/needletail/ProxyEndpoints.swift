@@ -1,4 +1,4 @@
-internal import ClusterStore
+internal import Reconciler
 internal import Configuration
 internal import FoundationEssentials
 internal import KubernetesClient
@@ -16,7 +16,7 @@ internal import ServiceLifecycle
 /// long must not make health, metrics or the status wait.
 struct ProxyEndpoints {
     let monitor: ProxyMonitor
-    let store: ClusterStore
+    let reconciler: Reconciler
     let forwarder: LocalhostForwarder
     let configuration: KubeProxyConfiguration
     let nodeName: String
@@ -112,7 +112,7 @@ struct ProxyEndpoints {
     }
 
     private func checkEligibility() {
-        let summary = store.summary
+        let summary = reconciler.summary
         guard hasNode, summary.arrived.contains(.nodes) else { return }
         monitor.setEligibility(
             summary.node.map {
@@ -123,7 +123,7 @@ struct ProxyEndpoints {
         )
     }
 
-    private func readyz() -> HTTPResponse { monitor.readyz(awaiting: store.summary.missing) }
+    private func readyz() -> HTTPResponse { monitor.readyz(awaiting: reconciler.summary.missing) }
 
     private func status() -> StatusDocument {
         checkEligibility()
@@ -131,14 +131,14 @@ struct ProxyEndpoints {
             version: Needletail.version,
             mode: configuration.proxyMode.rawValue,
             node: nodeName,
-            store.summary,
+            reconciler.summary,
             viewAge: view.kinds.compactMapValues { $0.age?.seconds }
         )
     }
 
     /// Takes over what is not counted as it happens.
     private func refresh() {
-        monitor.update(store.summary)
+        monitor.update(reconciler.summary)
         let kinds = view.kinds
         monitor.metrics.viewAge.replace(
             kinds.compactMap { kind, state in state.age.map { ([kind], $0.seconds) } }

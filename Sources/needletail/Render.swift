@@ -1,9 +1,6 @@
 internal import ArgumentParser
-internal import IPVS
-internal import IPVSKernel
 internal import KubernetesModel
 internal import ManifestSource
-internal import NFTables
 internal import NetworkTypes
 internal import Observability
 internal import ServicePlan
@@ -37,8 +34,8 @@ struct Render: AsyncParsableCommand {
         let snapshot = try await Snapshot(source, configuration, objects: try objects())
         for diagnostic in snapshot.allDiagnostics { report("warning: \(diagnostic)") }
         switch output {
-        case .nft: print(nftText(snapshot), terminator: "")
-        case .ipvs: for line in ipvsLines(snapshot, configuration.ipvsSettings) { print(line) }
+        case .nft: print(Mode.nftText(snapshot, configuration), terminator: "")
+        case .ipvs: for line in Mode.ipvsLines(snapshot, configuration) { print(line) }
         case .plan: for plan in snapshot.plans { print(plan.text) }
         case .json:
             let plans = snapshot.plans.map(PlanDocument.init)
@@ -62,33 +59,6 @@ struct Render: AsyncParsableCommand {
             throw Failure("\(error)")
         }
     }
-}
-
-/// The script that programs both tables.
-func nftText(_ snapshot: Snapshot) -> String {
-    let tables = IPFamily.allCases.map { family in
-        let (state, changes) = TableState.adopting(
-            .unusable,
-            plans: snapshot.plans,
-            node: snapshot.facts,
-            family: family
-        )
-        return RulesetPrinter(family, isPortable: true).table(
-            state.program,
-            elements: changes.added
-        )
-    }
-    return """
-        # For nft 1.1; 1.0.6 loads it as well, unless an IPv6 Service has ClientIP affinity (it aborts).
-        # It needs "meta l4proto { tcp, udp, sctp }" where "ct original proto-dst" is looked up; needletail
-        # run programs these rules without.
-
-        """ + tables.joined(separator: "\n")
-}
-
-/// The virtual servers of mode ipvs.
-func ipvsLines(_ snapshot: Snapshot, _ settings: IPVSSettings) -> [String] {
-    IPVSText.lines(snapshot.plans.flatMap { $0.virtualServers(settings.defaults) })
 }
 
 /// A plan for JSON, with the words of the plan's text.

@@ -1,13 +1,12 @@
 internal import ArgumentParser
-internal import ClusterStore
+internal import Backend
 internal import Configuration
 internal import Glibc
 internal import Logging
 internal import Netlink
 internal import NetworkTypes
 internal import PlanCompiler
-internal import ServicePlan
-internal import Syncer
+internal import Reconciler
 
 struct Run: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -73,34 +72,33 @@ struct Run: AsyncParsableCommand {
         let snapshot = try await Snapshot(source, configuration)
         for diagnostic in snapshot.allDiagnostics { report("warning: \(diagnostic)") }
         if configuration.proxyMode == .ipvs {
-            for line in ipvsLines(snapshot, configuration.ipvsSettings) {
-                print("# \(line.printable)")
-            }
+            for line in Mode.ipvsLines(snapshot, configuration) { print("# \(line.printable)") }
         }
-        print(nftText(snapshot), terminator: "")
+        print(Mode.nftText(snapshot, configuration), terminator: "")
     }
 
     private func programOnce(_ configuration: KubeProxyConfiguration, _ logger: Logger) async throws
     {
         let node = try configuration.nodeConfiguration()
         let apiServers = APIServerAddresses()
-        let store = ClusterStore(
-            node,
-            endpointsFrom: configuration.endpoints,
-            awaiting: [],
-            apiServers: apiServers,
-            listeningSockets: ListeningSockets.read
-        )
-        await store.replaceAll(try await readObjects(source, configuration, apiServers))
-        let syncer = Syncer(
-            store: store,
-            dataplane: try OpenDataplane(configuration, logger).active,
-            interfaceAddresses: try interfaceAddresses(node),
-            observer: NoObserver(),
-            logger: logger
-        )
-        do {
-            try await syncer.sync()
+        let addresses = try interfaceAddresses(node)
+        let objects = try await readObjects(source, configuration, apiServers)
+        do throws(CommitError) {
+            let reconciler = Reconciler(
+                Cluster(
+                    node,
+                    endpointsFrom: configuration.endpoints,
+                    listeningSockets: ListeningSockets.read
+                ),
+                awaiting: [],
+                backend: try Mode.open(configuration, logger),
+                interfaceAddresses: addresses,
+                apiServers: apiServers,
+                observer: NoObserver(),
+                logger: logger
+            )
+            await reconciler.replaceAll(objects)
+            try await reconciler.sync()
         } catch {
             throw Failure("\(error)")
         }

@@ -1,11 +1,10 @@
-internal import ClusterStore
 internal import Configuration
 internal import KubernetesModel
 internal import ManifestSource
 internal import NetworkTypes
-internal import IPVS
 internal import Netlink
 internal import PlanCompiler
+internal import Reconciler
 internal import ServicePlan
 
 /// Desired state as of one moment, for the commands that do not stay.
@@ -75,7 +74,7 @@ func interfaceAddresses(_ configuration: NodeConfiguration) throws -> [IPAddress
 
 func readInterfaceAddresses() throws -> [IPAddress] {
     do {
-        return try InterfaceAddresses.read(except: VirtualDevice.name)
+        return try InterfaceAddresses.read(except: Mode.device)
     } catch {
         throw Failure("\(error)")
     }

@@ -1,58 +1,49 @@
-internal import ClusterStore
-internal import IPVS
-internal import IPVSKernel
-internal import NFTablesKernel
-internal import NetworkTypes
+internal import Backend
+internal import Logging
 internal import Netlink
+internal import Reconciler
 internal import ServiceLifecycle
-internal import Syncer
 
-/// Rings the syncer for everything that it must look at.
+/// Lets the reconciler work, and tells it of what happens on the node.
 struct SyncLoop: Service {
-    let syncer: Syncer
-    let store: ClusterStore
-    let dataplane: OpenDataplane
+    let reconciler: Reconciler
+    let backend: any Backend
+    /// Rings when what is forwarded may have changed.
+    let forwarding: AsyncStream<Void>.Continuation
+    let logger: Logger
 
     func run() async throws {
-        let foreign = await dataplane.nftables.foreignChanges()
-        let groups = InterfaceAddresses.groups
-        let nodeAddresses = try NetlinkSubscription(.route, groups: groups).changes {
-            InterfaceAddresses.isChange($0, except: VirtualDevice.name) ? () : nil
-        }
-        let ipvs = dataplane.active as? IPVSDataplane
-        // Without a reader they would pile up.
-        let lostAddresses =
-            ipvs == nil
-            ? nil
-            : try NetlinkSubscription(.route, groups: groups).changes {
-                InterfaceAddresses.removed($0)
-            }
+        let nodeAddresses = try NetlinkSubscription(.route, groups: InterfaceAddresses.groups)
+            .changes { InterfaceAddresses.isChange($0, except: Mode.device) ? () : nil }
         await withDiscardingTaskGroup { group in
-            group.addTask { await syncer.run() }
-            group.addTask { await syncer.maintain() }
-            group.addTask {
-                for await _ in store.changes { await syncer.onClusterChange() }
-            }
-            group.addTask {
-                for await _ in foreign { await syncer.onForeignChange(.table) }
-            }
+            group.addTask { await reconciler.run() }
+            group.addTask { await reconciler.maintain() }
+            group.addTask { await watchKernel() }
             group.addTask {
                 for await _ in nodeAddresses {
-                    if let addresses = try? InterfaceAddresses.read(except: VirtualDevice.name) {
-                        await syncer.onInterfaceAddresses(addresses)
-                    }
-                }
-            }
-            if let ipvs, let lostAddresses {
-                group.addTask {
-                    // Nil: something was missed.
-                    for await address in lostAddresses where await ipvs.misses(address) {
-                        await syncer.onForeignChange(.addresses)
+                    if let addresses = try? InterfaceAddresses.read(except: Mode.device) {
+                        await reconciler.onInterfaceAddresses(addresses)
                     }
                 }
             }
             try? await gracefulShutdown()
             group.cancelAll()
+        }
+    }
+
+    private func watchKernel() async {
+        do throws(CommitError) {
+            try await backend.watch { event in
+                switch event {
+                case .foreignChange(let object): await reconciler.onForeignChange(object)
+                case .forwarding: forwarding.yield()
+                }
+            }
+        } catch {
+            logger.error(
+                "what others do to the kernel is not noticed; restart needletail",
+                metadata: ["error": "\(error)"]
+            )
         }
     }
 }

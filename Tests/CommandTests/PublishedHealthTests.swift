@@ -1,4 +1,3 @@
-import ClusterStore
 import Configuration
 import Dispatch
 import KubernetesClient
@@ -7,6 +6,8 @@ import Logging
 import NetworkTypes
 import Observability
 import PlanCompiler
+import Reconciler
+import TestSupport
 import Testing
 
 @testable import needletail
@@ -15,25 +16,32 @@ import Testing
     private struct NoRequest: Error {}
 
     // A Service whose compiling takes 15 s made `/healthz` wait as long.
-    @Test func `health, metrics and status are told while the store is busy`() async throws {
-        let store = ClusterStore(NodeConfiguration(nodeName: "here"), awaiting: [.services])
-        for list in [ClusterStore.List.services, .nodes] {
-            await store.update(completing: list) { _ in }
+    @Test func `health, metrics and status are told while the reconciler is busy`() async throws {
+        let reconciler = Reconciler(
+            Cluster(NodeConfiguration(nodeName: "here")),
+            awaiting: [.services],
+            backend: FakeBackend(),
+            interfaceAddresses: [],
+            observer: NoObserver(),
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        )
+        for list in [ObjectList.services, .nodes] {
+            await reconciler.update(completing: list) { _ in }
         }
         let (entered, leave) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
         let work = Task.detached {
-            await store.update { _ in
+            await reconciler.update { _ in
                 entered.signal()
                 leave.wait()
             }
         }
-        try ask(store, once: entered)
+        try ask(reconciler, once: entered)
         leave.signal()
         await work.value
     }
 
     /// Not asynchronous: nothing here can wait for an actor.
-    private func ask(_ store: ClusterStore, once entered: DispatchSemaphore) throws {
+    private func ask(_ reconciler: Reconciler, once entered: DispatchSemaphore) throws {
         entered.wait()
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let endpoints = ProxyEndpoints(
@@ -45,7 +53,7 @@ import Testing
                 announce: { _, _, _ in },
                 onSynced: { _ in }
             ),
-            store: store,
+            reconciler: reconciler,
             forwarder: LocalhostForwarder(onFailure: { _, _ in }, logger: logger),
             configuration: KubeProxyConfiguration(),
             nodeName: "here",

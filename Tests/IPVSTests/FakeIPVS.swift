@@ -52,6 +52,15 @@ struct FakeIPVS {
     }
 }
 
+extension ServerTable {
+    mutating func apply(
+        _ changed: [(service: String, plan: ServicePlan?)],
+        now: Double
+    ) -> [ServerOperation] {
+        apply(changed.map { PlanChange($0, old: plans[$0], new: $1) }, now: now)
+    }
+}
+
 let vip = ip("10.96.0.1")
 
 func plan(
@@ -82,7 +91,7 @@ func plan(
 }
 
 func id(_ host: Int) -> Destination.ID {
-    Destination.ID(address: ip("10.244.1.\(host)"), port: 8080)
+    Destination.ID(ip("10.244.1.\(host)"), 8080)
 }
 
 /// A table with one plan, and a kernel that holds it.

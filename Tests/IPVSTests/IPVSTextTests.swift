@@ -1,4 +1,5 @@
 @testable import IPVS
+import NFTables
 import NetworkTypes
 import ServicePlan
 import TestSupport
@@ -17,9 +18,18 @@ import Testing
             """
         #expect(
             ConnectionList.connections(in: Array(text.utf8)) == [
-                IPVSConnection(ip("192.0.2.9"), 20_000, FrontendKey(ip("10.96.0.10"), .tcp, 80)),
-                IPVSConnection(ip("192.0.2.9"), 20_001, FrontendKey(ip("10.96.0.10"), .tcp, 80)),
-                IPVSConnection(ip("fd00:192::9"), 65_535, FrontendKey(ip("fd96::10"), .sctp, 9)),
+                InheritedConnection(
+                    AddressAndPort(ip("192.0.2.9"), 20_000),
+                    FrontendKey(ip("10.96.0.10"), .tcp, 80)
+                ),
+                InheritedConnection(
+                    AddressAndPort(ip("192.0.2.9"), 20_001),
+                    FrontendKey(ip("10.96.0.10"), .tcp, 80)
+                ),
+                InheritedConnection(
+                    AddressAndPort(ip("fd00:192::9"), 65_535),
+                    FrontendKey(ip("fd96::10"), .sctp, 9)
+                ),
             ]
         )
     }

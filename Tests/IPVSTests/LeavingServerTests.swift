@@ -8,7 +8,7 @@ import Testing
 @Suite struct LeavingServerTests {
     private let node = ip("192.0.2.1")
     private var key: FrontendKey { FrontendKey(node, .tcp, 80) }
-    private var own: Destination.ID { Destination.ID(address: node, port: 80) }
+    private var own: Destination.ID { Destination.ID(node, 80) }
 
     private func nodePort(_ hosts: [Int], affinity: UInt32? = nil) -> ServicePlan {
         plan(hosts, address: node, kind: .nodePort, affinity: affinity)

@@ -1,4 +1,5 @@
 @testable import IPVS
+import NFTables
 import NetworkTypes
 import ServicePlan
 import TestSupport
@@ -100,7 +101,7 @@ import Testing
             table.apply([("shop/web", plan([2], address: external, kind: .externalIP))], now: 30)
         )
         #expect(table.drainingDestinations.isEmpty)
-        let own = Destination.ID(address: external, port: 80)
+        let own = Destination.ID(external, 80)
         #expect(kernel.servers[frontend] == [id(1): 0, id(2): 1, own: 0])
     }
 

@@ -89,7 +89,7 @@ import Testing
             ]
         )
         let all = plan(["10.244.1.5", "10.244.2.5", "fd00:244::5", "fd00:244::6"])
-        _ = try await table.dataplane.commit(.everything([all]), node: table.node)
+        _ = try await table.client.commit(.everything([all]), node: table.node)
         try send(table)
         return table
     }
@@ -98,7 +98,7 @@ import Testing
         let table = try await start()
         for client in clients {
             let frontend = frontends[client.family == .ipv4 ? 0 : 1]
-            let found = try await table.dataplane.rememberedEndpoint(of: client, at: frontend)
+            let found = try await table.client.rememberedEndpoint(of: client, at: frontend)
             #expect(found?.port == 5353, "\(client)")
         }
         // Neither of them shares a bucket with one of those.
@@ -108,11 +108,12 @@ import Testing
                 !clients.contains { $0.family == stranger.family && ClientBucket.of($0) == bucket }
             )
             let frontend = frontends[stranger.family == .ipv4 ? 0 : 1]
-            #expect(try await table.dataplane.rememberedEndpoint(of: stranger, at: frontend) == nil)
+            #expect(try await table.client.rememberedEndpoint(of: stranger, at: frontend) == nil)
         }
-        let counts = await table.dataplane.elementCounts().filter { $0.set == "affinity" }
-        for (_, family, count) in counts {
-            #expect(count == Set(clients.filter { $0.family == family }.map(ClientBucket.of)).count)
+        let counts = await table.client.elementCounts().filter { $0.set == "affinity" }
+        for found in counts {
+            let clients = clients.filter { $0.family == found.family }
+            #expect(found.count == Set(clients.map(ClientBucket.of)).count)
         }
     }
 
@@ -122,7 +123,7 @@ import Testing
         try send(table)
         #expect(try await endpoints(table) == before)
         let rest = plan(["10.244.2.5", "fd00:244::6"])
-        _ = try await table.dataplane.commit(.some([("test/dns", rest)]), node: table.node)
+        _ = try await table.client.commit(.some([("test/dns", rest)]), node: table.node)
         let after = try await endpoints(table)
         for (client, endpoint) in before {
             let isGone = [ip("10.244.1.5"), ip("fd00:244::5")].contains(endpoint)
@@ -144,15 +145,16 @@ import Testing
             .write(toFile: file, atomically: false, encoding: .utf8)
         _ = try table.newerNft("-f", file)
         let all = plan(["10.244.1.5", "10.244.2.5", "fd00:244::5", "fd00:244::6"])
-        _ = try await table.dataplane.commit(.everything([all]), node: table.node)
+        _ = try await table.client.commit(.everything([all]), node: table.node)
         let before = try await endpoints(table)
         #expect(before.count == clients.count)
         let rest = plan(["10.244.2.5", "fd00:244::5", "fd00:244::6"])
-        _ = try await table.dataplane.commit(.some([("test/dns", rest)]), node: table.node)
+        _ = try await table.client.commit(.some([("test/dns", rest)]), node: table.node)
         let gone = ip("10.244.1.5")
         #expect(try await endpoints(table) == before.filter { $0.value != gone })
         let left = try #require(
-            await table.dataplane.elementCounts().first { $0 == ("affinity", .ipv4, $0.count) }
+            await table.client.elementCounts()
+                .first { $0.set == "affinity" && $0.family == .ipv4 }
         )
         #expect(left.count >= flood.count)
     }
@@ -161,22 +163,22 @@ import Testing
         var endpoints: [IPAddress: IPAddress] = [:]
         for client in clients {
             let frontend = frontends[client.family == .ipv4 ? 0 : 1]
-            let found = try await table.dataplane.rememberedEndpoint(of: client, at: frontend)
+            let found = try await table.client.rememberedEndpoint(of: client, at: frontend)
             endpoints[client] = found?.address
         }
         return endpoints
     }
 
     @Test func `without a hash nobody is remembered, and all else is there`() {
-        var facts = NodeFacts()
+        var facts = TableInputs()
         facts.remembersClients = false
         let all = plan(["10.244.1.5", "fd00:244::5"])
         for family in IPFamily.allCases {
             let (state, changes) = TableState.adopting(
                 .unusable,
-                plans: [all],
-                node: facts,
-                family: family
+                [all],
+                facts,
+                family
             )
             let text = RulesetPrinter(family).table(state.program, elements: changes.added)
             #expect(!text.contains("jhash") && text.contains("goto pick"))

@@ -1,3 +1,4 @@
+import Backend
 import NFTables
 import NFTablesKernel
 import NetworkNamespaces
@@ -11,7 +12,7 @@ import Testing
         var random = RandomPlans(seed: 77)
         let table = try KernelTable()
         let plans = random.cluster(8)
-        _ = try await table.dataplane.commit(.everything(plans), node: table.node)
+        _ = try await table.client.commit(.everything(plans), node: table.node)
         return (table, plans)
     }
 
@@ -26,7 +27,8 @@ import Testing
         async throws
     {
         var (table, plans) = try await start()
-        var changes = await table.dataplane.foreignChanges().makeAsyncIterator()
+        var changes = await table.client.events().filter { $0 == .foreignChange(.table) }
+            .makeAsyncIterator()
         try table.namespace.run(["nft", "-f", "-"], input: command + "\n")
         _ = await changes.next()
         // A change is tried all the same: where the damage is not in its way, it is in force at once.
@@ -34,12 +36,12 @@ import Testing
         let plan = random.plan(100)
         plans.append(plan)
         do {
-            _ = try await table.dataplane.commit(.some([(plan.service, plan)]), node: table.node)
+            _ = try await table.client.commit(.some([(plan.service, plan)]), node: table.node)
             #expect(try table.nft("list", "ruleset").contains(plan.service))
         } catch let error as CommitError {
             #expect(error.recovery == .rereadKernel)
         }
-        _ = try await table.dataplane.commit(.everything(plans), node: table.node)
+        _ = try await table.client.commit(.everything(plans), node: table.node)
         try await table.check(plans)
         #expect(try !table.nft("list", "ruleset").contains("foreign"))
     }
@@ -55,7 +57,7 @@ import Testing
             let plan = random.plan(100 + round)
             plans.append(plan)
             // Needs no reading back: the notifications tell that ours were not touched.
-            _ = try await table.dataplane.commit(.some([(plan.service, plan)]), node: table.node)
+            _ = try await table.client.commit(.some([(plan.service, plan)]), node: table.node)
         }
         try await table.check(plans)
         #expect(try table.nft("list", "table", "ip", "other").components(of: "chain c") == 30)
@@ -63,19 +65,19 @@ import Testing
 
     @Test func `our own commits are not foreign`() async throws {
         let (table, plans) = try await start()
-        let changes = await table.dataplane.foreignChanges()
+        let changes = await table.client.events().filter { $0 == .foreignChange(.table) }
         var random = RandomPlans(seed: 79)
         var all = plans
         for round in 0..<20 {
             let plan = random.plan(200 + round)
             all.append(plan)
-            _ = try await table.dataplane.commit(.some([(plan.service, plan)]), node: table.node)
+            _ = try await table.client.commit(.some([(plan.service, plan)]), node: table.node)
         }
         // The next foreign change is the first that the stream tells of.
         try table.nft("add", "chain", "ip", "needletail", "foreign")
         var iterator = changes.makeAsyncIterator()
         _ = await iterator.next()
-        _ = try await table.dataplane.commit(.everything(all), node: table.node)
+        _ = try await table.client.commit(.everything(all), node: table.node)
         try await table.check(all)
     }
 

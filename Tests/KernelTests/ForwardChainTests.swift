@@ -1,3 +1,4 @@
+import Backend
 import NFTablesKernel
 import NetworkNamespaces
 import NetworkTypes
@@ -8,13 +9,13 @@ import Testing
 @Suite(.timeLimit(.minutes(10))) struct ForwardChainTests {
     private func chains(_ table: KernelTable, _ rules: String) async throws -> [ForwardChain] {
         try table.namespace.run(["nft", "-f", "-"], input: rules)
-        return try await table.dataplane.forwardChains()
+        return try await table.client.forwardChains()
     }
 
     @Test func `a policy is read, with what the rules lead to`() async throws {
         let table = try KernelTable()
-        _ = try await table.dataplane.commit(.everything([]), node: table.node)
-        #expect(try await table.dataplane.forwardChains().isEmpty, "our own are none of them")
+        _ = try await table.client.commit(.everything([]), node: table.node)
+        #expect(try await table.client.forwardChains().isEmpty, "our own are none of them")
         let found = try await chains(
             table,
             """
@@ -92,31 +93,30 @@ import Testing
             """
         )
         let firewalld = try #require(found.first { $0.place.table == "firewalld" })
-        #expect(firewalld.ending == .refusedByRule("reject") && firewalld.acceptsTranslated)
-        #expect(found.first { $0.place.table == "masked" }?.acceptsTranslated == false)
+        #expect(firewalld.ending == .refusedByRule("reject") && firewalld.acceptsServices)
+        #expect(found.first { $0.place.table == "masked" }?.acceptsServices == false)
     }
 
     @Test func `iptables-nft is read and followed`() async throws {
         let table = try KernelTable()
-        let foreign = await table.dataplane.foreignChanges()
-        var changes = table.dataplane.forwardingChanges.makeAsyncIterator()
+        var changes = await table.client.events().filter { $0 == .forwarding }
+            .makeAsyncIterator()
         func iptables(_ words: String) throws {
             try table.namespace.run(["iptables-nft"] + words.split(separator: " ").map(String.init))
         }
         try iptables("-P FORWARD DROP")
         _ = await changes.next()
-        var found = try await table.dataplane.forwardChains()
+        var found = try await table.client.forwardChains()
         #expect(found.map(\.ending) == [.droppedByPolicy])
         // A rule of a chain that is known is looked at as well.
         try iptables("-P FORWARD ACCEPT")
         _ = await changes.next()
-        found = try await table.dataplane.forwardChains()
+        found = try await table.client.forwardChains()
         #expect(found.map(\.ending) == [.accepted])
         try iptables("-A FORWARD -j REJECT")
         _ = await changes.next()
-        found = try await table.dataplane.forwardChains()
+        found = try await table.client.forwardChains()
         #expect(found.map(\.ending) == [.refusedByRule("reject")])
-        withExtendedLifetime(foreign) {}
     }
 
     @Test(arguments: [(IPFamily.ipv4, "iptables-legacy"), (.ipv6, "ip6tables-legacy")])

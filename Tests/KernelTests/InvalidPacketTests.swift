@@ -32,7 +32,7 @@ import Testing
             ],
             pools: [Pool([Endpoint(ip("10.244.1.2"), 8080, isLocal: true)])]
         )
-        _ = try await table.dataplane.commit(.everything([plan]), node: table.node)
+        _ = try await table.client.commit(.everything([plan]), node: table.node)
         let endpoint = plan.pools[0].endpoints
         let other = [Endpoint(ip("10.244.1.9"), 8080, isLocal: true)]
         var next: ServicePlan? = plan
@@ -45,12 +45,12 @@ import Testing
             // It goes, comes back and goes again.
             for pool in [Pool(other), Pool(endpoint), Pool(other)] {
                 plan.pools = [pool]
-                _ = try await table.dataplane.commit(.some([("test/web", plan)]), node: table.node)
+                _ = try await table.client.commit(.some([("test/web", plan)]), node: table.node)
             }
             next = plan
         case .serviceGone: next = nil
         }
-        _ = try await table.dataplane.commit(.some([("test/web", next)]), node: table.node)
+        _ = try await table.client.commit(.some([("test/web", next)]), node: table.node)
         // A restart keeps what it knows of the past.
         let restarted = try KernelTable.open(table.namespace)
         let report = try await restarted.commit(

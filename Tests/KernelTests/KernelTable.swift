@@ -1,3 +1,4 @@
+import Backend
 import Logging
 import NFTables
 import NFTablesKernel
@@ -10,25 +11,29 @@ import Testing
 /// A real kernel's tables in a network namespace of the test's own.
 struct KernelTable {
     let namespace: NetworkNamespace
-    let dataplane: NFTablesDataplane
-    var node = NodeFacts(
-        serviceCIDRs: [prefix("10.96.0.0/12")],
-        podCIDRs: [prefix("10.0.0.0/8"), prefix("fd00::/16")],
-        localDetection: .podCIDRs
+    let client: TableClient
+    var node = TableInputs(
+        NodeFacts(
+            serviceCIDRs: [prefix("10.96.0.0/12")],
+            podCIDRs: [prefix("10.0.0.0/8"), prefix("fd00::/16")],
+            localDetection: .podCIDRs
+        )
     )
 
     init() throws {
         namespace = try NetworkNamespace()
-        dataplane = try Self.open(namespace)
+        client = try Self.open(namespace)
         try namespace.ip(["link set lo up"])
     }
 
     /// Another process, as far as the kernel can tell.
-    static func open(_ namespace: NetworkNamespace) throws -> NFTablesDataplane {
+    static func open(_ namespace: NetworkNamespace) throws -> TableClient {
         try namespace.inside {
             var logger = Logger(label: "test")
             logger.logLevel = .error
-            return try NFTablesDataplane(families: [.ipv4, .ipv6], logger: logger)
+            return TableClient(
+                try TableProgrammer(families: [.ipv4, .ipv6], logger: logger)
+            )
         }
     }
 
@@ -50,12 +55,9 @@ struct KernelTable {
         .split(separator: "\n").last.map(String.init) ?? ""
     }
 
-    /// What `needletail diff` would print, as a number of lines.
+    /// How many lines `needletail diff` would print.
     func differences(_ plans: [ServicePlan]) async throws -> Int {
-        try await dataplane.difference(plans, node: node).reduce(0) {
-            $0 + $1.changes.addedCount + $1.changes.removedCount + $1.changes.chains.count
-                + $1.changes.addedSets.count + ($1.changes.createsTable ? 1 : 0)
-        }
+        try await client.difference(plans, node: node).count
     }
 
     /// The tables are what the plans say, by our own reading and by nft's.

@@ -94,14 +94,14 @@ import Testing
         isRestart: Bool,
         between: () throws -> Void
     ) async throws {
-        _ = try await table.dataplane.commit(.everything([old]), node: table.node)
+        _ = try await table.client.commit(.everything([old]), node: table.node)
         try between()
         if isRestart {
             let plans = new.map { [$0] } ?? []
             let restarted = try KernelTable.open(table.namespace)
             _ = try await restarted.commit(.everything(plans), node: table.node)
         } else {
-            _ = try await table.dataplane.commit(.some([(old.service, new)]), node: table.node)
+            _ = try await table.client.commit(.some([(old.service, new)]), node: table.node)
         }
     }
 
@@ -218,7 +218,7 @@ import Testing
             "link set up1 up", "addr add 192.0.2.1/24 dev up0", "route add 10.1.0.0/16 dev pods0",
             "route add default dev up0",
         ])
-        table.node = NodeFacts(localDetection: detection)
+        table.node = TableInputs(NodeFacts(localDetection: detection))
         try await change(
             table,
             from: clusterPolicy(.udp),
@@ -238,7 +238,7 @@ import Testing
         isOtherProgram: Bool
     ) async throws {
         var table = try KernelTable()
-        _ = try await table.dataplane.commit(
+        _ = try await table.client.commit(
             .everything([clusterPolicy(transport)]),
             node: table.node
         )
@@ -250,7 +250,7 @@ import Testing
             "--reply-port-src", "5353", "--reply-port-dst", "1002", "--timeout", "600",
         ])
         // The table of another version is replaced, not read.
-        table.node.countsConnections = isOtherProgram
+        table.node.facts.countsConnections = isOtherProgram
         let restarted = try KernelTable.open(table.namespace)
         let report = try await restarted.commit(.everything([]), node: table.node)
         #expect(try tracked(table) == [1002])
@@ -264,7 +264,7 @@ import Testing
         let table = try KernelTable()
         var before = clusterPolicy(.tcp)
         before.frontends[0].affinityTimeout = 600
-        _ = try await table.dataplane.commit(.everything([before]), node: table.node)
+        _ = try await table.client.commit(.everything([before]), node: table.node)
         for endpoint in ["10.244.1.5", "10.244.2.5"] {
             _ = try table.newerNft(
                 "add",

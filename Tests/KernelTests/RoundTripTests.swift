@@ -13,7 +13,7 @@ import Testing
         var random = RandomPlans(seed: seed)
         let table = try KernelTable()
         var plans = Dictionary(uniqueKeysWithValues: random.cluster(15).map { ($0.service, $0) })
-        let start = try await table.dataplane.commit(
+        let start = try await table.client.commit(
             .everything(Array(plans.values)),
             node: table.node
         )
@@ -23,14 +23,14 @@ import Testing
             let index = Int.random(in: 0..<15, using: &random.random)
             let plan = Bool.random(using: &random.random) ? random.plan(index) : nil
             plans["test/service-\(index)"] = plan
-            _ = try await table.dataplane.commit(
+            _ = try await table.client.commit(
                 .some([("test/service-\(index)", plan)]),
                 node: table.node
             )
             #expect(try await table.differences(Array(plans.values)) == 0)
         }
         try await table.check(Array(plans.values))
-        _ = try await table.dataplane.commit(.some(plans.keys.map { ($0, nil) }), node: table.node)
+        _ = try await table.client.commit(.some(plans.keys.map { ($0, nil) }), node: table.node)
         try await table.check([])
     }
 
@@ -39,12 +39,12 @@ import Testing
         var random = RandomPlans(seed: 100 + seed)
         let table = try KernelTable()
         var plans = Dictionary(uniqueKeysWithValues: random.cluster(10).map { ($0.service, $0) })
-        _ = try await table.dataplane.commit(.everything(Array(plans.values)), node: table.node)
+        _ = try await table.client.commit(.everything(Array(plans.values)), node: table.node)
         for _ in 0..<10 {
             let index = Int.random(in: 0..<10, using: &random.random)
             let plan = random.plan(index)
             plans[plan.service] = plan
-            _ = try await table.dataplane.commit(.some([(plan.service, plan)]), node: table.node)
+            _ = try await table.client.commit(.some([(plan.service, plan)]), node: table.node)
         }
         let restarted = try KernelTable.open(table.namespace)
         let report = try await restarted.commit(.everything(Array(plans.values)), node: table.node)
@@ -60,18 +60,18 @@ import Testing
         var random = RandomPlans(seed: 5)
         let plans = random.cluster(12) + IPFamily.allCases.map(Self.restricted)
         var table = try KernelTable()
-        table.node = NodeFacts(
+        table.node.facts = NodeFacts(
             serviceCIDRs: [prefix("10.96.0.0/12"), prefix("fd96::/108"), prefix("0.0.0.0/8")],
             podCIDRs: [prefix("10.0.0.0/8"), prefix("fd00::/16")],
             localDetection: detection
         )
-        if detection == .none { table.node.ipvsConnections = Set(Self.connections(443)) }
+        if detection == .none { table.node.inherited = Set(Self.connections(443)) }
         let script = IPFamily.allCases.map { family in
             let (state, changes) = TableState.adopting(
                 .unusable,
-                plans: plans,
-                node: table.node,
-                family: family
+                plans,
+                table.node,
+                family
             )
             return RulesetPrinter(family).table(state.program, elements: changes.added)
         }.joined(separator: "\n")
@@ -84,7 +84,7 @@ import Testing
         #expect(try await table.differences(plans) == 0)
         let loaded = try table.newerNft("-s", "list", "ruleset").lines
         _ = try table.nft("flush", "ruleset")
-        _ = try await table.dataplane.commit(.everything(plans), node: table.node)
+        _ = try await table.client.commit(.everything(plans), node: table.node)
         #expect(try table.newerNft("-s", "list", "ruleset").lines == loaded)
     }
 
@@ -105,9 +105,9 @@ import Testing
         for family in IPFamily.allCases {
             let (state, changes) = TableState.adopting(
                 .unusable,
-                plans: plans,
-                node: table.node,
-                family: family
+                plans,
+                table.node,
+                family
             )
             let file = "/tmp/needletail-test-\(getpid())-portable.nft"
             defer { unlink(file) }
@@ -116,7 +116,7 @@ import Testing
                 .write(toFile: file, atomically: false, encoding: .utf8)
             try table.nft("-f", file)
         }
-        let report = try await table.dataplane.commit(.everything(plans), node: table.node)
+        let report = try await table.client.commit(.everything(plans), node: table.node)
         // Rules alone differ, and not the sets.
         #expect(report.elementsAdded == 0 && report.elementsRemoved == 0)
         try await table.check(plans)
@@ -136,7 +136,7 @@ import Testing
                 masquerade: .nonPods
             )
         ]
-        _ = try await table.dataplane.commit(.everything([plan]), node: table.node)
+        _ = try await table.client.commit(.everything([plan]), node: table.node)
         #expect(try await table.differences([plan]) == 0)
         let restarted = try KernelTable.open(table.namespace)
         #expect(try await restarted.commit(.everything([plan]), node: table.node).isEmpty)
@@ -144,29 +144,32 @@ import Testing
 
     @Test func `rules follow a change of how pods are told`() async throws {
         var table = try KernelTable()
-        _ = try await table.dataplane.commit(.everything([]), node: table.node)
-        table.node = NodeFacts(localDetection: .none)
-        let report = try await table.dataplane.commit(.some([]), node: table.node)
+        _ = try await table.client.commit(.everything([]), node: table.node)
+        table.node.facts = NodeFacts(localDetection: .none)
+        let report = try await table.client.commit(.some([]), node: table.node)
         #expect(report.objectsChanged == 4)
         try await table.check([])
     }
 
     /// One for each family.
-    private static func connections(_ port: UInt16) -> [IPVSConnection] {
+    private static func connections(_ port: UInt16) -> [InheritedConnection] {
         [("192.0.2.9", "10.96.0.10"), ("fd00:192::9", "fd96::10")].map { client, address in
-            IPVSConnection(ip(client), port, FrontendKey(ip(address), .tcp, 80))
+            InheritedConnection(
+                AddressAndPort(ip(client), port),
+                FrontendKey(ip(address), .tcp, 80)
+            )
         }
     }
 
     @Test func `what is left to IPVS comes, changes and goes, with its rules`() async throws {
         var table = try KernelTable()
         let node = table.node
-        _ = try await table.dataplane.commit(.everything([]), node: node)
-        table.node.ipvsConnections = Set(Self.connections(20_000))
-        _ = try await table.dataplane.commit(.some([]), node: table.node)
+        _ = try await table.client.commit(.everything([]), node: node)
+        table.node.inherited = Set(Self.connections(20_000))
+        _ = try await table.client.commit(.some([]), node: table.node)
         try await table.check([])
-        table.node.ipvsConnections = Set(Self.connections(20_000) + Self.connections(65_535))
-        let report = try await table.dataplane.commit(.some([]), node: table.node)
+        table.node.inherited = Set(Self.connections(20_000) + Self.connections(65_535))
+        let report = try await table.client.commit(.some([]), node: table.node)
         #expect(report.elementsAdded == 2 && report.objectsChanged == 0)
         try await table.check([])
         let listing = try table.nft("list", "ruleset")
@@ -177,7 +180,7 @@ import Testing
         table.node = node
         _ = try await restarted.commit(.some([]), node: node)
         #expect(try !table.nft("list", "ruleset").contains("ipvs"))
-        _ = try await table.dataplane.commit(.everything([]), node: node)
+        _ = try await table.client.commit(.everything([]), node: node)
         try await table.check([])
     }
 
@@ -212,7 +215,7 @@ import Testing
 
     @Test func `a set for each length of source ranges comes and goes`() async throws {
         let table = try KernelTable()
-        _ = try await table.dataplane.commit(.everything([]), node: table.node)
+        _ = try await table.client.commit(.everything([]), node: table.node)
         let all = IPFamily.allCases.map(Self.restricted)
         let some = all.map { plan in
             var plan = plan
@@ -230,7 +233,7 @@ import Testing
         }
         for (plans, count) in [(some, 3), (all, 33), (some, 3), (open, 0), (all, 33), ([], 0)] {
             let gone = plans.isEmpty ? all.map { ($0.service, ServicePlan?.none) } : []
-            _ = try await table.dataplane.commit(
+            _ = try await table.client.commit(
                 .some(plans.map { ($0.service, $0) } + gone),
                 node: table.node
             )
@@ -260,12 +263,12 @@ import Testing
     @Test func `affinity timeouts come, change and go, and cost one rule`() async throws {
         let table = try KernelTable()
         var plans: [ServicePlan] = []
-        _ = try await table.dataplane.commit(.everything([]), node: table.node)
+        _ = try await table.client.commit(.everything([]), node: table.node)
         // The longest that the API admits is a day.
         for timeouts in [[1, 86400], Array(100..<200), [7] + Array(150..<250), [86400, 86400]] {
             let new = timeouts.enumerated().map { sticky($0, UInt32($1)) }
             let gone = plans.dropFirst(new.count)
-            _ = try await table.dataplane.commit(
+            _ = try await table.client.commit(
                 .some(new.map { ($0.service, $0) } + gone.map { ($0.service, nil) }),
                 node: table.node
             )
@@ -275,7 +278,7 @@ import Testing
             #expect(rules.components(of: "@") == 1, "\(rules)")
         }
         plans = plans.enumerated().map { sticky($0.offset, nil) }
-        _ = try await table.dataplane.commit(
+        _ = try await table.client.commit(
             .some(plans.map { ($0.service, $0) }),
             node: table.node
         )
@@ -301,12 +304,12 @@ import Testing
                 ]
             )
         }
-        _ = try await table.dataplane.commit(.everything([]), node: table.node)
+        _ = try await table.client.commit(.everything([]), node: table.node)
         for ranges in [
             ["203.0.113.0/25"], ["203.0.113.0/24"], ["203.0.113.0/26", "203.0.113.64/26"],
             ["203.0.113.0/24"],
         ] {
-            _ = try await table.dataplane.commit(
+            _ = try await table.client.commit(
                 .some([("test/a", plan(ranges))]),
                 node: table.node
             )
@@ -341,11 +344,11 @@ import Testing
                 ]
             )
         }
-        let report = try await table.dataplane.commit(.everything(plans), node: table.node)
+        let report = try await table.client.commit(.everything(plans), node: table.node)
         // Frontend, cluster IP, five slots and five endpoints each; service and pod CIDRs.
         #expect(report.elementsAdded == 3000 * 12 + 3)
         #expect(try await table.differences(plans) == 0)
-        _ = try await table.dataplane.commit(.everything([]), node: table.node)
+        _ = try await table.client.commit(.everything([]), node: table.node)
         try await table.check([])
     }
 }

@@ -66,7 +66,7 @@ import Testing
         async throws
     {
         let table = try KernelTable()
-        _ = try await table.dataplane.commit(
+        _ = try await table.client.commit(
             .everything([plan(["10.244.1.5", "10.244.2.5", "10.244.3.5"])]),
             node: table.node
         )
@@ -75,7 +75,7 @@ import Testing
         try track(table, 1003, via: "10.244.3.5")
         try track(table, 1004, to: "192.0.2.99", via: "192.0.2.99", port: 53)
         try track(table, 1005, via: "10.244.1.5", transport: "tcp")
-        let report = try await table.dataplane.commit(
+        let report = try await table.client.commit(
             .some([("test/dns", plan(["10.244.2.5"], draining: ["10.244.3.5"]))]),
             node: table.node
         )
@@ -86,19 +86,19 @@ import Testing
     // kubernetes/kubernetes#139628
     @Test func `a Service that lost all endpoints loses its connections`() async throws {
         let table = try KernelTable()
-        _ = try await table.dataplane.commit(.everything([plan(["10.244.1.5"])]), node: table.node)
+        _ = try await table.client.commit(.everything([plan(["10.244.1.5"])]), node: table.node)
         try track(table, 1001, via: "10.244.1.5")
-        _ = try await table.dataplane.commit(.some([("test/dns", plan([]))]), node: table.node)
+        _ = try await table.client.commit(.some([("test/dns", plan([]))]), node: table.node)
         #expect(try tracked(table) == [])
     }
 
     // kubernetes/kubernetes#141371
     @Test func `a deleted Service loses its connections`() async throws {
         let table = try KernelTable()
-        _ = try await table.dataplane.commit(.everything([plan(["10.244.1.5"])]), node: table.node)
+        _ = try await table.client.commit(.everything([plan(["10.244.1.5"])]), node: table.node)
         try track(table, 1001, via: "10.244.1.5")
         try track(table, 1002, via: "10.96.0.10", port: 53)
-        _ = try await table.dataplane.commit(.some([("test/dns", nil)]), node: table.node)
+        _ = try await table.client.commit(.some([("test/dns", nil)]), node: table.node)
         #expect(try tracked(table) == [])
     }
 
@@ -108,7 +108,7 @@ import Testing
         let table = try KernelTable()
         try track(table, 1001, via: "10.244.1.5")
         try track(table, 1002, to: "192.0.2.99", via: "10.244.1.5")
-        _ = try await table.dataplane.commit(.everything([]), node: table.node)
+        _ = try await table.client.commit(.everything([]), node: table.node)
         #expect(try tracked(table) == [1002])
     }
 
@@ -117,9 +117,9 @@ import Testing
         async throws
     {
         let table = try KernelTable()
-        _ = try await table.dataplane.commit(.everything([]), node: table.node)
+        _ = try await table.client.commit(.everything([]), node: table.node)
         try track(table, 1001, via: "10.96.0.10", port: 53)
-        _ = try await table.dataplane.commit(
+        _ = try await table.client.commit(
             .some([("test/dns", plan(["10.244.1.5"]))]),
             node: table.node
         )
@@ -129,7 +129,7 @@ import Testing
     // kubernetes/kubernetes#122740
     @Test func `a restart keeps what is right`() async throws {
         let table = try KernelTable()
-        _ = try await table.dataplane.commit(.everything([plan(["10.244.1.5"])]), node: table.node)
+        _ = try await table.client.commit(.everything([plan(["10.244.1.5"])]), node: table.node)
         try track(table, 1001, via: "10.244.1.5")
         try track(table, 1002, via: "10.244.9.9")
         let restarted = try KernelTable.open(table.namespace)
@@ -140,7 +140,7 @@ import Testing
     // kubernetes/kubernetes#110302
     @Test func `clients forget an endpoint that went, and no other`() async throws {
         let table = try KernelTable()
-        _ = try await table.dataplane.commit(
+        _ = try await table.client.commit(
             .everything([plan(["10.244.1.5", "10.244.2.5"], affinity: 600)]),
             node: table.node
         )
@@ -158,7 +158,7 @@ import Testing
         _ = try entry("10.1.0.2", "10.244.2.5")
         // Somebody else wrote into our table; we learn of it and read it again.
         let gone = plan(["10.244.2.5", "10.244.3.5"], affinity: 600)
-        _ = try await table.dataplane.commit(.everything([gone]), node: table.node)
+        _ = try await table.client.commit(.everything([gone]), node: table.node)
         let map = try table.nft("list", "map", "ip", "needletail", "affinity")
         #expect(!map.contains(": 10.244.1.5 ") && map.contains(": 10.244.2.5 "), "\(map)")
         let restarted = try KernelTable.open(table.namespace)

@@ -1,3 +1,4 @@
+import KubeProxyLeftovers
 import NFTablesKernel
 import NetworkNamespaces
 import NetworkTypes

@@ -5,12 +5,12 @@ import TestSupport
 import Testing
 
 @Suite struct ChangesetPartsTests {
-    private let facts = NodeFacts(serviceCIDRs: [prefix("10.96.0.0/12")])
+    private let facts = TableInputs(NodeFacts(serviceCIDRs: [prefix("10.96.0.0/12")]))
 
     @Test(arguments: 0..<10 as Range<UInt64>)
     func `changes in parts lead where they lead at once`(seed: UInt64) throws {
         var random = RandomPlans(seed: seed)
-        var state = TableState(.ipv4)
+        var state = ToldTable(.ipv4)
         var (whole, inParts) = (FakeTable(), FakeTable())
         for round in 0..<10 {
             let plans = random.cluster(10).map { (service: $0.service, plan: Optional($0)) }
@@ -68,7 +68,7 @@ import Testing
     @Test(arguments: 0..<8 as Range<UInt64>, [1, 3, 10])
     func `no packet meets half a frontend between parts`(seed: UInt64, count: Int) throws {
         var random = RandomPlans(seed: 500 + seed)
-        var state = TableState(.ipv4)
+        var state = ToldTable(.ipv4)
         var table = FakeTable()
         let sizes = Array(1...6 as ClosedRange<UInt32>)
         for _ in 0..<8 {
@@ -129,7 +129,7 @@ import Testing
                 ]
             )
         }
-        var state = TableState(.ipv4)
+        var state = ToldTable(.ipv4)
         for ranges in [300, 500, 2, 300] {
             let changes = state.apply([("a", plan(ranges))], node: facts)
             for part in changes.parts(ofAtMost: 100, state.program) {

@@ -46,13 +46,13 @@ import Testing
             (diagnostics + sorted.map(\.text)).joined(separator: "\n") + "\n",
             "Golden/\(name)/plan.txt"
         )
-        for (balancer, file) in [(Balancer.nftables, "ruleset.nft"), (.ipvs, "ruleset-ipvs.nft")] {
-            configuration.balancer = balancer
-            let facts = configuration.facts(
-                node: nil,
-                serviceCIDRs: [prefix("10.96.0.0/12"), prefix("fd96::/108")]
-            )
-            try compare(ruleset(sorted, facts), "Golden/\(name)/\(file)")
+        let facts = configuration.facts(
+            node: nil,
+            serviceCIDRs: [prefix("10.96.0.0/12"), prefix("fd96::/108")]
+        )
+        for (role, file) in [(TableRole.balancer, "ruleset.nft"), (.policy, "ruleset-ipvs.nft")] {
+            let inputs = TableInputs(facts, role: role)
+            try compare(ruleset(sorted, inputs), "Golden/\(name)/\(file)")
         }
         let servers = sorted.flatMap { $0.virtualServers(BalancingDefaults()) }
         try compare(
@@ -61,13 +61,13 @@ import Testing
         )
     }
 
-    private func ruleset(_ plans: [ServicePlan], _ facts: NodeFacts) -> String {
+    private func ruleset(_ plans: [ServicePlan], _ facts: TableInputs) -> String {
         IPFamily.allCases.map { family in
             let (state, changes) = TableState.adopting(
                 .unusable,
-                plans: plans,
-                node: facts,
-                family: family
+                plans,
+                facts,
+                family
             )
             return RulesetPrinter(family).table(state.program, elements: changes.added)
         }.joined(separator: "\n")

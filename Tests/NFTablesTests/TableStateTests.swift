@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 @Suite struct TableStateTests {
-    private let facts = NodeFacts(serviceCIDRs: [prefix("10.96.0.0/12")])
+    private let facts = TableInputs(NodeFacts(serviceCIDRs: [prefix("10.96.0.0/12")]))
 
     @Test(arguments: 0..<40 as Range<UInt64>)
     func `small changes lead where a fresh start leads, and a restart changes nothing`(seed: UInt64)
@@ -14,12 +14,13 @@ import Testing
         var random = RandomPlans(seed: seed)
         let family: IPFamily = seed % 2 == 0 ? .ipv4 : .ipv6
         var wanted = Dictionary(uniqueKeysWithValues: random.cluster(12).map { ($0.service, $0) })
-        var (state, start) = TableState.adopting(
+        let (adopted, start) = TableState.adopting(
             .unusable,
-            plans: Array(wanted.values),
-            node: facts,
-            family: family
+            Array(wanted.values),
+            facts,
+            family
         )
+        var state = ToldTable(adopted, Array(wanted.values))
         var table = FakeTable()
         try table.commit(start, program: state.program)
         for _ in 0..<25 {
@@ -38,16 +39,16 @@ import Testing
             try table.commit(changeset, program: state.program)
             let (_, difference) = TableState.adopting(
                 table.contents,
-                plans: Array(wanted.values),
-                node: facts,
-                family: family
+                Array(wanted.values),
+                facts,
+                family
             )
             #expect(difference.added.isEmpty && difference.removed.isEmpty, "\(difference)")
         }
     }
 
     // The kernel sends no ICMP error from an address that is not the node's.
-    @Test func `in mode ipvs only what IPVS serves is led to it`() {
+    @Test func `beside another balancer only what it serves is led to it`() {
         let frontends = [
             (1, Frontend.Action.balance(pool: 0)), (2, .reject), (3, .drop),
             (4, .split(cluster: 0, local: nil)), (5, .split(cluster: 0, local: 0)),
@@ -67,9 +68,9 @@ import Testing
         )
         let (_, changes) = TableState.adopting(
             .unusable,
-            plans: [plan],
-            node: NodeFacts(balancer: .ipvs),
-            family: .ipv4
+            [plan],
+            TableInputs(role: .policy),
+            .ipv4
         )
         #expect(
             Set(changes.added[.externalFrontends]?.map(\.key) ?? [])
@@ -80,7 +81,7 @@ import Testing
     @Test func `an unchanged plan changes nothing`() {
         var random = RandomPlans(seed: 1)
         let plan = random.plan(1)
-        var state = TableState(.ipv4)
+        var state = ToldTable(.ipv4)
         _ = state.apply([("a", plan)], node: facts)
         #expect(state.apply([("a", plan)], node: facts).isEmpty)
     }
@@ -101,7 +102,7 @@ import Testing
                 pools: [Pool(endpoints.map { Endpoint(ip($0), 80, isLocal: false) })]
             )
         }
-        var state = TableState(.ipv4)
+        var state = ToldTable(.ipv4)
         _ = state.apply([("a", plan(["10.0.0.1", "10.0.0.2", "10.0.0.3"]))], node: facts)
         // The new endpoint sorts first, but the others keep their slots.
         let changes = state.apply([("a", plan(["10.0.0.0", "10.0.0.2", "10.0.0.3"]))], node: facts)
@@ -110,7 +111,7 @@ import Testing
         // One endpoint, and its predecessor's place among the former ones.
         #expect(changes.removedCount == 2 && changes.addedCount == 3)
         #expect(changes.added[.formerEndpoints] == changes.removed[.serviceEndpoints])
-        #expect(state.elementCounts[.formerEndpoints] == nil)
+        #expect(state.state.elementCounts[.formerEndpoints] == nil)
         #expect(changes.chains.isEmpty)
     }
 
@@ -131,7 +132,7 @@ import Testing
                 pools: [Pool((1...count).map { Endpoint(ip("10.0.0.\($0)"), 80, isLocal: false) })]
             )
         }
-        var state = TableState(.ipv4)
+        var state = ToldTable(.ipv4)
         let start = state.apply([("a", plan(2))], node: facts)
         #expect(start.added[.stickyTimeouts]?.count == 1)
         #expect(start.chains.keys.contains(.rememberFor(seconds: 10800)))
@@ -171,7 +172,7 @@ import Testing
             frontends: [frontend(81, pool: 0), frontend(82, pool: 1)],
             pools: [pool(0..<100, 8081), pool((0..<100).filter { $0 != 7 }, 8082)]
         )
-        var state = TableState(.ipv4)
+        var state = ToldTable(.ipv4)
         _ = state.apply([("a", plan)], node: facts)
         // Slots of a pool that has had another history are not those of a fresh one.
         plan.pools[1] = pool(0..<100, 8082)
@@ -187,15 +188,15 @@ import Testing
         #expect(more.removedCount == 0)
         let (_, difference) = TableState.adopting(
             contents(of: state, after: [changes, more]),
-            plans: [plan],
-            node: facts,
-            family: .ipv4
+            [plan],
+            facts,
+            .ipv4
         )
         #expect(difference.removed[.endpoints] == nil)
     }
 
     /// What a table has got by these changes.
-    private func contents(of state: TableState, after changes: [Changeset]) -> TableContents {
+    private func contents(of state: ToldTable, after changes: [Changeset]) -> TableContents {
         var contents = TableContents()
         contents.numbers = state.program.numbers
         for (set, elements) in changes.flatMap(\.added) {
@@ -212,7 +213,7 @@ import Testing
                 pools: (0..<20).map { pool(hosts, UInt16(8000 + $0)) }
             )
         }
-        var state = TableState(.ipv4)
+        var state = ToldTable(.ipv4)
         _ = state.apply([("a", plan(Array(0..<600)))], node: facts)
         let hosts = (0..<600).filter { $0 != 70 } + [7000]
         let changes = state.apply([("a", plan(hosts))], node: facts)
@@ -255,7 +256,7 @@ import Testing
             copy.kind = .externalIP
             return copy
         }
-        var state = TableState(.ipv4)
+        var state = ToldTable(.ipv4)
         _ = state.apply([("a", plan), ("b", other)], node: facts)
         let first = state.apply([("a", nil)], node: facts)
         #expect(first.removed[.serviceEndpoints] == nil && first.removed[.hairpin] == nil)
@@ -269,9 +270,9 @@ import Testing
         let plans = random.cluster(6)
         let (state, start) = TableState.adopting(
             .unusable,
-            plans: plans,
-            node: facts,
-            family: .ipv4
+            plans,
+            facts,
+            .ipv4
         )
         var table = FakeTable()
         try table.commit(start, program: state.program)
@@ -281,7 +282,7 @@ import Testing
         let foreign = Element(key: ElementBytes(FrontendKey(ip("1.2.3.4"), .tcp, 1)))
         contents.elements[.noEndpoints, default: [:]][foreign.key] = foreign
         contents.damagedChains = [.noService]
-        let (_, repair) = TableState.adopting(contents, plans: plans, node: facts, family: .ipv4)
+        let (_, repair) = TableState.adopting(contents, plans, facts, .ipv4)
         #expect(repair.added.mapValues(\.count) == [.frontends: 1])
         #expect(repair.removed == [.noEndpoints: [foreign]])
         #expect(repair.chains.keys.map(\.self) == [.noService])

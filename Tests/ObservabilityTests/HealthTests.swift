@@ -1,11 +1,11 @@
 import BinarySupport
-import ClusterStore
+import Backend
 import Logging
 import NetworkTypes
 import Observability
+import Reconciler
 import ServicePlan
 import Synchronization
-import Syncer
 import Testing
 
 @Suite struct HealthTests {

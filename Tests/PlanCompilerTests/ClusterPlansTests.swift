@@ -22,7 +22,7 @@ import Testing
             names.map { ObjectName(namespace: "default", name: $0) },
             for: NodeView(name: "here")
         ) { name in services[name.name].map { ($0, []) } }
-        return Set(changed.plans.map(\.service))
+        return Set(changed.changes.map(\.service))
     }
 
     private func owner(_ plans: ClusterPlans) -> [String] {
@@ -68,7 +68,7 @@ import Testing
             [ObjectName(namespace: "default", name: "old")],
             for: NodeView(name: "here")
         ) { services[$0.name].map { ($0, []) } }
-        #expect(outcome.plans.isEmpty)
+        #expect(outcome.changes.isEmpty)
         // The owner was not compiled, and hears of it all the same.
         #expect(Set(outcome.diagnosed.map(\.name)) == ["young", "old"])
         #expect(owner(plans) == ["default/young"])

@@ -105,7 +105,7 @@ import Testing
         #expect(try flow(.clusterIP, .outside).isMasqueraded)
         #expect(try !flow(.clusterIP, .outside, canTellPods: false).isMasqueraded)
         #expect(try flow(.loadBalancerVIP, .outside).outcome == .dropped)
-        #expect(try flow(.loadBalancerVIP, .pod).endpoints == ["10.0.0.1:8080"])
+        #expect(try flow(.loadBalancerVIP, .pod).endpoints.map(\.description) == ["10.0.0.1:8080"])
         #expect(try flow(.loadBalancerVIP, .node).isMasqueraded)
         let stranger = try flow(.loadBalancerVIP, .pod, from: ["198.51.100.1/32"])
         #expect(stranger.outcome == .dropped)

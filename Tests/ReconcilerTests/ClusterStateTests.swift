@@ -1,7 +1,7 @@
-import ClusterStore
 import KubernetesModel
 import NetworkTypes
 import PlanCompiler
+import Reconciler
 import ServicePlan
 import Synchronization
 import TestSupport
@@ -61,44 +61,7 @@ import Testing
     }
 }
 
-@Suite struct ClusterStoreTests {
-    @Test func `nothing rings before every list has arrived`() async {
-        let store = ClusterStore(
-            NodeConfiguration(nodeName: "here"),
-            awaiting: [.services, .endpoints]
-        )
-        await store.update(completing: .services) { $0.set(ClusterBuilder().service) }
-        #expect(await !store.isComplete)
-        await store.update(completing: .endpoints) { _ in }
-        #expect(await store.isComplete)
-        #expect(store.summary.pendingServices == 1 && store.summary.missing.isEmpty)
-        var rings = store.changes.makeAsyncIterator()
-        _ = await rings.next()
-        let update = await store.compileChanges(interfaceAddresses: [])
-        #expect(update.plans.map(\.service) == ["default/web"])
-        #expect(await store.compileChanges(interfaceAddresses: []).plans.isEmpty)
-        #expect(store.summary.pendingServices == 0 && store.summary.services == 1)
-    }
-
-    @Test func `what is not essential can be gone without, and is taken when it comes`() async {
-        let store = ClusterStore(
-            NodeConfiguration(nodeName: "here"),
-            awaiting: [.services, .endpoints, .nodes]
-        )
-        await store.update(completing: .services) { $0.set(ClusterBuilder().service) }
-        await store.update(completing: .endpoints) { _ in }
-        #expect(await !store.waive(.services))
-        #expect(await !store.isComplete)
-        #expect(await store.waive(.nodes))
-        var rings = store.changes.makeAsyncIterator()
-        _ = await rings.next()
-        #expect(await store.isComplete)
-        #expect(!store.summary.arrived.contains(.nodes))
-        await store.update(completing: .nodes) { $0.set(Node(name: "here")) }
-        _ = await rings.next()
-        #expect(store.summary.arrived.contains(.nodes))
-    }
-
+@Suite struct ClusterTests {
     @Test func `a list removes nothing that may be what it could not show`() {
         var state = ClusterState(nodeName: "here")
         for (namespace, name) in [("a", "one"), ("a", "two"), ("b", "one")] {
@@ -117,8 +80,8 @@ import Testing
         #expect(state.services.count == 1)
     }
 
-    @Test func `a change of the node's zone compiles every Service again`() async {
-        let store = ClusterStore(NodeConfiguration(nodeName: "here"), awaiting: [])
+    @Test func `a change of the node's zone compiles every Service again`() {
+        var cluster = Cluster(NodeConfiguration(nodeName: "here"))
         var slice = EndpointSlice(
             name: ObjectName(namespace: "default", name: "s"),
             service: ObjectName(namespace: "default", name: "web"),
@@ -127,35 +90,31 @@ import Testing
         slice.ports = [EndpointPort(name: "http", transport: .tcp, port: 80)]
         slice.endpoints = [endpoint("10.0.0.1", zones: ["a"]), endpoint("10.0.0.2", zones: ["b"])]
         let endpoints = slice
-        await store.update { state in
-            state.set(ClusterBuilder().service)
-            state.set(endpoints)
-        }
+        cluster.state.set(ClusterBuilder().service)
+        cluster.state.set(endpoints)
         #expect(
-            await store.compileChanges(interfaceAddresses: []).plans.first?.plan?.pools[0].endpoints
+            cluster.compile(interfaceAddresses: []).changes.first?.new?.pools[0].endpoints
                 .count == 2
         )
         var node = Node(name: "here")
         node.zone = "b"
         let zoned = node
-        await store.update { $0.set(zoned) }
+        cluster.state.set(zoned)
         #expect(
-            await store.compileChanges(interfaceAddresses: []).plans.first?.plan?.pools[0].endpoints
+            cluster.compile(interfaceAddresses: []).changes.first?.new?.pools[0].endpoints
                 .count == 1
         )
     }
 
-    @Test func `what is wrong with the Node and with ServiceCIDRs is told`() async {
-        let store = ClusterStore(NodeConfiguration(nodeName: "here"), awaiting: [])
-        await store.update { state in
-            var node = Node(name: "here")
-            node.problems = [FieldProblem("spec.podCIDRs[0]", "is no block")]
-            state.set(node)
-            var cidr = ServiceCIDR(name: "kubernetes")
-            cidr.problems = [FieldProblem("spec.cidrs[0]", "is no block")]
-            state.set(cidr)
-        }
-        let told = await store.compileChanges(interfaceAddresses: []).diagnostics.flatMap(\.1)
+    @Test func `what is wrong with the Node and with ServiceCIDRs is told`() {
+        var cluster = Cluster(NodeConfiguration(nodeName: "here"))
+        var node = Node(name: "here")
+        node.problems = [FieldProblem("spec.podCIDRs[0]", "is no block")]
+        cluster.state.set(node)
+        var cidr = ServiceCIDR(name: "kubernetes")
+        cidr.problems = [FieldProblem("spec.cidrs[0]", "is no block")]
+        cluster.state.set(cidr)
+        let told = cluster.compile(interfaceAddresses: []).diagnostics.flatMap(\.1)
         #expect(
             told.map(\.description) == [
                 "Node here: spec.podCIDRs[0]: is no block",
@@ -180,9 +139,8 @@ import Testing
     @Test func `what listens is looked at when frontends of the node change, and stays told`() async
     {
         let looks = Mutex(0)
-        let store = ClusterStore(
+        var cluster = Cluster(
             configuration(),
-            awaiting: [],
             listeningSockets: {
                 looks.withLock { $0 += 1 }
                 var sockets = ListeningSockets()
@@ -190,24 +148,22 @@ import Testing
                 return sockets
             }
         )
-        await store.update { $0.set(ClusterBuilder().service) }
-        _ = await store.compileChanges(interfaceAddresses: [])
+        cluster.state.set(ClusterBuilder().service)
+        _ = cluster.compile(interfaceAddresses: [])
         #expect(looks.withLock { $0 } == 0)
         let service = nodePortService
         for change in 0..<3 {
             let slice = slice("web-1", "10.0.0.\(change + 1)")
-            await store.update { state in
-                state.set(service)
-                state.set(slice)
-            }
-            let told = await store.compileChanges(interfaceAddresses: []).diagnostics.flatMap(\.1)
+            cluster.state.set(service)
+            cluster.state.set(slice)
+            let told = cluster.compile(interfaceAddresses: []).diagnostics.flatMap(\.1)
             #expect(told.map(\.event) == [.portInUse])
             #expect(told[0].description.contains("listens on 192.0.2.1:30080/tcp"))
         }
         #expect(looks.withLock { $0 } == 1)
-        await store.update { $0.set(ClusterBuilder().service) }
+        cluster.state.set(ClusterBuilder().service)
         #expect(
-            await store.compileChanges(interfaceAddresses: []).diagnostics.flatMap(\.1).isEmpty
+            cluster.compile(interfaceAddresses: []).diagnostics.flatMap(\.1).isEmpty
         )
     }
 
@@ -225,15 +181,16 @@ import Testing
     @Test func `no external IP is where the API server is reached, as soon as that is known`() async
     {
         let servers = APIServerAddresses()
-        let store = ClusterStore(configuration(), awaiting: [], apiServers: servers)
+        var cluster = Cluster(configuration())
         let thief = {
             var service = ClusterBuilder().service
             service.externalIPs = [ip("203.0.113.6"), ip("203.0.113.7")]
             return service
         }()
-        await store.update { $0.set(thief) }
+        cluster.state.set(thief)
         func external() async -> [String]? {
-            await store.compileChanges(interfaceAddresses: []).plans.first?.plan?.frontends
+            cluster.compile(interfaceAddresses: [], apiServers: servers.all).changes.first?.new?
+                .frontends
                 .filter { $0.kind == .externalIP }.map(\.key.address.description)
         }
         #expect(await external() == ["203.0.113.6", "203.0.113.7"])
@@ -249,27 +206,23 @@ import Testing
         endpoints.ports = [EndpointPort(name: "https", transport: .tcp, port: 80)]
         endpoints.endpoints = [endpoint("203.0.113.7")]
         let slice = endpoints
-        await store.update { $0.set(slice) }
+        cluster.state.set(slice)
         #expect(await external() == [])
     }
 
-    @Test func `an address of an interface concerns Services with addresses of their own alone`()
-        async
-    {
-        let store = ClusterStore(configuration(), awaiting: [])
+    @Test func `an address of an interface concerns Services with addresses of their own alone`() {
+        var cluster = Cluster(configuration())
         let balanced = {
             var service = ClusterBuilder("lb", clusterIP: "10.96.0.11").service
             service.loadBalancerVIPs = [ip("192.0.2.3")]
             service.ports[0].port = 22
             return service
         }()
-        await store.update { state in
-            state.set(balanced)
-            state.set(ClusterBuilder().service)
-        }
-        _ = await store.compileChanges(interfaceAddresses: [ip("192.0.2.1")])
-        let update = await store.compileChanges(interfaceAddresses: [ip("192.0.2.3")])
-        #expect(update.plans.map(\.service) == ["default/lb"])
+        cluster.state.set(balanced)
+        cluster.state.set(ClusterBuilder().service)
+        _ = cluster.compile(interfaceAddresses: [ip("192.0.2.1")])
+        let update = cluster.compile(interfaceAddresses: [ip("192.0.2.3")])
+        #expect(update.changes.map(\.service) == ["default/lb"])
         #expect(update.diagnostics.filter { !$0.1.isEmpty }.map(\.0.name) == ["lb"])
         #expect(update.diagnostics.flatMap(\.1).map(\.event) == [.frontendRefused])
     }

@@ -1,4 +1,4 @@
-import Syncer
+import Reconciler
 import Testing
 
 @Suite struct SyncPolicyTests {

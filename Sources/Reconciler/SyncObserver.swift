@@ -1,10 +1,10 @@
-package import ClusterStore
+package import Backend
 package import KubernetesModel
 package import NetworkTypes
 package import PlanCompiler
 package import ServicePlan
 
-/// Hears what a syncer does: metrics, health and events are made of it.
+/// Hears what the reconciler does: metrics, health and events are made of it.
 ///
 /// Called in order, from one task at a time; must not block.
 package protocol SyncObserver: Sendable {
@@ -16,11 +16,6 @@ package protocol SyncObserver: Sendable {
     ///
     /// - Parameter delay: until the repair; not zero if this happens again and again
     func foreignChange(_ object: ForeignObject, repairAfter delay: Duration)
-}
-
-/// What somebody else changed.
-package enum ForeignObject: String, Sendable, Hashable, CaseIterable {
-    case table, servers, addresses
 }
 
 /// A successful sync.

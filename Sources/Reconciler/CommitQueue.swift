@@ -7,14 +7,14 @@ package import ServicePlan
 /// committed first, and at once; what is large follows, one Service at a time, and after each as
 /// much time is left to others as it took.
 package struct CommitQueue: Sendable {
-    package typealias Change = (service: String, plan: ServicePlan?)
     package typealias Instant = ContinuousClock.Instant
 
     private struct Large {
-        var plan: ServicePlan?
-        /// What the dataplane has of it as yet.
-        let frontends: Set<FrontendKey>
+        /// From what the backend has.
+        var change: PlanChange
         let since: Instant
+
+        var frontends: Set<FrontendKey> { Set((change.old?.frontends ?? []).map(\.key)) }
     }
 
     /// Elements from which on a change is large: some 20 ms.
@@ -35,26 +35,16 @@ package struct CommitQueue: Sendable {
     }
 
     /// Takes changes in, and says what is to be committed now, and whether that is a large one.
-    ///
-    /// - Parameter old: what the store had before of a Service that changed
     package mutating func next(
-        _ changes: [Change],
-        replacing old: (String) -> ServicePlan?,
+        _ changes: [PlanChange],
         at now: Instant
-    ) -> (changes: [Change], isLarge: Bool) {
-        var small: [Change] = []
+    ) -> (changes: [PlanChange], isLarge: Bool) {
+        var small: [PlanChange] = []
         for change in changes {
             if waiting[change.service] != nil {
-                waiting[change.service]?.plan = change.plan
-                continue
-            }
-            let former = old(change.service)
-            if max(change.plan?.weight ?? 0, former?.weight ?? 0) > Self.limit {
-                waiting[change.service] = Large(
-                    plan: change.plan,
-                    frontends: Set((former?.frontends ?? []).map(\.key)),
-                    since: now
-                )
+                waiting[change.service]?.change.new = change.new
+            } else if max(change.new?.weight ?? 0, change.old?.weight ?? 0) > Self.limit {
+                waiting[change.service] = Large(change: change, since: now)
                 order.append(change.service)
             } else {
                 small.append(change)
@@ -62,33 +52,31 @@ package struct CommitQueue: Sendable {
         }
         guard let first = order.first else { return (small, false) }
         let isDue = (notBefore ?? now) <= now
-        if small.isEmpty { return isDue ? (withOwners([take(first)]), true) : ([], false) }
+        if small.isEmpty { return isDue ? (withOwners(take([first])), true) : ([], false) }
         // Small changes without end do not put it off for ever.
         let since = waiting[first]?.since ?? now
         let isOverdue = isDue && since + Self.patience <= now
-        let all = withOwners(isOverdue ? small + [take(first)] : small)
+        let all = withOwners(isOverdue ? small + take([first]) : small)
         return (all, all.count > small.count)
     }
 
     /// Adds those who wait and have a frontend that is to be another Service's, since they must let it
     /// go at the same time; and so on.
-    private mutating func withOwners(_ changes: [Change]) -> [Change] {
+    private mutating func withOwners(_ changes: [PlanChange]) -> [PlanChange] {
         var all = changes
         var index = 0
         while index < all.count {
-            let wanted = Set(all[index].plan?.frontends.map(\.key) ?? [])
+            let wanted = Set(all[index].new?.frontends.map(\.key) ?? [])
             index += 1
-            for service in order where waiting[service]?.frontends.isDisjoint(with: wanted) == false
-            {
-                all.append(take(service))
-            }
+            all += take(order.filter { waiting[$0]?.frontends.isDisjoint(with: wanted) == false })
         }
         return all
     }
 
-    private mutating func take(_ service: String) -> Change {
-        order.removeAll { $0 == service }
-        return (service, waiting.removeValue(forKey: service)?.plan)
+    private mutating func take(_ services: [String]) -> [PlanChange] {
+        guard !services.isEmpty else { return [] }
+        order.removeAll { services.contains($0) }
+        return services.compactMap { waiting.removeValue(forKey: $0)?.change }
     }
 
     /// A large change was committed.

@@ -1,3 +1,4 @@
+package import Backend
 internal import Glibc
 internal import IPVS
 package import Logging
@@ -7,13 +8,14 @@ internal import Netlink
 package import NetworkTypes
 package import ServicePlan
 
-/// Programs IPVS, and the policy table of nftables beside it.
+/// Mode ipvs: IPVS balances, and tables in the role of policy do what it cannot.
 ///
-/// Retiring, it leaves new clients to nftables, and removes what IPVS has when its connections are
+/// Retiring, it leaves new clients to the tables, and removes what IPVS has when its connections are
 /// over.
-package actor IPVSDataplane: Dataplane {
+package actor IPVSBackend: Backend {
     private let kernelQueue = KernelQueue()
-    let policy: NFTablesDataplane
+    package nonisolated let families: [IPFamily]
+    let policy: TableProgrammer
     let settings: IPVSSettings
     /// The settings', and what the kernel refuses.
     var defaults: BalancingDefaults
@@ -28,10 +30,9 @@ package actor IPVSDataplane: Dataplane {
     private var bound: Set<IPAddress> = []
     private var lastFullSync: Double?
     /// What the rules were made from.
-    var rules: NodeFacts?
-    /// The kernel does not have yet what `table` says.
-    private var isCommitting = false
+    var rules: TableInputs?
     private var isPrepared = false
+    private let news = NewsFeed()
 
     package nonisolated var unownedExecutor: UnownedSerialExecutor {
         kernelQueue.asUnownedSerialExecutor()
@@ -39,11 +40,12 @@ package actor IPVSDataplane: Dataplane {
 
     /// - Throws: if this kernel, or this process's privileges, do not suffice
     package init(
-        policy: NFTablesDataplane,
+        policy: sending TableProgrammer,
         _ settings: IPVSSettings,
         isRetiring: Bool = false,
         logger: Logger
     ) throws(CommitError) {
+        families = policy.families
         self.policy = policy
         self.settings = settings
         defaults = settings.defaults
@@ -76,59 +78,101 @@ package actor IPVSDataplane: Dataplane {
             || hasDevice && (takesOver || servers.isEmpty)
     }
 
-    package func commit(
-        _ changes: PlanChanges,
+    package func adopt(
+        _ plans: [ServicePlan],
         node: NodeFacts
-    ) async throws(CommitError) -> CommitReport {
-        if retirement?.isOver == true { return try await policy.commit(changes, node: node) }
-        isCommitting = true
-        defer { isCommitting = false }
+    ) throws(CommitError) -> CommitReport {
+        defer { news.tell(policy.found()) }
+        if retirement?.isOver == true { return try policy.adopt(plans, inputs(node)) }
+        if retirement != nil { return try leaveEverything(plans, node) }
         var report: CommitReport
-        switch changes {
-        case .everything(let plans):
-            if retirement != nil {
-                report = try await leaveEverything(plans, node)
-            } else if try await policy.isProgrammed() {
-                // Another mode may serve the node: it goes on until the virtual servers are there.
-                report = try failing { () throws(NetlinkError) in try serveEverything(plans) }
-                report.add(try await policy.commit(changes, node: withOwn(node)))
-            } else {
-                // Nothing must be reachable before it is protected.
-                report = try await policy.commit(changes, node: withOwn(node))
-                report.add(try failing { () throws(NetlinkError) in try serveEverything(plans) })
-            }
-        case .some(let plans):
-            guard table != nil else {
-                throw CommitError("IPVS: the kernel was not read yet", recovery: .rereadKernel)
-            }
-            // The rules must know beforehand what will drain.
-            let operations = table?.apply(plans, now: Self.now) ?? []
-            do throws(CommitError) {
-                report = try await policy.commit(changes, node: withOwn(node))
-            } catch {
-                table = nil
-                throw error
-            }
-            report.add(try failing { () throws(NetlinkError) in try serve(operations) })
+        if try policy.isProgrammed() {
+            // Another mode may serve the node: it goes on until the virtual servers are there.
+            report = try failing { () throws(NetlinkError) in try serveEverything(plans) }
+            report.add(try policy.adopt(plans, inputs(node)))
+        } else {
+            // Nothing must be reachable before it is protected.
+            report = try policy.adopt(plans, inputs(node))
+            report.add(try failing { () throws(NetlinkError) in try serveEverything(plans) })
         }
         return report
     }
 
-    /// What the rules must know of IPVS, too.
-    func withOwn(_ node: NodeFacts) -> NodeFacts {
-        var node = node
-        node.draining = table?.drainingDestinations ?? []
-        node.ipvsConnections = retirement?.connections
-        rules = node
-        return node
+    package func commit(
+        _ changes: [PlanChange],
+        node: NodeFacts
+    ) throws(CommitError) -> CommitReport {
+        defer { news.tell(policy.found()) }
+        if retirement?.isOver == true { return try policy.commit(changes, inputs(node)) }
+        // The rules must know beforehand what will drain.
+        guard let operations = table?.apply(changes, now: Self.now) else {
+            throw CommitError("IPVS: the kernel was not read yet", recovery: .rereadKernel)
+        }
+        var report: CommitReport
+        do throws(CommitError) {
+            report = try policy.commit(changes, inputs(node))
+        } catch {
+            table = nil
+            throw error
+        }
+        report.add(try failing { () throws(NetlinkError) in try serve(operations) })
+        guard table != nil else {
+            throw CommitError("IPVS: the kernel refuses a part of it", recovery: .rereadKernel)
+        }
+        return report
+    }
+
+    package func watch(
+        _ tell: @escaping @Sendable (BackendEvent) async -> Void
+    ) async throws(CommitError) {
+        let lostAddresses: AsyncStream<IPAddress?>
+        do throws(NetlinkError) {
+            lostAddresses = try NetlinkSubscription(.route, groups: InterfaceAddresses.groups)
+                .changes { InterfaceAddresses.removed($0) }
+        } catch {
+            throw CommitError(ipvs: error)
+        }
+        let (descriptor, queue) = (policy.descriptor, kernelQueue.queue)
+        await withDiscardingTaskGroup { group in
+            group.addTask {
+                await self.news.follow(descriptor, on: queue, tell) {
+                    self.assumeIsolated { $0.policy.events() }
+                }
+            }
+            group.addTask {
+                // Nil: something was missed.
+                for await address in lostAddresses where await self.misses(address) {
+                    await tell(.foreignChange(.addresses))
+                }
+            }
+        }
+    }
+
+    /// What the tables depend on, with what they must know of IPVS.
+    func inputs(_ node: NodeFacts) -> TableInputs {
+        var inputs = TableInputs(node, role: retirement == nil ? .policy : .balancer)
+        inputs.draining = table?.drainingDestinations ?? []
+        inputs.inherited = retirement?.connections
+        rules = inputs
+        return inputs
+    }
+
+    package func elementCounts() -> [ElementCount] { policy.elementCounts() }
+
+    /// IPVS translates without telling connection tracking that it did, so no chain can accept what it
+    /// has translated as such.
+    package func forwardChains() throws(CommitError) -> [ForwardChain] {
+        var chains = try policy.forwardChains()
+        guard retirement == nil else { return chains }
+        for index in chains.indices { chains[index].acceptsServices = false }
+        return chains
     }
 
     /// Connections that the rules translate, of pods and the node at frontends of policy Local, are not
     /// among them.
     package func connectionCounts() -> [String: UInt64] {
-        guard retirement == nil, let table, let statistics = try? ipvs.statistics() else {
-            return [:]
-        }
+        guard retirement == nil else { return policy.connectionCounts() }
+        guard let table, let statistics = try? ipvs.statistics() else { return [:] }
         var counts: [String: UInt64] = [:]
         for (key, service) in table.services {
             if let own = statistics[key] { counts[service, default: 0] += own.connections }
@@ -136,40 +180,13 @@ package actor IPVSDataplane: Dataplane {
         return counts
     }
 
-    /// What the destinations of a virtual server are doing; those that drain are among them.
-    package func destinations(
-        of key: FrontendKey
-    ) throws(CommitError) -> [DestinationState] {
-        try failing { () throws(NetlinkError) in try ipvs.destinations(of: key) }
-    }
-
     /// Whether an address that somebody has removed was one that must be there.
     ///
     /// - Parameter address: nil: any may have been
-    package func misses(_ address: IPAddress?) -> Bool {
+    private func misses(_ address: IPAddress?) -> Bool {
         guard let present = try? device.addresses() else { return true }
         return address.map { bound.contains($0) && !present.contains($0) }
             ?? !bound.isSubset(of: present)
-    }
-
-    /// What a commit of everything would do; touches nothing.
-    package func difference(_ plans: [ServicePlan]) throws(CommitError) -> ServerDifference {
-        try failing { () throws(NetlinkError) in
-            let (table, operations) = try adopt(plans)
-            let present = try device.addresses()
-            let (missing, unneeded) = try differences(
-                of: present.union(table.addresses),
-                table,
-                present
-            )
-            return ServerDifference(
-                operations: operations,
-                bound: missing,
-                unbound: unneeded,
-                draining: table.drainingDestinations,
-                leavesConnections: retirement.map { $0.drainTimeout > 0 } ?? false
-            )
-        }
     }
 
     /// After a failure nothing that is remembered of the kernel is true.
@@ -205,7 +222,7 @@ package actor IPVSDataplane: Dataplane {
         isPrepared = true
     }
 
-    private func adopt(
+    func adopted(
         _ plans: [ServicePlan]
     ) throws(NetlinkError) -> (table: ServerTable, operations: [ServerOperation]) {
         let isRetiring = retirement != nil
@@ -254,10 +271,10 @@ package actor IPVSDataplane: Dataplane {
         if retirement == nil { try prepare() }
         var report = CommitReport()
         repeat {
-            let (adopted, operations) = try adopt(plans)
+            let (new, operations) = try adopted(plans)
             bound = try device.addresses()
-            table = adopted
-            report.add(try perform(operations, of: bound.union(adopted.addresses)))
+            table = new
+            report.add(try perform(operations, of: bound.union(new.addresses)))
         } while table == nil
         lastFullSync = Self.now
         // What has no connections need not wait.
@@ -265,9 +282,9 @@ package actor IPVSDataplane: Dataplane {
         return report
     }
 
+    /// Without a table afterwards, the kernel has refused something, and plans must be made anew.
     private func serve(_ operations: [ServerOperation]) throws(NetlinkError) -> CommitReport {
         let report = try perform(operations, of: table?.takeTouchedAddresses() ?? [])
-        guard table != nil else { throw Self.refused }
         // What is gone, and has no connections, makes way at once.
         try drain(Set(operations.map(\.key)).filter { table?.isLeaving($0) == true })
         return report
@@ -282,7 +299,7 @@ package actor IPVSDataplane: Dataplane {
     }
 
     /// What is to be bound of these addresses, and what must not be any more.
-    private func differences(
+    func differences(
         of candidates: Set<IPAddress>,
         _ table: ServerTable,
         _ bound: Set<IPAddress>
@@ -293,8 +310,6 @@ package actor IPVSDataplane: Dataplane {
             candidates.filter { bound.contains($0) && !table.needs($0) }
         )
     }
-
-    private static let refused = NetlinkError("the kernel refuses a part of it", code: ESTALE)
 
     /// Makes servers before anybody can reach them, and removes them when nobody can any more.
     ///
@@ -323,14 +338,15 @@ package actor IPVSDataplane: Dataplane {
 
     static let drainInterval = Duration.seconds(1)
 
-    package func maintain() async throws(CommitError) -> Maintenance {
-        guard table != nil, !isCommitting else { return .again(after: Self.drainInterval) }
+    package func maintain() throws(CommitError) -> Maintenance {
+        if retirement?.isOver == true { return .finished }
+        guard table != nil else { return .again(after: Self.drainInterval) }
         let start = ContinuousClock.now
         try failing { () throws(NetlinkError) in try drain(table?.drainingServers ?? []) }
-        if retirement != nil { return try await retire() }
+        if retirement != nil { return try retire() }
         guard let table, let lastFullSync else { return .again(after: Self.drainInterval) }
         if let rules, rules.draining != table.drainingDestinations {
-            _ = try await policy.commit(.some([]), node: withOwn(rules))
+            _ = try policy.commit([], inputs(rules.facts))
         }
         let isDue = Self.now - lastFullSync >= Double(settings.syncPeriod.components.seconds)
         if isDue { return .resync }
@@ -362,22 +378,19 @@ extension CommitError {
         self.init(
             "IPVS: \(error)",
             recovery: Self.advice(error).map { .operatorAction($0) }
-                // Another program has made it meanwhile, or the next plans do without it.
-                ?? ([EEXIST, ESTALE].contains(error.code) ? .rereadKernel : .retry)
+                // Another program has made it meanwhile.
+                ?? (error.code == EEXIST ? .rereadKernel : .retry)
         )
     }
 
     private static func advice(_ error: NetlinkError) -> String? {
-        if error.operation == IPVSDataplane.noIPVS.operation {
+        if error.isPermissionDenied { return "run with the capability NET_ADMIN (root has it)" }
+        return switch error.lack {
+        case .ipvs:
             "this kernel has not loaded it: modprobe -a ip_vs ip_vs_rr, or use --mode=nftables"
-        } else if error.isPermissionDenied {
-            "run with the capability NET_ADMIN (root has it)"
-        } else if error.isNotFound, error.operation.contains("virtual server") {
-            "this kernel has no such scheduler: load its module (modprobe ip_vs_…)"
-        } else if error.isUnsupported, error.operation.hasPrefix("making the dummy device") {
-            "this kernel has no dummy devices: load the module (modprobe dummy)"
-        } else {
-            nil
+        case .scheduler: "this kernel has no such scheduler: load its module (modprobe ip_vs_…)"
+        case .dummyDevices: "this kernel has no dummy devices: load the module (modprobe dummy)"
+        case nil: nil
         }
     }
 }

@@ -6,7 +6,7 @@ internal import NetworkTypes
 internal import ServicePlan
 
 /// One Service may ask for what this kernel does not have; no other Service must wait for it.
-extension IPVSDataplane {
+extension IPVSBackend {
     /// Takes note of what the kernel refuses, so that the next plans do without.
     ///
     /// - Throws: the first refusal if there is nothing to do without
@@ -15,7 +15,7 @@ extension IPVSDataplane {
         guard let first = refused.first else { return false }
         let before = defaults.refusals
         for refusal in refused { learn(refusal.operation, refusal.error) }
-        guard defaults.refusals != before else { throw first.error }
+        guard defaults.refusals != before else { throw first.missing }
         return true
     }
 
@@ -72,5 +72,15 @@ extension IPVSDataplane {
         guard try ipvs.refresh() else { throw Self.noIPVS }
     }
 
-    static let noIPVS = NetlinkError("no IPVS", code: 0)
+    static let noIPVS = NetlinkError("no IPVS", code: ENOSYS, lack: .ipvs)
+}
+
+extension RefusedOperation {
+    /// The error, with what the kernel lacks if that is the reason.
+    fileprivate var missing: NetlinkError {
+        switch operation {
+        case .add, .set: error.isNotFound ? error.lacking(.scheduler) : error
+        case .remove, .addDestination, .setDestination, .removeDestination: error
+        }
+    }
 }

@@ -1,8 +1,8 @@
-import Syncer
-import Synchronization
+internal import Reconciler
+internal import Synchronization
 
 /// Time that passes when a test says so.
-final class TestClock: SyncClock {
+package final class TestClock: SyncClock {
     private struct State {
         var now = ContinuousClock.now
         var sleepers: [(until: ContinuousClock.Instant, CheckedContinuation<Void, Never>)] = []
@@ -11,9 +11,11 @@ final class TestClock: SyncClock {
 
     private let state = Mutex(State())
 
-    var now: ContinuousClock.Instant { state.withLock(\.now) }
+    package init() {}
 
-    func sleep(until moment: ContinuousClock.Instant) async throws {
+    package var now: ContinuousClock.Instant { state.withLock(\.now) }
+
+    package func sleep(until moment: ContinuousClock.Instant) async throws {
         await withCheckedContinuation { continuation in
             let (isOver, watchers) = state.withLock { state in
                 let isOver = state.now >= moment
@@ -27,7 +29,7 @@ final class TestClock: SyncClock {
     }
 
     /// Returns when somebody sleeps, with how long they want to.
-    func waitForSleeper() async -> Duration {
+    package func waitForSleeper() async -> Duration {
         await withCheckedContinuation { continuation in
             let isThere = state.withLock { state in
                 if state.sleepers.isEmpty { state.watchers.append(continuation) }
@@ -40,7 +42,7 @@ final class TestClock: SyncClock {
         }
     }
 
-    func advance(by duration: Duration) {
+    package func advance(by duration: Duration) {
         let woken = state.withLock { state in
             state.now += duration
             let now = state.now
@@ -51,5 +53,5 @@ final class TestClock: SyncClock {
     }
 
     /// Wakes everybody, at the end of a test.
-    func end() { advance(by: .seconds(1_000_000)) }
+    package func end() { advance(by: .seconds(1_000_000)) }
 }

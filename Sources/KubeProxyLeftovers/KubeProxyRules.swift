@@ -1,27 +1,10 @@
 internal import CMnl
 internal import CNftnl
+internal import Backend
 internal import NFTables
+internal import NFTablesKernel
 internal import NetworkTypes
 internal import Netlink
-
-/// What kube-proxy's modes iptables and ipvs call theirs in iptables
-/// (`pkg/proxy/iptables/proxier.go`, `pkg/proxy/ipvs/proxier.go`), present and past.
-package enum KubeProxyChains {
-    package static let tables: Set = ["nat", "filter", "mangle"]
-    private static let names: Set = [
-        "KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES", "KUBE-NODEPORTS", "KUBE-POSTROUTING",
-        "KUBE-MARK-MASQ", "KUBE-FORWARD", "KUBE-PROXY-FIREWALL", "KUBE-PROXY-CANARY",
-        "KUBE-NODE-PORT", "KUBE-LOAD-BALANCER", "KUBE-SOURCE-RANGES-FIREWALL", "KUBE-IPVS-FILTER",
-        "KUBE-IPVS-OUT-FILTER",
-    ]
-    private static let prefixes = [
-        "KUBE-SVC-", "KUBE-SEP-", "KUBE-EXT-", "KUBE-FW-", "KUBE-XLB-", "KUBE-SVL-",
-    ]
-
-    package static func contains(_ chain: String) -> Bool {
-        names.contains(chain) || prefixes.contains { chain.hasPrefix($0) }
-    }
-}
 
 /// What kube-proxy has left in nf_tables: the tables of its mode nftables, and its chains in the
 /// tables of iptables-nft, with the rules that lead there.
@@ -44,19 +27,21 @@ struct KubeProxyRules {
 
     var isEmpty: Bool { items.isEmpty }
 
-    /// A line for each object.
-    var descriptions: [String] {
+    /// What removing it changes, an object each.
+    var differences: [Difference] {
         items.flatMap { place, items in
             items.map { item in
                 let table = "table \(place.family.nftName) \(place.table)"
-                return switch item {
-                case .table: table
-                case .jump(let chain, _, let target): "\(table) chain \(chain): jump \(target)"
-                case .chain(let name): "\(table) chain \(name)"
-                }
+                let object =
+                    switch item {
+                    case .table: table
+                    case .jump(let chain, _, let target): "\(table) chain \(chain): jump \(target)"
+                    case .chain(let name): "\(table) chain \(name)"
+                    }
+                return Difference(.remove, object, of: .everyone)
             }
         }
-        .sorted()
+        .sorted { $0.object < $1.object }
     }
 
     // MARK: Finding

@@ -1,16 +1,21 @@
-import NetworkTypes
-import ServicePlan
-import Synchronization
+package import Backend
+package import NetworkTypes
+package import ServicePlan
+internal import Synchronization
 
 /// A kernel that takes what a script says, and remembers what it was asked for.
-final class FakeDataplane: Dataplane {
-    enum Commit: Equatable {
+package final class FakeBackend: Backend {
+    package enum Commit: Equatable, Sendable {
         case everything(Set<String>)
         case some(Set<String>)
     }
 
     private struct State {
-        var commits: [Commit] = []
+        package let families = IPFamily.allCases
+
+        package init() {}
+
+        package var commits: [Commit] = []
         var failures: [CommitError] = []
         var watchers: [(count: Int, CheckedContinuation<Void, Never>)] = []
         var gate: CheckedContinuation<Void, Never>?
@@ -19,15 +24,19 @@ final class FakeDataplane: Dataplane {
 
     private let state = Mutex(State())
 
-    var commits: [Commit] { state.withLock(\.commits) }
+    package let families = IPFamily.allCases
+
+    package init() {}
+
+    package var commits: [Commit] { state.withLock(\.commits) }
 
     /// The next commits fail so, one after the other.
-    func fail(_ errors: CommitError...) { state.withLock { $0.failures += errors } }
+    package func fail(_ errors: CommitError...) { state.withLock { $0.failures += errors } }
 
     /// The next commit stays in the kernel until `release`.
-    func hold() { state.withLock { $0.isHeld = true } }
+    package func hold() { state.withLock { $0.isHeld = true } }
 
-    func release() {
+    package func release() {
         state.withLock { state in
             state.isHeld = false
             defer { state.gate = nil }
@@ -36,7 +45,7 @@ final class FakeDataplane: Dataplane {
     }
 
     /// Returns when so many commits were asked for.
-    func wait(for count: Int) async {
+    package func wait(for count: Int) async {
         await withCheckedContinuation { continuation in
             let isThere = state.withLock { state in
                 if state.commits.count < count { state.watchers.append((count, continuation)) }
@@ -46,12 +55,21 @@ final class FakeDataplane: Dataplane {
         }
     }
 
-    func commit(_ changes: PlanChanges, node: NodeFacts) async throws(CommitError) -> CommitReport {
-        let commit: Commit =
-            switch changes {
-            case .everything(let plans): .everything(Set(plans.map(\.service)))
-            case .some(let plans): .some(Set(plans.map(\.service)))
-            }
+    package func adopt(
+        _ plans: [ServicePlan],
+        node: NodeFacts
+    ) async throws(CommitError) -> CommitReport {
+        try await take(.everything(Set(plans.map(\.service))))
+    }
+
+    package func commit(
+        _ changes: [PlanChange],
+        node: NodeFacts
+    ) async throws(CommitError) -> CommitReport {
+        try await take(.some(Set(changes.map(\.service))))
+    }
+
+    private func take(_ commit: Commit) async throws(CommitError) -> CommitReport {
         let (failure, isHeld, waiting) = state.withLock { state in
             state.commits.append(commit)
             let waiting = state.watchers.filter { $0.count <= state.commits.count }
@@ -75,5 +93,21 @@ final class FakeDataplane: Dataplane {
         return report
     }
 
-    func connectionCounts() async -> [String: UInt64] { [:] }
+    package func maintain() -> Maintenance { .finished }
+
+    package func watch(_ tell: @escaping @Sendable (BackendEvent) async -> Void) async {}
+
+    package func difference(_ plans: [ServicePlan], node: NodeFacts) -> [Difference] { [] }
+
+    package func inspect(_ frontend: FrontendKey, client: IPAddress?) -> FrontendInspection {
+        FrontendInspection()
+    }
+
+    package func elementCounts() -> [ElementCount] { [] }
+
+    package func connectionCounts() -> [String: UInt64] { [:] }
+
+    package func forwardChains() -> [ForwardChain] { [] }
+
+    package func clean(kubeProxy: Bool, dryRun: Bool) -> [Difference] { [] }
 }

@@ -1,27 +1,26 @@
-import ClusterStore
+import Backend
 import KubernetesModel
 import Logging
 import NetworkTypes
 import PlanCompiler
+import Reconciler
 import ServicePlan
 import Synchronization
-import Syncer
 import TestSupport
 import Testing
 
 /// What happens when, over a kernel that obeys a script and a clock that obeys the test.
-@Suite(.timeLimit(.minutes(10))) struct SyncerTests {
-    private let dataplane = FakeDataplane()
+@Suite(.timeLimit(.minutes(10))) struct ReconcilerTests {
+    private let backend = FakeBackend()
     private let clock = TestClock()
     private let observer = Observer()
-    private let store: ClusterStore
-    private let syncer: Syncer
+    private let reconciler: Reconciler
 
     init() {
-        store = ClusterStore(NodeConfiguration(nodeName: "here"), awaiting: [.services])
-        syncer = Syncer(
-            store: store,
-            dataplane: dataplane,
+        reconciler = Reconciler(
+            Cluster(NodeConfiguration(nodeName: "here")),
+            awaiting: [.services],
+            backend: backend,
             interfaceAddresses: [],
             observer: observer,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
@@ -74,13 +73,13 @@ import Testing
     private static let refused = CommitError("refused", recovery: .retry)
     private static let tampered = CommitError("tampered", recovery: .rereadKernel)
 
-    /// Runs the syncer while the body acts.
+    /// Runs the reconciler while the body acts.
     private func running(_ body: () async throws -> Void) async rethrows {
-        let task = Task { await syncer.run() }
+        let task = Task { await reconciler.run() }
         defer {
             task.cancel()
             clock.end()
-            dataplane.release()
+            backend.release()
         }
         try await body()
     }
@@ -88,31 +87,30 @@ import Testing
     /// A Service appears, as an event of the API tells.
     private func add(_ name: String, completing: Bool = false) async {
         let service = ClusterBuilder(name, clusterIP: "10.96.0.\(10 + name.count)").service
-        await store.update(completing: completing ? .services : nil) { $0.set(service) }
-        await syncer.onClusterChange()
+        await reconciler.update(completing: completing ? .services : nil) { $0.set(service) }
     }
 
     @Test func `nothing is programmed before every list is there`() async {
         await running {
             await add("a")
             await add("bb", completing: true)
-            await dataplane.wait(for: 1)
-            #expect(dataplane.commits == [.everything(["default/a", "default/bb"])])
+            await backend.wait(for: 1)
+            #expect(backend.commits == [.everything(["default/a", "default/bb"])])
         }
     }
 
     @Test func `after the first sync only changes are committed`() async {
         await running {
             await add("a", completing: true)
-            await dataplane.wait(for: 1)
+            await backend.wait(for: 1)
             await add("bb")
-            await dataplane.wait(for: 2)
+            await backend.wait(for: 2)
             // Rings without a change.
-            await syncer.onClusterChange()
+            await reconciler.update { _ in }
             await add("ccc")
-            await dataplane.wait(for: 3)
+            await backend.wait(for: 3)
             #expect(
-                dataplane.commits == [
+                backend.commits == [
                     .everything(["default/a"]), .some(["default/bb"]), .some(["default/ccc"]),
                 ]
             )
@@ -121,52 +119,52 @@ import Testing
 
     @Test func `changes during a commit are the next one`() async {
         await running {
-            dataplane.hold()
+            backend.hold()
             await add("a", completing: true)
-            await dataplane.wait(for: 1)
+            await backend.wait(for: 1)
             await add("bb")
             await add("ccc")
-            dataplane.release()
-            await dataplane.wait(for: 2)
-            #expect(dataplane.commits.last == .some(["default/bb", "default/ccc"]))
+            backend.release()
+            await backend.wait(for: 2)
+            #expect(backend.commits.last == .some(["default/bb", "default/ccc"]))
         }
     }
 
     @Test func `a failure is tried again with everything, ever later`() async {
         await running {
-            dataplane.fail(Self.refused, Self.refused, Self.refused)
+            backend.fail(Self.refused, Self.refused, Self.refused)
             await add("a", completing: true)
             for delay in [100, 200, 400] {
                 #expect(await clock.waitForSleeper() == .milliseconds(delay))
                 clock.advance(by: .milliseconds(delay))
             }
-            await dataplane.wait(for: 4)
-            #expect(dataplane.commits == Array(repeating: .everything(["default/a"]), count: 4))
+            await backend.wait(for: 4)
+            #expect(backend.commits == Array(repeating: .everything(["default/a"]), count: 4))
             #expect(observer.failures.count == 3)
         }
     }
 
     @Test func `a change does not wait behind the pause of a failure`() async {
         await running {
-            dataplane.fail(Self.refused)
+            backend.fail(Self.refused)
             await add("a", completing: true)
             _ = await clock.waitForSleeper()
             // No time passes.
             await add("bb")
-            await dataplane.wait(for: 2)
-            #expect(dataplane.commits.last == .everything(["default/a", "default/bb"]))
+            await backend.wait(for: 2)
+            #expect(backend.commits.last == .everything(["default/a", "default/bb"]))
         }
     }
 
     @Test func `a change that meets damage is committed with everything, at once`() async {
         await running {
             await add("a", completing: true)
-            await dataplane.wait(for: 1)
-            dataplane.fail(Self.tampered)
+            await backend.wait(for: 1)
+            backend.fail(Self.tampered)
             await add("bb")
-            await dataplane.wait(for: 3)
-            #expect(dataplane.commits[1] == .some(["default/bb"]))
-            #expect(dataplane.commits[2] == .everything(["default/a", "default/bb"]))
+            await backend.wait(for: 3)
+            #expect(backend.commits[1] == .some(["default/bb"]))
+            #expect(backend.commits[2] == .everything(["default/a", "default/bb"]))
             #expect(observer.failures.isEmpty)
         }
     }
@@ -186,30 +184,29 @@ import Testing
             EndpointPort(name: "p\($0)", transport: .tcp, port: UInt16(8000 + $0))
         }
         slice.endpoints = (0..<endpoints).map { endpoint("10.1.\($0 / 250).\(1 + $0 % 250)") }
-        await store.update { [service = builder.service, slice] state in
+        await reconciler.update { [service = builder.service, slice] state in
             state.set(service)
             state.set(slice)
         }
-        await syncer.onClusterChange()
     }
 
     @Test func `what is large waits for what is small, and then for as long as it took`() async {
         await running {
             await add("a", completing: true)
             await observer.wait(forSyncs: 1)
-            dataplane.hold()
+            backend.hold()
             await add("bb")
-            await dataplane.wait(for: 2)
+            await backend.wait(for: 2)
             // All of these come during a commit.
             await addLarge("large", endpoints: 100)
             await addLarge("larger", endpoints: 100)
             await add("ccc")
-            dataplane.release()
-            await dataplane.wait(for: 5)
-            #expect(dataplane.commits[2] == .some(["default/ccc"]))
+            backend.release()
+            await backend.wait(for: 5)
+            #expect(backend.commits[2] == .some(["default/ccc"]))
             #expect(
-                dataplane.commits[3...] == [.some(["default/large"]), .some(["default/larger"])]
-                    || dataplane.commits[3...] == [
+                backend.commits[3...] == [.some(["default/large"]), .some(["default/larger"])]
+                    || backend.commits[3...] == [
                         .some(["default/larger"]), .some(["default/large"]),
                     ]
             )
@@ -220,9 +217,9 @@ import Testing
         await running {
             await add("a", completing: true)
             await observer.wait(forSyncs: 1)
-            await syncer.onForeignChange(.table)
+            await reconciler.onForeignChange(.table)
             await observer.wait(forSyncs: 2)
-            #expect(dataplane.commits.last == .everything(["default/a"]))
+            #expect(backend.commits.last == .everything(["default/a"]))
             #expect(observer.repairs == [.zero])
         }
     }
@@ -233,18 +230,18 @@ import Testing
             await observer.wait(forSyncs: 1)
             // As many repairs as are made at once.
             for repair in 1...10 {
-                await syncer.onForeignChange(.table)
+                await reconciler.onForeignChange(.table)
                 await observer.wait(forSyncs: 1 + repair)
             }
-            await syncer.onForeignChange(.table)
+            await reconciler.onForeignChange(.table)
             #expect(await clock.waitForSleeper() > .zero)
-            #expect(dataplane.commits.count == 11)
+            #expect(backend.commits.count == 11)
             await add("bb")
-            await dataplane.wait(for: 12)
-            #expect(dataplane.commits.last == .some(["default/bb"]))
+            await backend.wait(for: 12)
+            #expect(backend.commits.last == .some(["default/bb"]))
             clock.advance(by: .seconds(1))
-            await dataplane.wait(for: 13)
-            #expect(dataplane.commits.last == .everything(["default/a", "default/bb"]))
+            await backend.wait(for: 13)
+            #expect(backend.commits.last == .everything(["default/a", "default/bb"]))
         }
     }
 
@@ -252,11 +249,35 @@ import Testing
         await running {
             await add("a", completing: true)
             await observer.wait(forSyncs: 1)
-            await syncer.onReread()
+            await reconciler.onReread()
             await observer.wait(forSyncs: 2)
-            #expect(dataplane.commits.last == .everything(["default/a"]))
+            #expect(backend.commits.last == .everything(["default/a"]))
             #expect(observer.repairs.isEmpty)
             #expect(observer.records.allSatisfy { !$0.isRepair })
         }
+    }
+
+    @Test func `what is not essential can be gone without, and is taken when it comes`() async {
+        let reconciler = Reconciler(
+            Cluster(NodeConfiguration(nodeName: "here")),
+            awaiting: [.services, .endpoints, .nodes],
+            backend: backend,
+            interfaceAddresses: [],
+            observer: observer,
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+            clock: clock
+        )
+        let task = Task { await reconciler.run() }
+        await reconciler.update(completing: .services) { $0.set(ClusterBuilder().service) }
+        await reconciler.update(completing: .endpoints) { _ in }
+        #expect(await !reconciler.waive(.services))
+        #expect(reconciler.summary.missing == [.nodes] && backend.commits.isEmpty)
+        #expect(await reconciler.waive(.nodes))
+        await backend.wait(for: 1)
+        #expect(!reconciler.summary.arrived.contains(.nodes))
+        await reconciler.update(completing: .nodes) { $0.set(Node(name: "here")) }
+        #expect(reconciler.summary.arrived.contains(.nodes) && reconciler.summary.services == 1)
+        task.cancel()
+        clock.end()
     }
 }

@@ -1,6 +1,6 @@
 import NetworkTypes
 import ServicePlan
-import Syncer
+import Reconciler
 import TestSupport
 import Testing
 
@@ -32,22 +32,21 @@ import Testing
     @Test func `large changes come one at a time, with a pause after each`() {
         var queue = CommitQueue()
         let changes = ["a", "b"].enumerated().map {
-            (service: $1, plan: Optional(plan($1, $0, endpoints: 2000)))
+            PlanChange($1, old: nil, new: plan($1, $0, endpoints: 2000))
         }
         #expect(queue.due(at: now) == nil)
-        let first = queue.next(changes, replacing: { _ in nil }, at: now)
+        let first = queue.next(changes, at: now)
         #expect(first.isLarge && first.changes.map(\.service) == ["a"])
         queue.onCommit(at: now, took: .seconds(1))
         #expect(queue.due(at: now) == now + .seconds(1))
-        #expect(queue.next([], replacing: { _ in nil }, at: now).changes.isEmpty)
+        #expect(queue.next([], at: now).changes.isEmpty)
         // What is small does not wait.
         let small = queue.next(
-            [("c", plan("c", 9, endpoints: 2))],
-            replacing: { _ in nil },
+            [PlanChange("c", old: nil, new: plan("c", 9, endpoints: 2))],
             at: now
         )
         #expect(!small.isLarge && small.changes.map(\.service) == ["c"])
-        let second = queue.next([], replacing: { _ in nil }, at: now + .seconds(1))
+        let second = queue.next([], at: now + .seconds(1))
         #expect(second.isLarge && second.changes.map(\.service) == ["b"])
         #expect(queue.due(at: now) == nil)
     }
@@ -55,29 +54,28 @@ import Testing
     @Test func `of a Service that waits the last plan counts`() {
         var queue = CommitQueue()
         let large = { (host: Int) in
-            (service: "b", plan: Optional(plan("b", host, endpoints: 2000)))
+            PlanChange("b", old: nil, new: plan("b", host, endpoints: 2000))
         }
-        let blocker = (service: "a", plan: Optional(plan("a", 1, endpoints: 2000)))
-        _ = queue.next([blocker, large(2)], replacing: { _ in nil }, at: now)
-        _ = queue.next([large(3)], replacing: { _ in nil }, at: now)
-        let changes = queue.next([("b", nil)], replacing: { _ in nil }, at: now).changes
-        #expect(changes.isEmpty || (changes.count == 1 && changes[0].plan == nil))
+        let blocker = PlanChange("a", old: nil, new: plan("a", 1, endpoints: 2000))
+        _ = queue.next([blocker, large(2)], at: now)
+        _ = queue.next([large(3)], at: now)
+        let changes = queue.next([PlanChange("b", old: nil, new: nil)], at: now).changes
+        #expect(changes.isEmpty || (changes.count == 1 && changes[0].new == nil))
     }
 
     @Test func `a frontend is let go and taken at the same time`() {
         var queue = CommitQueue()
         let old = plan("a", 1, endpoints: 2000)
-        let blocker = (service: "x", plan: Optional(plan("x", 7, endpoints: 2000)))
-        let moved = (service: "a", plan: Optional(plan("a", 2, endpoints: 2000)))
+        let blocker = PlanChange("x", old: nil, new: plan("x", 7, endpoints: 2000))
+        let moved = PlanChange("a", old: old, new: plan("a", 2, endpoints: 2000))
         let first = queue.next(
             [blocker, moved],
-            replacing: { $0 == "a" ? old : nil },
             at: now
         )
         #expect(first.changes.map(\.service) == ["x"])
         queue.onCommit(at: now, took: .seconds(5))
-        let heir = (service: "b", plan: Optional(plan("b", 1, endpoints: 1)))
-        let second = queue.next([heir], replacing: { _ in nil }, at: now)
+        let heir = PlanChange("b", old: nil, new: plan("b", 1, endpoints: 1))
+        let second = queue.next([heir], at: now)
         #expect(second.changes.map(\.service) == ["b", "a"] && second.isLarge)
     }
 
@@ -91,9 +89,9 @@ import Testing
             // Each takes what its successor had.
             let new = ["a": 2, "b": 3, "c": 4]
             let changes = names.map {
-                (service: $0, plan: Optional(plan($0, new[$0] ?? 0, endpoints: 2000)))
+                PlanChange($0, old: old[$0], new: plan($0, new[$0] ?? 0, endpoints: 2000))
             }
-            let first = queue.next(changes, replacing: { old[$0] }, at: now)
+            let first = queue.next(changes, at: now)
             let taken = first.changes.map(\.service)
             // Whoever goes has all with it whose frontends it gets.
             #expect(Set(taken).isSuperset(of: taken.contains("a") ? ["b", "c"] : ["c"]))
@@ -103,15 +101,15 @@ import Testing
     @Test func `small changes without end do not put a large one off for ever`() {
         var queue = CommitQueue()
         let large = [
-            (service: "x", plan: Optional(plan("x", 1, endpoints: 2000))),
-            (service: "y", plan: Optional(plan("y", 2, endpoints: 2000))),
+            PlanChange("x", old: nil, new: plan("x", 1, endpoints: 2000)),
+            PlanChange("y", old: nil, new: plan("y", 2, endpoints: 2000)),
         ]
-        _ = queue.next(large, replacing: { _ in nil }, at: now)
+        _ = queue.next(large, at: now)
         queue.onCommit(at: now, took: .milliseconds(300))
-        let small = [(service: "s", plan: Optional(plan("s", 9, endpoints: 1)))]
-        let early = queue.next(small, replacing: { _ in nil }, at: now + .milliseconds(500))
+        let small = [PlanChange("s", old: nil, new: plan("s", 9, endpoints: 1))]
+        let early = queue.next(small, at: now + .milliseconds(500))
         #expect(early.changes.map(\.service) == ["s"] && !early.isLarge)
-        let late = queue.next(small, replacing: { _ in nil }, at: now + .seconds(2))
+        let late = queue.next(small, at: now + .seconds(2))
         #expect(late.changes.map(\.service) == ["s", "y"] && late.isLarge)
     }
 
@@ -119,8 +117,10 @@ import Testing
         var queue = CommitQueue()
         let old = plan("a", 1, endpoints: 2000)
         let result = queue.next(
-            [("a", nil), ("b", plan("b", 2, endpoints: 1))],
-            replacing: { $0 == "a" ? old : nil },
+            [
+                PlanChange("a", old: old, new: nil),
+                PlanChange("b", old: nil, new: plan("b", 2, endpoints: 1)),
+            ],
             at: now
         )
         #expect(result.changes.map(\.service) == ["b"])

@@ -1,18 +1,20 @@
+package import Backend
 internal import Glibc
 internal import IPVS
 internal import Logging
+internal import NFTables
 internal import NFTablesKernel
 internal import Netlink
 internal import NetworkTypes
-package import ServicePlan
+internal import ServicePlan
 
 /// What nftables takes over from IPVS.
 struct Retirement {
     let drainTimeout: Double
     /// Those that the rules leave to IPVS; nil if there are none, and there will be none.
-    fileprivate(set) var connections: Set<IPVSConnection>?
+    fileprivate(set) var connections: Set<InheritedConnection>?
     /// The list is no snapshot: of a long one, a part may be missing.
-    fileprivate var lastRead: Set<IPVSConnection> = []
+    fileprivate var lastRead: Set<InheritedConnection> = []
     /// When the last of them must go.
     fileprivate var deadline: Double?
     /// Nothing of mode ipvs is left.
@@ -21,17 +23,17 @@ struct Retirement {
     init(drainTimeout: Double) { self.drainTimeout = drainTimeout }
 }
 
-extension IPVSDataplane {
+extension IPVSBackend {
     /// Hands the frontends to nftables.
     func leaveEverything(
         _ plans: [ServicePlan],
         _ node: NodeFacts
-    ) async throws(CommitError) -> CommitReport {
+    ) throws(CommitError) -> CommitReport {
         try failing { () throws(NetlinkError) in
             try steering.create(policy.families)
             try readConnections()
         }
-        var report = try await policy.commit(.everything(plans), node: withOwn(node))
+        var report = try policy.adopt(plans, inputs(node))
         report.add(
             try failing { () throws(NetlinkError) in
                 try readConnections()
@@ -39,7 +41,7 @@ extension IPVSDataplane {
             }
         )
         // Those that came until the rules had changed.
-        report.add(try await policy.commit(.some([]), node: withOwn(node)))
+        report.add(try policy.commit([], inputs(node)))
         return report
     }
 
@@ -53,7 +55,7 @@ extension IPVSDataplane {
         self.retirement = retirement
     }
 
-    private static func connections() throws(NetlinkError) -> Set<IPVSConnection> {
+    private static func connections() throws(NetlinkError) -> Set<InheritedConnection> {
         let path = "/proc/thread-self/net/ip_vs_conn"
         let failure = { NetlinkError("reading \(path)", code: errno) }
         let file = open(path, O_RDONLY | O_CLOEXEC)
@@ -71,13 +73,13 @@ extension IPVSDataplane {
 
     /// Lets the servers go of which IPVS has no connections any more; with the last, all that is left
     /// of mode ipvs.
-    func retire() async throws(CommitError) -> Maintenance {
+    func retire() throws(CommitError) -> Maintenance {
         let start = ContinuousClock.now
         let before = retirement?.connections
         try failing { () throws(NetlinkError) in try readConnections() }
         let current = retirement?.connections
         if let rules, current != before {
-            _ = try await policy.commit(.some([]), node: withOwn(rules))
+            _ = try policy.commit([], inputs(rules.facts))
         }
         // While the rules led a port of a client to a server, a connection may have come.
         let used = Set([before, current].compactMap(\.self).joined().map(\.frontend))
@@ -88,7 +90,7 @@ extension IPVSDataplane {
         }
         if table?.isEmpty == true {
             retirement?.connections = nil
-            if let rules { _ = try await policy.commit(.some([]), node: withOwn(rules)) }
+            if let rules { _ = try policy.commit([], inputs(rules.facts)) }
         }
         // Meanwhile a Service may have got endpoints again.
         guard table?.isEmpty == true else {
@@ -104,33 +106,39 @@ extension IPVSDataplane {
         return .finished
     }
 
-    /// Removes all that is ours of IPVS: virtual servers with their connections, and the device.
+    /// Removes the tables, virtual servers with their connections, and the device.
     ///
-    /// Returns what there was.
-    ///
-    /// - Parameter kubeProxy: also kube-proxy's: servers of the device's addresses, and of the
+    /// - Parameter kubeProxy: also kube-proxy's servers: those of the device's addresses, and of the
     ///   node's addresses with ports of the usual range of NodePorts
-    package func removeEverything(
-        dryRun: Bool,
-        kubeProxy: Bool = false
-    ) throws(CommitError) -> [String] {
-        try failing { () throws(NetlinkError) in
-            let onDevice = try device.addresses()
-            var ours: [VirtualServer] = []
-            for server in try ipvs.servers() {
-                let address = server.key.address
-                let isNodePort = (30000...32767).contains(server.key.port)
-                var isTheirs = kubeProxy && onDevice.contains(address)
-                if kubeProxy, isNodePort, !isTheirs { isTheirs = try device.isLocal(address) }
-                if server.flags.contains(.ours) || isTheirs { ours.append(server) }
-            }
-            var found = ours.map { "virtual server \($0.key)" }.sorted()
-            if try device.exists() { found.append("device \(VirtualDevice.name)") }
-            guard !dryRun else { return found }
-            try ipvs.perform(ours.map { .remove($0.key) })
-            try device.remove()
-            try steering.remove(IPFamily.allCases)
-            return found
+    package func clean(kubeProxy: Bool, dryRun: Bool) throws(CommitError) -> [Difference] {
+        let servers = try failing { () throws(NetlinkError) in
+            try removeServers(kubeProxy: kubeProxy, dryRun: dryRun)
         }
+        return try servers + policy.removeTables(dryRun: dryRun)
+    }
+
+    private func removeServers(
+        kubeProxy: Bool,
+        dryRun: Bool
+    ) throws(NetlinkError) -> [Difference] {
+        let onDevice = try device.addresses()
+        var ours: [FrontendKey] = []
+        for server in try ipvs.servers() {
+            let address = server.key.address
+            let isNodePort = (30000...32767).contains(server.key.port)
+            var isTheirs = kubeProxy && onDevice.contains(address)
+            if kubeProxy, isNodePort, !isTheirs { isTheirs = try device.isLocal(address) }
+            if server.flags.contains(.ours) || isTheirs { ours.append(server.key) }
+        }
+        var found = ours.sorted()
+            .map { Difference(.remove, "virtual server \($0)", of: .frontend($0)) }
+        if try device.exists() {
+            found.append(Difference(.remove, "device \(VirtualDevice.name)", of: .everyone))
+        }
+        guard !dryRun else { return found }
+        try ipvs.perform(ours.map { .remove($0) })
+        try device.remove()
+        try steering.remove(IPFamily.allCases)
+        return found
     }
 }

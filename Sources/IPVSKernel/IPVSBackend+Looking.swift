@@ -1,0 +1,104 @@
+package import Backend
+internal import IPVS
+internal import NFTables
+internal import NFTablesKernel
+internal import Netlink
+package import NetworkTypes
+package import ServicePlan
+
+/// What the kernel has, without changing it.
+extension IPVSBackend {
+    package func difference(
+        _ plans: [ServicePlan],
+        node: NodeFacts
+    ) throws(CommitError) -> [Difference] {
+        if retirement?.isOver == true {
+            return try policy.difference(plans, inputs(node)).flatMap(\.differences)
+        }
+        let (servers, draining) = try failing { () throws(NetlinkError) in
+            try serverDifference(plans)
+        }
+        var inputs = TableInputs(node, role: retirement == nil ? .policy : .balancer)
+        inputs.draining = draining
+        let leavesConnections = retirement.map { $0.drainTimeout > 0 } ?? false
+        inputs.inherited = leavesConnections ? [] : nil
+        return try policy.difference(plans, inputs).flatMap { $0.withoutInherited.differences }
+            + servers
+    }
+
+    private func serverDifference(
+        _ plans: [ServicePlan]
+    ) throws(NetlinkError) -> ([Difference], Set<DrainingDestination>) {
+        let (table, operations) = try adopted(plans)
+        let present = try device.addresses()
+        let (missing, unneeded) = try differences(
+            of: present.union(table.addresses),
+            table,
+            present
+        )
+        let addresses = { (verb: Difference.Verb, addresses: Set<IPAddress>) in
+            addresses.sorted()
+                .map { Difference(verb, "\(VirtualDevice.name) \($0)", of: .address($0)) }
+        }
+        return (
+            operations.map(\.difference) + addresses(.remove, unneeded) + addresses(.add, missing),
+            table.drainingDestinations
+        )
+    }
+
+    package func inspect(
+        _ frontend: FrontendKey,
+        client: IPAddress?
+    ) throws(CommitError) -> FrontendInspection {
+        let states = try failing { () throws(NetlinkError) in
+            try ipvs.destinations(of: frontend)
+        }
+        return FrontendInspection(
+            rememberedEndpoint: try client.flatMap { client throws(CommitError) in
+                try policy.rememberedEndpoint(of: client, at: frontend)
+            },
+            destinations: retirement == nil || !states.isEmpty
+                ? states.map(\.inspection).sorted { $0.endpoint < $1.endpoint } : nil
+        )
+    }
+}
+
+extension TableTransaction {
+    /// Without the connections that IPVS has: they come and go by themselves.
+    fileprivate var withoutInherited: TableTransaction {
+        var changes = changes
+        (changes.added[.inherited], changes.removed[.inherited]) = (nil, nil)
+        return TableTransaction(program: program, changes: changes)
+    }
+}
+
+extension ServerOperation {
+    fileprivate var difference: Difference {
+        let (verb, object): (Difference.Verb, String) =
+            switch self {
+            case .add(let server): (.add, IPVSText.line(server))
+            case .set(let server): (.change, IPVSText.line(server))
+            case .remove(let key): (.remove, "\(key)")
+            case .addDestination(let destination, let key):
+                (.add, IPVSText.line(destination, of: key))
+            case .setDestination(let destination, let key):
+                (.change, IPVSText.line(destination, of: key))
+            case .removeDestination(let id, let key): (.remove, "\(key) \(id)")
+            }
+        return Difference(verb, "ipvs \(object)", of: .frontend(key))
+    }
+}
+
+extension DestinationState {
+    fileprivate var inspection: DestinationInspection {
+        DestinationInspection(
+            endpoint: destination.id,
+            weight: destination.weight,
+            activeConnections: connections.active,
+            inactiveConnections: connections.inactive,
+            connections: statistics.connections,
+            bytesIn: statistics.bytesIn,
+            bytesOut: statistics.bytesOut
+        )
+    }
+}

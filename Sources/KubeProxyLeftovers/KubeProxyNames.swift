@@ -1,0 +1,32 @@
+/// What kube-proxy's modes iptables and ipvs call theirs in iptables
+/// (`pkg/proxy/iptables/proxier.go`, `pkg/proxy/ipvs/proxier.go`), present and past.
+package enum KubeProxyChains {
+    package static let tables: Set = ["nat", "filter", "mangle"]
+    private static let names: Set = [
+        "KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES", "KUBE-NODEPORTS", "KUBE-POSTROUTING",
+        "KUBE-MARK-MASQ", "KUBE-FORWARD", "KUBE-PROXY-FIREWALL", "KUBE-PROXY-CANARY",
+        "KUBE-NODE-PORT", "KUBE-LOAD-BALANCER", "KUBE-SOURCE-RANGES-FIREWALL", "KUBE-IPVS-FILTER",
+        "KUBE-IPVS-OUT-FILTER",
+    ]
+    private static let prefixes = [
+        "KUBE-SVC-", "KUBE-SEP-", "KUBE-EXT-", "KUBE-FW-", "KUBE-XLB-", "KUBE-SVL-",
+    ]
+
+    package static func contains(_ chain: String) -> Bool {
+        names.contains(chain) || prefixes.contains { chain.hasPrefix($0) }
+    }
+}
+
+extension String {
+    /// As `pkg/proxy/ipvs/ipset.go` names its sets.
+    var isKubeProxySet: Bool {
+        guard let prefix = ["KUBE-6-", "KUBE-"].first(where: hasPrefix) else { return false }
+        return [
+            "LOOP-BACK", "CLUSTER-IP", "LOAD-BALANCER", "LOAD-BALANCER-LOCAL", "LOAD-BALANCER-FW",
+            "LOAD-BALANCER-SOURCE-IP", "LOAD-BALANCER-SOURCE-CIDR", "EXTERNAL-IP",
+            "EXTERNAL-IP-LOCAL", "NODE-PORT-TCP", "NODE-PORT-LOCAL-TCP", "NODE-PORT-UDP",
+            "NODE-PORT-LOCAL-UDP", "NODE-PORT-SCTP-HASH", "NODE-PORT-LOCAL-SCTP-HASH",
+            "HEALTH-CHECK-NODE-PORT", "IPVS-IPS",
+        ].contains(String(dropFirst(prefix.count)))
+    }
+}

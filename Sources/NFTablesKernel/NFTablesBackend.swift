@@ -1,0 +1,108 @@
+package import Backend
+package import Dispatch
+package import NetworkTypes
+internal import NFTables
+package import ServicePlan
+
+/// Mode nftables: the tables balance.
+package actor NFTablesBackend: Backend {
+    private let kernelQueue = KernelQueue()
+    package nonisolated let families: [IPFamily]
+    private let programmer: TableProgrammer
+    private let news = NewsFeed()
+
+    package nonisolated var unownedExecutor: UnownedSerialExecutor {
+        kernelQueue.asUnownedSerialExecutor()
+    }
+
+    package init(_ programmer: sending TableProgrammer) {
+        families = programmer.families
+        self.programmer = programmer
+    }
+
+    package func adopt(
+        _ plans: [ServicePlan],
+        node: NodeFacts
+    ) throws(CommitError) -> CommitReport {
+        defer { news.tell(programmer.found()) }
+        return try programmer.adopt(plans, TableInputs(node))
+    }
+
+    package func commit(
+        _ changes: [PlanChange],
+        node: NodeFacts
+    ) throws(CommitError) -> CommitReport {
+        defer { news.tell(programmer.found()) }
+        return try programmer.commit(changes, TableInputs(node))
+    }
+
+    package func maintain() -> Maintenance { .finished }
+
+    package func watch(_ tell: @escaping @Sendable (BackendEvent) async -> Void) async {
+        await news.follow(programmer.descriptor, on: kernelQueue.queue, tell) {
+            self.assumeIsolated { $0.programmer.events() }
+        }
+    }
+
+    package func difference(
+        _ plans: [ServicePlan],
+        node: NodeFacts
+    ) throws(CommitError) -> [Difference] {
+        try programmer.difference(plans, TableInputs(node)).flatMap(\.differences)
+    }
+
+    package func inspect(
+        _ frontend: FrontendKey,
+        client: IPAddress?
+    ) throws(CommitError) -> FrontendInspection {
+        guard let client else { return FrontendInspection() }
+        return FrontendInspection(
+            rememberedEndpoint: try programmer.rememberedEndpoint(of: client, at: frontend)
+        )
+    }
+
+    package func elementCounts() -> [ElementCount] { programmer.elementCounts() }
+
+    package func connectionCounts() -> [String: UInt64] { programmer.connectionCounts() }
+
+    package func forwardChains() throws(CommitError) -> [ForwardChain] {
+        try programmer.forwardChains()
+    }
+
+    /// kube-proxy's mode nftables has nothing in common with ours.
+    package func clean(kubeProxy: Bool, dryRun: Bool) throws(CommitError) -> [Difference] {
+        try programmer.removeTables(dryRun: dryRun)
+    }
+}
+
+/// Hands on what the kernel tells of, from the queue of a backend to who watches it.
+package final class NewsFeed: Sendable {
+    private let events: AsyncStream<BackendEvent>
+    private let bell: AsyncStream<BackendEvent>.Continuation
+
+    /// A backend has so few kinds of events that none is lost by this.
+    private static let limit = 16
+
+    package init() {
+        (events, bell) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(Self.limit))
+    }
+
+    package func tell(_ found: [BackendEvent]) {
+        for event in found { bell.yield(event) }
+    }
+
+    /// Tells of what was found, and of what `read` gives whenever the descriptor is readable, until the
+    /// task is cancelled.
+    package func follow(
+        _ descriptor: Int32,
+        on queue: DispatchQueue,
+        _ tell: @escaping @Sendable (BackendEvent) async -> Void,
+        read: @escaping @Sendable () -> [BackendEvent]
+    ) async {
+        let source = DispatchSource.makeReadSource(fileDescriptor: descriptor, queue: queue)
+        source.setEventHandler { self.tell(read()) }
+        source.activate()
+        for await event in events { await tell(event) }
+        source.cancel()
+    }
+}

@@ -1,0 +1,108 @@
+internal import Backend
+internal import NFTables
+internal import NetworkTypes
+internal import Netlink
+
+/// The tables of this network namespace, over netlink.
+final class NetlinkTables: TableKernel {
+    var socket: NetlinkSocket
+    private var listener: RulesetListener
+
+    init() throws(NetlinkError) {
+        socket = try NetlinkSocket(.netfilter)
+        _ = try RulesetListener.generation(&socket)
+        listener = try RulesetListener(ignoring: socket.portID)
+    }
+
+    /// Readable when there may be news.
+    var descriptor: Int32 { listener.descriptor }
+
+    func generation() throws(TableFault) -> UInt32 {
+        try TableFault.translating { () throws(NetlinkError) in
+            try RulesetListener.generation(&socket)
+        }
+    }
+
+    func contents(
+        _ family: IPFamily,
+        _ variant: Program.Variant
+    ) throws(TableFault) -> TableContents {
+        try TableFault.translating { () throws(NetlinkError) in
+            try TableReader(family: family, variant: variant).read(&socket)
+        }
+    }
+
+    func news() -> RulesetNews { listener.news() }
+
+    func wait(milliseconds: Int32) { listener.wait(milliseconds: milliseconds) }
+
+    func commit(
+        _ changes: [TableTransaction],
+        at generation: UInt32
+    ) throws(TableFault) -> CommitReceipt {
+        try TableFault.translating { () throws(NetlinkError) in
+            var batch = NetlinkBatch(
+                subsystem: Constant.subsystem,
+                generation: generation,
+                firstSequence: socket.nextSequence()
+            )
+            for change in changes { TransactionEncoder(change).encode(into: &batch) }
+            let bytes = batch.byteCount
+            socket.advance(to: batch.sequenceAfter)
+            guard bytes > Self.largeBatch else {
+                try batch.commit(&socket, subsystem: Constant.subsystem)
+                return CommitReceipt(bytes: bytes, generation: generation &+ 1)
+            }
+            try commitUnheard(&batch)
+            let now = try RulesetListener.generation(&socket)
+            return CommitReceipt(
+                bytes: bytes,
+                generation: now,
+                missesOthers: now != generation &+ 1
+            )
+        }
+    }
+
+    /// Bytes from which on notifications cost more than two changes of membership.
+    private static let largeBatch = 64 << 10
+
+    /// Commits without listening.
+    ///
+    /// While anybody listens the kernel writes a notification for each element, which takes longer
+    /// than adding it. The commit itself proves by its generation that nothing happened before it;
+    /// the generation afterwards proves that nothing happened behind it.
+    private func commitUnheard(_ batch: inout NetlinkBatch) throws(NetlinkError) {
+        try listener.setListening(false)
+        var failure: NetlinkError?
+        do throws(NetlinkError) {
+            try batch.commit(&socket, subsystem: Constant.subsystem)
+        } catch { failure = error }
+        try listener.setListening(true)
+        if let failure { throw failure }
+    }
+
+    /// What others have at the forward hook; it is followed from now on.
+    func forwardChains() throws(NetlinkError) -> [ForwardChain] {
+        let chains = try ForwardChain.read(&socket)
+        listener.forwardChains = Set(chains.map(\.place))
+        return chains
+    }
+}
+
+extension TableFault {
+    init(_ error: NetlinkError) {
+        if error.isStaleGeneration {
+            self = .staleGeneration
+        } else if error.isTooLarge {
+            self = .tooLarge
+        } else {
+            self = .refused(Refusal("\(error)", isPrivilege: error.isPermissionDenied))
+        }
+    }
+
+    static func translating<Value>(
+        _ body: () throws(NetlinkError) -> Value
+    ) throws(TableFault) -> Value {
+        do throws(NetlinkError) { return try body() } catch { throw TableFault(error) }
+    }
+}

@@ -1,0 +1,106 @@
+internal import Backend
+internal import CMnl
+internal import CNftnl
+internal import Glibc
+internal import NFTables
+internal import NetworkTypes
+internal import Netlink
+
+/// Hears what other programs do to the ruleset.
+struct RulesetListener: ~Copyable {
+    private let socket: NetlinkSocket
+    /// What was heard before listening was interrupted.
+    private var kept = RulesetNews()
+    /// The base chains of others at the forward hook that were found last.
+    var forwardChains: Set<ChainPlace> = []
+
+    /// - Parameter ownPort: the socket whose commits are ours
+    init(ignoring ownPort: UInt32) throws(NetlinkError) {
+        let socket = try NetlinkSocket(.netfilter)
+        try socket.setMembership(of: Constant.notificationGroup, true)
+        try socket.ignoreChanges(by: ownPort)
+        socket.setNonBlocking()
+        self.socket = socket
+    }
+
+    var descriptor: Int32 { socket.descriptor }
+
+    func wait(milliseconds: Int32) { socket.wait(milliseconds: milliseconds) }
+
+    mutating func setListening(_ isOn: Bool) throws(NetlinkError) {
+        if !isOn { hear() }
+        try socket.setMembership(of: Constant.notificationGroup, isOn)
+    }
+
+    /// What has arrived since the last call.
+    mutating func news() -> RulesetNews {
+        hear()
+        defer { kept = RulesetNews() }
+        return kept
+    }
+
+    private mutating func hear() {
+        var news = kept
+        do {
+            while try socket.receive(
+                timeout: 0,
+                { message in
+                    if let generation = Self.generation(message) {
+                        news.generations.append(generation)
+                    } else if Self.concernsUs(message) {
+                        news.touchesTables = true
+                    } else if Self.concernsForwarding(message, forwardChains) {
+                        news.touchesForwarding = true
+                    }
+                }
+            ) {}
+        } catch {
+            // ENOBUFS: lost notifications may have been about our tables, or anything.
+            (news.touchesTables, news.touchesForwarding) = (true, true)
+        }
+        kept = news
+    }
+
+    private static func generation(_ message: NetlinkMessage) -> UInt32? {
+        guard message.type == Int(Constant.messageType(NFT_MSG_NEWGEN)) else { return nil }
+        return message.netfilterAttributes[Int(NFTA_GEN_ID.rawValue)]?.bigEndianWord
+    }
+
+    /// The table is the first attribute of tables, and of all that is in one.
+    private static func concernsUs(_ message: NetlinkMessage) -> Bool {
+        message.netfilterAttributes[Int(NFTA_TABLE_NAME.rawValue)]?.text == RulesetPrinter.tableName
+            && IPFamily(netfilterFamily: message.netfilterFamily) != nil
+    }
+
+    private static func concernsForwarding(
+        _ message: NetlinkMessage,
+        _ chains: Set<ChainPlace>
+    ) -> Bool {
+        switch message.type {
+        case Int(Constant.messageType(NFT_MSG_NEWTABLE)),
+            Int(Constant.messageType(NFT_MSG_DELTABLE)),
+            Int(Constant.messageType(NFT_MSG_NEWCHAIN)),
+            Int(Constant.messageType(NFT_MSG_DELCHAIN)):
+            return true
+        case Int(Constant.messageType(NFT_MSG_NEWRULE)), Int(Constant.messageType(NFT_MSG_DELRULE)):
+            let rule = message.netfilterAttributes
+            guard !chains.isEmpty, let table = rule[Int(NFTA_RULE_TABLE.rawValue)]?.text,
+                let chain = rule[Int(NFTA_RULE_CHAIN.rawValue)]?.text
+            else { return false }
+            return chains.contains(ChainPlace(message.netfilterFamily, table, chain))
+        default: return false
+        }
+    }
+
+    /// Asks the kernel for the generation in force.
+    static func generation(_ socket: inout NetlinkSocket) throws(NetlinkError) -> UInt32 {
+        var result: UInt32?
+        try socket.ask("reading the nftables generation", NFT_MSG_GETGEN) {
+            result = generation($0)
+        }
+        guard let result else {
+            throw NetlinkError("reading the nftables generation: no answer", code: ENOMSG)
+        }
+        return result
+    }
+}

@@ -1,0 +1,61 @@
+internal import KubernetesModel
+internal import Logging
+internal import PlanCompiler
+internal import ServicePlan
+
+/// What those outside must hear of the Services that changed since the last successful sync.
+struct SyncNews {
+    private var healthChecks: [String: HealthCheck?] = [:]
+    private var forwardedPorts: [String: [ForwardedPort]] = [:]
+    private var diagnostics: [(service: ObjectName, diagnostic: Diagnostic)] = []
+    /// While syncs fail nobody takes them.
+    private static let limit = 1000
+
+    mutating func add(_ change: PlanChange) {
+        healthChecks.updateValue(change.new?.healthCheck, forKey: change.service)
+        forwardedPorts[change.service] = change.new?.forwardedPorts ?? []
+    }
+
+    /// Adds what the owner of a Service should hear, as an event.
+    mutating func add(_ found: [Diagnostic], of service: ObjectName) {
+        for diagnostic in found where diagnostic.event != nil && diagnostics.count < Self.limit {
+            diagnostics.append((service, diagnostic))
+        }
+    }
+
+    mutating func move(to record: inout SyncRecord) {
+        record.healthChecks = healthChecks
+        record.forwardedPorts = forwardedPorts
+        record.news = diagnostics
+        self = SyncNews()
+    }
+}
+
+/// Logs what is wrong with objects, each thing once.
+struct DiagnosticLog {
+    private var reported: [ObjectName: [Diagnostic]] = [:]
+    private var budget = WarningBudget()
+
+    /// Returns what is newly wrong with a Service.
+    mutating func take(
+        _ diagnostics: [Diagnostic],
+        of name: ObjectName,
+        _ logger: Logger
+    ) -> [Diagnostic] {
+        let known = Set(reported[name] ?? [])
+        let new = diagnostics.filter { !known.contains($0) }
+        for diagnostic in new {
+            switch budget.spend(name.namespace, at: .now) {
+            case .tell: logger.warning("\(diagnostic)")
+            case .tellAsLast:
+                let rest =
+                    "further warnings about namespace \"\(name.namespace)\" are left out for a minute;"
+                    + " needletail explain \(name) has those of this Service"
+                logger.warning("\(diagnostic) (\(rest))")
+            case .leaveOut: break
+            }
+        }
+        reported[name] = diagnostics.isEmpty ? nil : diagnostics
+        return new
+    }
+}
