@@ -1,4 +1,4 @@
-/// What a client addresses: an address, a protocol and a port.
+/// The address, protocol and port that a client connects to.
 package struct FrontendKey: Sendable, Hashable {
     package let address: IPAddress
     package let port: UInt16
@@ -18,11 +18,11 @@ extension FrontendKey: Comparable {
 }
 
 extension FrontendKey: CustomStringConvertible {
-    /// `10.96.0.10:53/udp`, `[fd00::a]:53/udp`.
+    /// Text such as `10.96.0.10:53/udp` or `[fd00::a]:53/udp`.
     package var description: String { "\(hostAndPort(address, port))/\(transport)" }
 }
 
-/// Joins an address and a port, with brackets round IPv6.
+/// Joins an address and a port; an IPv6 address is put in brackets.
 package func hostAndPort(_ address: IPAddress, _ port: UInt16) -> String {
     address.family == .ipv6 ? "[\(address)]:\(port)" : "\(address):\(port)"
 }
