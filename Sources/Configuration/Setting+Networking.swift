@@ -1,5 +1,5 @@
 extension Setting {
-    /// What decides how Services and the kernel are set up.
+    /// The settings for Services and the kernel.
     static let networking: [Setting] = [
         Setting(
             "mode",

@@ -189,7 +189,7 @@ extension Setting {
         Setting("windowsRunAsService", \.windowsRunAsService, effect: noWindows),
     ]
 
-    /// What kube-proxy does not have.
+    /// The settings that kube-proxy does not have.
     private static let needletail: [Setting] = [
         Setting(
             "needletail.nodeIPs",
