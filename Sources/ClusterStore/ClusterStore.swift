@@ -4,15 +4,15 @@ package import PlanCompiler
 package import ServicePlan
 internal import Synchronization
 
-/// The objects of the cluster and their plans, between the sources that fill it and the syncer.
+/// The objects of the cluster and their plans, between the sources and the syncer.
 ///
-/// Compiling happens here, so that nobody ever copies the state.
+/// Plans are compiled here, so that the state is never copied.
 package actor ClusterStore {
-    /// The lists that are awaited before anything is programmed or deleted.
+    /// The lists that must arrive before anything is programmed or deleted.
     package enum List: String, Sendable, CaseIterable {
         case services, endpoints, nodes, serviceCIDRs
 
-        /// Without it nothing can be programmed; the others are not waited for in vain.
+        /// Whether nothing can be programmed without the list; a wait for other lists may be ended.
         package var isEssential: Bool { self == .services || self == .endpoints }
     }
 
@@ -20,21 +20,23 @@ package actor ClusterStore {
     private var state: ClusterState
     private var plans = ClusterPlans()
     private var view: NodeView?
-    /// By which this program reaches the API server.
+    /// The addresses at which this program reaches the API server.
     private let apiServers: APIServerAddresses
     private let listeningSockets: @Sendable () -> ListeningSockets
-    /// Frontends of Services at addresses of the node, and what is told of them.
+    /// The frontends of Services at addresses of the node, and the diagnostics about them.
     private var occupied: [ObjectName: (keys: [FrontendKey], diagnostics: [Diagnostic])] = [:]
     private var missing: Set<List>
     private var arrived: Set<List> = []
-    /// When the first change arrived that is not compiled yet.
+    /// The time of the first change that has not been compiled yet.
     private var pendingSince: ContinuousClock.Instant?
     private nonisolated let published: Mutex<StoreSummary>
     private let doorbell: AsyncStream<Void>.Continuation
-    /// Yields after changes, once every list is there; changes meanwhile are one.
+    /// Yields after changes once every list has arrived; several changes at once yield once.
     package nonisolated let changes: AsyncStream<Void>
 
-    /// - Parameter listeningSockets: reads what listens on the node
+    /// Makes a store without objects.
+    ///
+    /// - Parameter listeningSockets: reads the sockets that listen on the node
     package init(
         _ configuration: NodeConfiguration,
         endpointsFrom source: EndpointsSource = .endpointSlices,
@@ -57,11 +59,10 @@ package actor ClusterStore {
 
     package var isComplete: Bool { missing.isEmpty }
 
-    /// The lists that are still awaited.
 
-    /// Goes on without a list that is not essential, until it arrives.
+    /// Stops waiting for a list that is not essential; it may still arrive later.
     ///
-    /// - Returns: whether it was still awaited
+    /// - Returns: whether the list was still awaited
     @discardableResult
     package func waive(_ list: List) -> Bool {
         guard !list.isEssential, missing.remove(list) != nil else { return false }
@@ -69,7 +70,7 @@ package actor ClusterStore {
         return true
     }
 
-    /// Changes the state; with `completing`, a list that has arrived in full.
+    /// Changes the state; `completing` names a list that has thereby arrived in full.
     package func update(
         completing list: List? = nil,
         _ body: @Sendable (inout ClusterState) -> Void
@@ -82,7 +83,7 @@ package actor ClusterStore {
         ring()
     }
 
-    /// What an operator says of the node has changed; everything is compiled again.
+    /// Applies a new configuration of the node; everything is compiled again.
     package func configure(_ configuration: NodeConfiguration) {
         self.configuration = configuration
         ring()
@@ -101,7 +102,7 @@ package actor ClusterStore {
         ring()
     }
 
-    /// Compiles what changed since the last time.
+    /// Compiles the changes since the last call.
     package func compileChanges(interfaceAddresses: [IPAddress]) -> PlanUpdate {
         let pending = state.pending
         let waited = pendingSince.map { ContinuousClock.now - $0 } ?? .zero
@@ -130,17 +131,17 @@ package actor ClusterStore {
         )
     }
 
-    /// The Services that a change of the node concerns; unchanged plans go no further than this.
+    /// Returns the Services that a change of the node may affect; the update drops unchanged plans.
     private func services(touchedBy newView: NodeView) -> [ObjectName] {
         guard var same = view, same != newView else {
             return view == nil ? Array(state.services.keys) : []
         }
-        // Addresses come and go, and matter for few.
+        // Interface addresses come and go, and matter for few Services.
         same.addresses = newView.addresses
         return same == newView ? state.servicesWithVirtualIPs : Array(state.services.keys)
     }
 
-    /// Looks for what listens where Services have frontends, if those have changed.
+    /// Looks for listening sockets behind the frontends of Services whose frontends have changed.
     private func findOccupied(_ services: Set<ObjectName>, _ view: NodeView) {
         var listening: ListeningSockets?
         for name in services {
@@ -153,9 +154,9 @@ package actor ClusterStore {
         }
     }
 
-    /// What there is, and what waits to be compiled, as of the last change.
+    /// The counts of objects and pending changes, as of the last change.
     ///
-    /// Never waits: who asks for health is answered while everything is compiled.
+    /// Reading it never waits, so health requests are answered even while everything is compiled.
     package nonisolated var summary: StoreSummary { published.withLock { $0 } }
 
     private func publish() {
@@ -172,39 +173,40 @@ package actor ClusterStore {
         published.withLock { $0 = summary }
     }
 
-    /// What the plans were compiled with; nil before that.
+    /// The facts about the node that the plans were compiled with; nil before the first
+    /// compilation.
     package var facts: NodeFacts? {
         view.map { _ in configuration.facts(node: state.node, serviceCIDRs: state.serviceCIDRs) }
     }
 
-    /// Every plan that there is, as compiled last.
+    /// Returns all plans as last compiled.
     package func allPlans() -> [ServicePlan] { Array(plans.plans.values) }
 }
 
-/// What compiling brought.
+/// The result of a compilation.
 package struct PlanUpdate: Sendable {
-    /// The Services whose plans changed; nil: the Service is gone.
+    /// The Services whose plans have changed; the plan is nil if the Service is gone.
     package let plans: [(service: String, plan: ServicePlan?)]
-    /// What those had before that were there.
+    /// The old plans of the changed Services that had one.
     package let replaced: [String: ServicePlan]
-    /// For every Service of which something else may be told than before.
+    /// The diagnostics of every Service whose diagnostics may have changed.
     package let diagnostics: [(ObjectName, [Diagnostic])]
     package let facts: NodeFacts
     package let nodePortAddresses: [IPAddress]
-    /// What was compiled.
+    /// The changes that were compiled.
     package let pending: PendingChanges
-    /// For how long the first of it has waited.
+    /// How long the first of these changes had waited.
     package let waited: Duration
 }
 
-/// The store at one moment, for those who watch.
+/// The state of the store at one moment, for health checks and metrics.
 package struct StoreSummary: Sendable {
     package var services = 0
     package var endpoints = 0
-    /// The lists that are awaited, and those that have arrived.
+    /// The lists that are still awaited.
     package var missing: Set<ClusterStore.List>
     package var arrived: Set<ClusterStore.List> = []
-    /// Changes of objects that are not compiled yet.
+    /// The number of Service changes that are not compiled yet.
     package var pendingServices = 0
     package var pendingEndpoints = 0
     package var localGaps: [LocalGap: Int] = [:]
