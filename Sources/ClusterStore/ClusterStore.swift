@@ -59,7 +59,6 @@ package actor ClusterStore {
 
     package var isComplete: Bool { missing.isEmpty }
 
-
     /// Stops waiting for a list that is not essential; it may still arrive later.
     ///
     /// - Returns: whether the list was still awaited
