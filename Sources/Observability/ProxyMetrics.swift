@@ -1,10 +1,10 @@
 package import NetworkTypes
 
-/// Every metric that there is: kube-proxy's under its names (`pkg/proxy/metrics/metrics.go`), and
-/// needletail's.
+/// All metrics: those of kube-proxy under its names (`pkg/proxy/metrics/metrics.go`), and those of
+/// needletail.
 package struct ProxyMetrics: Sendable {
     private static let families = [["IPv4"], ["IPv6"]]
-    /// 1 ms, doubled 14 times.
+    /// The bucket bounds in seconds: 1 ms, doubled 14 times.
     private static let latencies = (0..<15).map { 0.001 * Double(1 << $0) }
     private static let programmingLatencies =
         [0.25, 0.5] + (1...59).map(Double.init) + stride(from: 60.0, through: 115, by: 5)
@@ -263,7 +263,7 @@ package struct ProxyMetrics: Sendable {
         labels: ["path", "code"]
     )
 
-    /// Kubernetes' form for `/metrics/slis`.
+    /// The check in the form of Kubernetes' `/metrics/slis`.
     package let healthcheck = Gauge(
         "kubernetes_healthcheck",
         "Whether a check is green.",
@@ -273,7 +273,8 @@ package struct ProxyMetrics: Sendable {
 
     package let process = ProcessMetrics()
 
-    /// Takes over counts by `namespace/name`, the busiest first, the rest together.
+    /// Sets the connection counts by `namespace/name`: the busiest Services alone, the rest
+    /// together.
     package func setConnections(_ counts: [String: UInt64], atMost limit: Int) {
         let sorted = counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
         var values = sorted.prefix(limit).map { service, count in
@@ -285,7 +286,9 @@ package struct ProxyMetrics: Sendable {
         serviceConnections.replace(values)
     }
 
-    /// - Parameter failures: what `conntrack -S` counts, by its names
+    /// Sets the state of connection tracking.
+    ///
+    /// - Parameter failures: the counters that `conntrack -S` shows, by the same names
     package func setTracking(entries: UInt32, limit: UInt32, failures: [String: UInt64]) {
         trackedConnections.set(Double(entries))
         trackedLimit.set(Double(limit))
@@ -294,7 +297,7 @@ package struct ProxyMetrics: Sendable {
         )
     }
 
-    /// Takes over what the forwarder of NodePorts on localhost counts, by labels.
+    /// Sets the counters of the forwarder for NodePorts on localhost.
     package func setLocalhost(
         listeners: [IPFamily: Int],
         listenFailures: [IPFamily: Int],
