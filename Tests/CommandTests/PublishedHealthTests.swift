@@ -14,7 +14,7 @@ import Testing
 @Suite(.timeLimit(.minutes(10))) struct PublishedHealthTests {
     private struct NoRequest: Error {}
 
-    // A Service whose compiling takes 15 s made `/healthz` wait as long.
+    // A Service that took 15 s to compile once delayed `/healthz` by as much.
     @Test func `health, metrics and status are told while the store is busy`() async throws {
         let store = ClusterStore(NodeConfiguration(nodeName: "here"), awaiting: [.services])
         for list in [ClusterStore.List.services, .nodes] {
@@ -32,7 +32,7 @@ import Testing
         await work.value
     }
 
-    /// Not asynchronous: nothing here can wait for an actor.
+    /// This function is not asynchronous, so nothing in it can wait for an actor.
     private func ask(_ store: ClusterStore, once entered: DispatchSemaphore) throws {
         entered.wait()
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
