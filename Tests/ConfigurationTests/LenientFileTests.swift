@@ -1,7 +1,7 @@
 import Configuration
 import Testing
 
-/// What kube-proxy 1.36 takes, though it is not as it should be.
+/// Tests with files that kube-proxy 1.36 accepts although they are not quite valid.
 @Suite struct LenientFileTests {
     private static let head = """
         apiVersion: kubeproxy.config.k8s.io/v1alpha1
