@@ -2,7 +2,7 @@ import NetworkTypes
 import ServicePlan
 import Synchronization
 
-/// A kernel that takes what a script says, and remembers what it was asked for.
+/// A dataplane that follows a script and records its commits.
 final class FakeDataplane: Dataplane {
     enum Commit: Equatable {
         case everything(Set<String>)
@@ -21,10 +21,10 @@ final class FakeDataplane: Dataplane {
 
     var commits: [Commit] { state.withLock(\.commits) }
 
-    /// The next commits fail so, one after the other.
+    /// Makes the next commits fail with these errors, one after the other.
     func fail(_ errors: CommitError...) { state.withLock { $0.failures += errors } }
 
-    /// The next commit stays in the kernel until `release`.
+    /// Makes the next commit wait until `release` is called.
     func hold() { state.withLock { $0.isHeld = true } }
 
     func release() {
@@ -35,7 +35,7 @@ final class FakeDataplane: Dataplane {
         }?.resume()
     }
 
-    /// Returns when so many commits were asked for.
+    /// Returns when the number of requested commits has reached this count.
     func wait(for count: Int) async {
         await withCheckedContinuation { continuation in
             let isThere = state.withLock { state in
