@@ -26,7 +26,7 @@ package struct NodePortAddresses: Sendable, Hashable {
             case .localhost: localhost.formUnion(IPFamily.allCases)
             case .block(let block):
                 blocks.append(block)
-                // Not for 127.0.0.2/32 (kubernetes/kubernetes#142129), and not for 0.0.0.0/0.
+                // 127.0.0.2/32 (kubernetes/kubernetes#142129) and 0.0.0.0/0 do not ask for this.
                 if let range = IPPrefix.loopback(block.family), range.contains(block),
                     block.contains(.loopback(block.family))
                 {

@@ -119,7 +119,7 @@ import Testing
     @Test func `an external IP that is another Service's endpoint breaks nobody`() throws {
         let node = try Node()
         try node.write([2])
-        // The first version of this Service has no endpoints; the second does not admit these clients.
+        // First, the Service has no endpoints; later, it does not admit these clients.
         let thief = "externalIPs: [10.244.1.2], ports: [{name: http, port: 8080}]"
         try node.folder.write(
             """
