@@ -15,7 +15,7 @@ struct LenientDocument {
 
     init(_ text: String) throws(ConfigurationProblem) {
         if text.unicodeScalars.first == "\u{FEFF}" {
-            warnings.append(ConfigurationProblem("", "a byte order mark is passed over", line: 1))
+            warnings.append(ConfigurationProblem("", "a byte order mark is ignored", line: 1))
         }
         let following: Int?
         do throws(YAMLError) {
@@ -30,7 +30,7 @@ struct LenientDocument {
             warnings.append(
                 ConfigurationProblem(
                     "",
-                    "\(keys.joined(separator: ", ")): given again further down, where it counts"
+                    "\(keys.joined(separator: ", ")): given again further down; the last one counts"
                 )
             )
         }

@@ -32,7 +32,7 @@ package struct SettingFlag: Sendable {
         _ host: any KeyPath<KubeProxyConfiguration, String> & Sendable
     ) {
         self.name = name
-        help = "The port of \(what), if its address has none (deprecated); 0: nowhere."
+        help = "The port of \(what), if its address has none (deprecated); 0 turns it off."
         (setting, isBoolean, isAlways) = (nil, false, false)
         read = { configuration, values throws(MisreadValue) in
             let port = try Int.read(flag: values)

@@ -95,7 +95,7 @@ extension KubeProxyConfiguration {
             check(
                 text.isEmpty || Self.isAddressWithPort(text),
                 field,
-                "\(text.quoted) is no IP address with a port, as 0.0.0.0:80 or [::]:80; \"none\": nowhere"
+                "\(text.quoted) is no IP address with a port, as 0.0.0.0:80 or [::]:80; \"none\" turns it off"
             )
         }
         let blocks = clusterCIDR.commaSeparated
