@@ -32,7 +32,7 @@ package struct HTTPRequest: Sendable, Hashable {
             !words[0].isEmpty, words[0].allSatisfy({ $0.isASCII && $0.isUppercase }),
             let headers = headers(lines.dropFirst())
         else { return .bad(400) }
-        // RFC 9112, 3.2
+        // RFC 9112, 3.2, requires a Host header in HTTP/1.1.
         guard headers["host"] != nil || words[2] == "HTTP/1.0" else { return .bad(400) }
         guard headers["transfer-encoding"] == nil else { return .bad(501) }
         guard let length = Int(headers["content-length"] ?? "0"), length >= 0 else {
