@@ -108,7 +108,7 @@ struct WatchPolicy {
         return max(nextDelay(jitter: jitter), error.status?.retryAfter ?? .zero)
     }
 
-    /// Decides how to continue, and returns whether the next step must not wait.
+    /// Chooses the next phase, and returns whether it may begin at once after a first failure.
     private mutating func restart(_ kind: ClientError.Kind, isFirst: Bool) -> Bool {
         switch phase {
         case .watch where kind == .expired || !isFirst:

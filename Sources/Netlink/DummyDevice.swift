@@ -83,7 +83,7 @@ package struct DummyDevice: ~Copyable {
 
     /// Whether packets to the address are delivered to the node, as `ip route get` would say.
     ///
-    /// If this device does not have the address, another interface may.
+    /// If so, and this device does not have the address, another interface has it.
     package mutating func isLocal(_ address: IPAddress) throws(NetlinkError) -> Bool {
         // An address without a route is not local.
         try socket.route(to: address)?.isLocal ?? false

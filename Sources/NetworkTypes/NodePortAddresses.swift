@@ -11,8 +11,8 @@ package struct NodePortAddresses: Sendable, Hashable {
     package var blocks: [IPPrefix] = []
     /// The families whose loopback address, 127.0.0.1 or ::1, answers as well.
     ///
-    /// The keyword `localhost`, or a block inside the loopback range, adds a family; `all` does
-    /// not.
+    /// The keyword `localhost` adds both, and a loopback block that contains the address adds its
+    /// family; `all` adds none.
     package var localhost: Set<IPFamily> = []
 
     package init() {}

@@ -33,7 +33,7 @@ struct DescriptorReserve: ~Copyable {
 
 /// The limit on open files of this process.
 package enum DescriptorLimit {
-    /// The default limit in Linux: `fs.nr_open`.
+    /// The default of `fs.nr_open`, Linux's limit on the descriptors of a process.
     ///
     /// With a limit of billions, a child that closes every possible descriptor would take minutes.
     private static let most: rlim_t = 1 << 20

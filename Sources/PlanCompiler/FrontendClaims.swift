@@ -4,11 +4,11 @@ package import ServicePlan
 
 /// Decides which Service owns an address and port that several Services claim.
 ///
-/// An owner of something that the API server allots (cluster IPs, NodePorts, health check node
-/// ports) keeps it. Otherwise the longest-standing claim wins, so that nobody loses a frontend to a
-/// Service that is edited. Among claims of the same round, as all are after a start, the oldest
-/// Service wins, then the first by name. The order in which Services of one round are resolved does
-/// not matter.
+/// A claim that the API server allots (cluster IP, NodePort, health check node port) wins over any
+/// other. Otherwise the longest-standing claim wins, so that nobody loses a frontend to a Service
+/// that is edited. Among claims of the same round, as all are after a start, the oldest Service
+/// wins, then the first by name. The order in which Services of one round are resolved does not
+/// matter.
 ///
 /// The cost depends on the number of frontends in a plan, not on the number of Services.
 package struct FrontendClaims: Sendable {
