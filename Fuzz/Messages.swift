@@ -1,7 +1,9 @@
 import KubernetesWire
 
-/// Makes protobuf of any bytes whose outer layers are right, so that the fuzzer reaches what is inside:
-/// the bytes choose fields, their kinds, and what is in them.
+/// Turns any bytes into protobuf whose outer layers are valid, so that the fuzzer reaches inner
+/// ones.
+///
+/// The bytes choose the fields, their kinds and their contents.
 struct MessageMaker {
     private var input: ArraySlice<UInt8>
     private static let deepest = 6
@@ -15,7 +17,7 @@ struct MessageMaker {
         return Array(input.prefix(count))
     }
 
-    /// Fields up to a zero.
+    /// Returns a message with the fields that the input describes, up to a zero byte.
     mutating func message(_ depth: Int = 0) -> [UInt8] {
         var message: [UInt8] = []
         while !input.isEmpty, case let choice = byte(), choice != 0 {
@@ -26,21 +28,21 @@ struct MessageMaker {
                 4 where depth < Self.deepest:
                 message += Self.field(number, self.message(depth + 1))
             case 5, 6: message += Self.field(number, bytes(Int(byte() % 64)))
-            // Of a wrong kind, or nothing at all.
+            // The field has a wrong kind, or is cut off.
             default: message += bytes(Int(byte() % 12))
             }
         }
         return message
     }
 
-    /// A list of as many objects as there is something left for, as an API server sends it.
+    /// Returns a list as an API server sends it, with objects until the input is used up.
     mutating func list() -> [UInt8] {
         var raw = Self.field(1, message())
         while !input.isEmpty { raw += Self.field(2, message()) }
         return Self.envelope(raw)
     }
 
-    /// Events of a watch, each in its frame.
+    /// Returns the events of a watch, each in its frame.
     mutating func events() -> [UInt8] {
         let types = ["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR", ""]
         var frames: [UInt8] = []
@@ -58,7 +60,7 @@ struct MessageMaker {
         return envelopeMagic + field(1, type) + field(2, raw)
     }
 
-    /// A field whose value is bytes.
+    /// Encodes a field whose value is bytes.
     private static func field(_ number: UInt8, _ value: [UInt8]) -> [UInt8] {
         [number << 3 | 2] + varint(UInt64(value.count)) + value
     }

@@ -8,7 +8,7 @@ import NetworkTypes
 import Netlink
 import Observability
 
-/// The readers of foreign bytes, by the name that NEEDLETAIL_FUZZ_TARGET gives.
+/// The readers of untrusted bytes, by the names that NEEDLETAIL_FUZZ_TARGET may have.
 private let targets: [String: @Sendable (UnsafeRawBufferPointer) -> Void] = [
     "netlink": netlink,
     "addresses": { addresses(String(decoding: $0, as: UTF8.self)) },
@@ -31,7 +31,7 @@ private let target: @Sendable (UnsafeRawBufferPointer) -> Void = {
     return target
 }()
 
-/// libFuzzer's loop, by the name that SwiftPM gives a program's main function.
+/// Runs libFuzzer's loop; the name is the one that SwiftPM gives a program's main function.
 @_cdecl("needletail_fuzz_main")
 public func fuzz(
     _ count: CInt,
@@ -64,7 +64,8 @@ private func netlink(_ input: UnsafeRawBufferPointer) {
     }
 }
 
-/// The first byte tells the family, and where the hooks' chains begin and end.
+/// Reads a table: the first byte chooses the family, and where the chains of the hooks begin and
+/// end.
 private func xtables(_ input: UnsafeRawBufferPointer) {
     guard let first = input.first else { return }
     let hooks = [UInt32](repeating: UInt32(first >> 1) << 3, count: 5)
@@ -106,7 +107,7 @@ private func kubeconfig(_ data: Data) {
     }
 }
 
-/// What is decided of the first bytes stays decided when more come.
+/// Checks that a decision about the first bytes stays the same when more arrive.
 private func http(_ input: [UInt8]) {
     let whole = HTTPRequest.read(input)
     for count in [input.count / 2, input.count - 1] where count >= 0 {
@@ -126,9 +127,9 @@ private func configuration(_ text: String) {
     precondition(again == value, "what is written is not read back")
 }
 
-// MARK: What the API server sends
+// MARK: Data from the API server
 
-/// The pieces in which bytes arrive must not matter: sizes that the bytes themselves choose.
+/// Cuts bytes into pieces of sizes that the bytes themselves choose, since sizes must not matter.
 private func pieces(_ input: [UInt8]) -> [[UInt8]] {
     var rest = input[...]
     var result: [[UInt8]] = []
@@ -175,7 +176,7 @@ private func frames(_ input: [UInt8]) {
     )
 }
 
-/// The same bytes as a list and as events.
+/// Decodes the same bytes as a list and as events.
 private func messages(_ input: [UInt8]) {
     var (list, events) = (MessageMaker(input), MessageMaker(input))
     decode(list.list(), .protobuf)

@@ -1,8 +1,8 @@
 internal import YAML
 
-/// Something about a configuration, with the field that it is about.
+/// A problem with a configuration, and the field that it concerns.
 package struct ConfigurationProblem: Error, Sendable, Hashable, CustomStringConvertible {
-    /// A path as in the file, or a flag with its hyphens; empty: the whole file.
+    /// A path in the file, or a flag with its hyphens; empty for the whole file.
     package let field: String
     package let reason: String
     package var line: Int?
@@ -22,9 +22,9 @@ extension KubeProxyConfiguration {
     static let apiVersion = "kubeproxy.config.k8s.io/v1alpha1"
     static let kind = "KubeProxyConfiguration"
 
-    /// Reads a file over the defaults.
+    /// Reads a file on top of the defaults.
     ///
-    /// Unknown fields are warnings, as in kube-proxy, whose v1alpha1 is read leniently when it cannot
+    /// Unknown fields are warnings, as in kube-proxy, which reads v1alpha1 leniently if it cannot
     /// be read strictly.
     package static func read(
         yaml text: String
@@ -40,7 +40,7 @@ extension KubeProxyConfiguration {
         return (result, warnings)
     }
 
-    /// The map of a document that says to be a configuration.
+    /// Returns the top-level map, after a check that its kind and apiVersion are the expected ones.
     private static func checked(
         _ root: YAMLNode?
     ) throws(ConfigurationProblem) -> [YAMLEntry] {
@@ -70,12 +70,12 @@ extension KubeProxyConfiguration {
         _ result: inout KubeProxyConfiguration,
         _ warnings: inout [ConfigurationProblem]
     ) throws(ConfigurationProblem) {
-        // Of equal names the last one counts.
+        // If a name occurs several times, the last one counts.
         let last = Dictionary(entries.map { ($0.key, $0) }, uniquingKeysWith: { $1 })
         for entry in entries where entry.line == last[entry.key]?.line {
             let (name, value, line) = (entry.key, entry.value, entry.line)
             if prefix.isEmpty, name == "apiVersion" || name == "kind" { continue }
-            // Absent and null mean the default.
+            // A field that is absent or null keeps its default.
             if value.isNull { continue }
             let path = prefix + name
             if let setting = settings[path] {

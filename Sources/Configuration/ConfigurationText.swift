@@ -1,12 +1,13 @@
 extension KubeProxyConfiguration {
-    /// This, with what can change at run time taken from another.
+    /// Returns this configuration, with the settings that can change at run time taken from
+    /// another.
     package func applyingLive(of other: KubeProxyConfiguration) -> KubeProxyConfiguration {
         var result = self
         for setting in Setting.all where setting.isLive { setting.copy(other, &result) }
         return result
     }
 
-    /// The file as JSON; its values are valid there as well.
+    /// The file as JSON, in which every value is valid as well.
     package var json: String {
         Self.object(
             [("apiVersion", Self.apiVersion.quoted), ("kind", Self.kind.quoted)]
@@ -14,7 +15,7 @@ extension KubeProxyConfiguration {
         )
     }
 
-    /// Nests the paths that begin alike.
+    /// Nests paths with a common first part into objects.
     private static func object(_ entries: [(path: String, value: String)]) -> String {
         var members: [String] = []
         var rest = entries[...]
@@ -33,7 +34,7 @@ extension KubeProxyConfiguration {
         return "{\(members.joined(separator: ","))}"
     }
 
-    /// The flags with their values, a line for each.
+    /// All flags with their values, one per line.
     package var flagText: String {
         let lines = SettingFlag.all.compactMap { flag in
             flag.setting.map { "\(flag.name)=\($0.text(self))" }
@@ -41,7 +42,7 @@ extension KubeProxyConfiguration {
         return lines.joined(separator: "\n") + "\n"
     }
 
-    /// The file that means this.
+    /// The file that describes this configuration.
     package var yaml: String {
         var lines = ["apiVersion: \(Self.apiVersion)", "kind: \(Self.kind)"]
         var section: [Substring] = []
@@ -59,14 +60,15 @@ extension KubeProxyConfiguration {
         return lines.joined(separator: "\n") + "\n"
     }
 
-    /// What is set, means nothing here, and why.
+    /// The settings that were changed but have no effect here, each with the reason.
     package var idleSettings: [(field: String, reason: String)] {
         let defaults = KubeProxyConfiguration()
         return Setting.all.compactMap { setting -> (field: String, reason: String)? in
             guard case .nothing(let reason) = setting.effect, setting.differs(self, defaults) else {
                 return nil
             }
-            // A flag that sets another field as well has an effect there, or is told there.
+            // Skipped if the same flag also sets another field, which has an effect or is reported
+            // itself.
             if let main = setting.flag.flatMap(SettingFlag.named)?.setting,
                 main.path != setting.path,
                 main.text(self) == setting.text(self)

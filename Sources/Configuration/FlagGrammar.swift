@@ -1,17 +1,18 @@
-/// The command line by the rules of kube-proxy's parser, pflag, and rewritten for one that has fewer.
+/// The grammar of kube-proxy's flag parser, pflag, which is rewritten here for a simpler parser.
 ///
-/// `--name value`, `--name=value`, `--name=` (an empty value), `--boolean`, `--boolean=false`,
-/// `-v 4`, `-v=4`, `-v4`, an underscore for a hyphen in a name, `--` before what is no flag, and a
-/// value may begin with a hyphen. (`github.com/spf13/pflag`: `flag.go`, `parseArgs`.)
+/// It accepts `--name value`, `--name=value`, `--name=` (an empty value), `--boolean`,
+/// `--boolean=false`, `-v 4`, `-v=4` and `-v4`. Names may contain an underscore in place of a
+/// hyphen, values may begin with a hyphen, and `--` ends the flags. (`github.com/spf13/pflag`:
+/// `flag.go`, `parseArgs`.)
 package struct FlagGrammar {
     package enum Kind: Sendable { case boolean, value }
 
-    /// The flags that are no settings.
+    /// The flags that are not settings.
     private let others: [String: Kind]
-    /// Long names of those with one letter.
+    /// The long names of the flags with one letter.
     private let letters: [Character: String]
 
-    /// Other names of some.
+    /// The long names for alternative names of flags.
     private let aliases: [String: String]
 
     package init(
@@ -22,10 +23,11 @@ package struct FlagGrammar {
         (self.others, self.letters, self.aliases) = (others, letters, aliases)
     }
 
-    /// Rewrites flags of settings as `--setting=name=value`, the others as `--name=value`, or
-    /// `--name` for a boolean that is true; what says nothing (`--name=`, `--boolean=false`) is left out.
+    /// Rewrites flags for the simpler parser.
     ///
-    /// Unknown flags stay as they are.
+    /// Flags of settings become `--setting=name=value`. Other flags become `--name=value`, or
+    /// `--name` for a boolean that is true, and are left out if they have no effect (`--name=`,
+    /// `--boolean=false`). Unknown flags stay as they are.
     package func rewritten(_ arguments: [String]) throws(ConfigurationProblem) -> [String] {
         var result: [String] = []
         var rest = arguments[...]
@@ -49,7 +51,7 @@ package struct FlagGrammar {
         return result
     }
 
-    /// Nil if it is no flag.
+    /// Splits a flag into its long name and its value; nil if the argument is not a flag.
     private func split(_ argument: String) -> (name: String, value: String?)? {
         if argument.hasPrefix("--") {
             let parts = argument.dropFirst(2)
@@ -104,7 +106,7 @@ package struct FlagGrammar {
         }
     }
 
-    /// The flag of a setting that was probably meant.
+    /// The name of the setting's flag that was probably meant; nil if none is close enough.
     private func near(_ name: String) -> String? {
         let distances = SettingFlag.all.map {
             (distance: Self.distance(name, $0.name), name: $0.name)
@@ -114,7 +116,7 @@ package struct FlagGrammar {
         }
     }
 
-    /// How many letters to add, remove or replace.
+    /// The number of letters to add, remove or replace to turn one text into the other.
     private static func distance(_ left: String, _ right: String) -> Int {
         let right = Array(right)
         var row = Array(0...right.count)

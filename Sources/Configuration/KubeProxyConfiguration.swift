@@ -1,8 +1,9 @@
 package import NetworkTypes
 
-/// `kubeproxy.config.k8s.io/v1alpha1`, with its defaults, and needletail's own section.
+/// The configuration `kubeproxy.config.k8s.io/v1alpha1` with its defaults, plus needletail's
+/// section.
 ///
-/// Values are as written; `validate()` says which of them mean nothing.
+/// Values are kept as written; `validate()` reports those that are invalid.
 package struct KubeProxyConfiguration: Sendable, Hashable {
     package struct ClientConnection: Sendable, Hashable {
         package var kubeconfig = ""
@@ -72,15 +73,15 @@ package struct KubeProxyConfiguration: Sendable, Hashable {
         package var interfaceNamePrefix = ""
     }
 
-    /// What kube-proxy does not have: the section `needletail`.
+    /// The section `needletail`, with settings that kube-proxy does not have.
     package struct Needletail: Sendable, Hashable {
         package var nodeIPs: [String] = []
         package var ipvsDrainTimeout = TimeSpan(seconds: 900)
         package var endpointsSource = "endpointslices"
         package var takeover = true
-        /// How many Services have metrics of their own.
+        /// The number of Services that have metrics of their own.
         package var serviceMetrics = 0
-        /// Whether `spec.externalIPs` may be the node's own addresses.
+        /// Whether `spec.externalIPs` may contain the node's own addresses.
         package var nodeAddressesAsExternalIPs = false
     }
 
@@ -113,35 +114,37 @@ package struct KubeProxyConfiguration: Sendable, Hashable {
     package init() {}
 }
 
-/// How the kernel is programmed.
+/// The way in which the kernel is programmed.
 package enum ProxyMode: String, Sendable, CaseIterable {
     case nftables
     case ipvs
 }
 
-// MARK: - What follows from several fields
+// MARK: - Values derived from several fields
 
 extension KubeProxyConfiguration {
-    /// Mode iptables is run as nftables, which is its successor.
+    /// The mode in use; mode iptables runs as nftables, its successor.
     package var proxyMode: ProxyMode { mode == "ipvs" ? .ipvs : .nftables }
 
-    /// kube-proxy's modes have a field each.
+    /// Whether all traffic to cluster IPs is masqueraded; kube-proxy has a field for this in each
+    /// mode.
     package var masqueradesAll: Bool { iptables.masqueradeAll || nftables.masqueradeAll }
 
-    /// The one gate of kube-proxy that decides what is programmed (KEP-5707).
+    /// Whether external IPs are programmed, by the only feature gate of kube-proxy about that
+    /// (KEP-5707).
     package var allowsExternalIPs: Bool { featureGates[Self.externalIPsGate] ?? true }
 
     private static let externalIPsGate = "AllowServiceExternalIPs"
     private static let localhostGate = "KubeProxyNFTablesLocalhostNodePorts"
 
-    /// The gates of kube-proxy that mean something here.
+    /// The feature gates of kube-proxy that have an effect here.
     package static let effectiveGates: Set = [externalIPsGate, localhostGate]
 
-    /// What `nodePortAddresses` means in this mode.
+    /// The meaning of `nodePortAddresses` in this mode.
     ///
-    /// Unset it is all addresses in mode iptables (`server_linux.go: platformApplyDefaults`), and else
-    /// `primary`. Mode iptables answers on 127.0.0.1 as well, unless `iptables.localhostNodePorts` is
-    /// false.
+    /// The default is all addresses in mode iptables (`server_linux.go: platformApplyDefaults`),
+    /// and `primary` in other modes. Mode iptables answers on 127.0.0.1 as well, unless
+    /// `iptables.localhostNodePorts` is false.
     package var nodePortAddressesInForce: NodePortAddresses {
         let isUnset = nodePortAddresses.isEmpty
         var addresses = NodePortAddresses(
@@ -156,7 +159,9 @@ extension KubeProxyConfiguration {
         return addresses
     }
 
-    /// What a change of the default would do to a cluster that relies on it, for the log.
+    /// The log notice that NodePorts answer on more addresses by default than in mode nftables.
+    ///
+    /// Nil if that is not so.
     package var nodePortNotice: String? {
         guard isModeIPTables, nodePortAddresses.isEmpty else { return nil }
         let localhost = iptables.localhostNodePorts ? ", 127.0.0.1 included" : ""
@@ -166,7 +171,7 @@ extension KubeProxyConfiguration {
             + " the primary ones alone"
     }
 
-    /// An empty mode is iptables.
+    /// Whether the mode is iptables, which an empty mode means too.
     private var isModeIPTables: Bool { mode.isEmpty || mode == "iptables" }
 
     private var isIPv6Bound: Bool { bindAddress.contains(":") }
@@ -174,12 +179,12 @@ extension KubeProxyConfiguration {
     var healthzHost: String { isIPv6Bound ? "[::]" : "0.0.0.0" }
     var metricsHost: String { isIPv6Bound ? "[::1]" : "127.0.0.1" }
 
-    /// With its port; empty: no server.
+    /// The address and port of the health server; empty if there is no such server.
     package var healthzAddress: String { Self.withPort(healthzBindAddress, healthzHost, 10256) }
 
     package var metricsAddress: String { Self.withPort(metricsBindAddress, metricsHost, 10249) }
 
-    /// The address of a server that there is not; an empty one is the default.
+    /// The word that turns a server off; an empty address means the default one.
     package static let noAddress = "none"
 
     static func withPort(_ text: String, _ host: String, _ port: Int) -> String {
@@ -187,12 +192,14 @@ extension KubeProxyConfiguration {
         guard !text.isEmpty else { return "\(host):\(port)" }
         let colons = text.count { $0 == ":" }
         if text.hasSuffix("]") || colons == 0 { return "\(text):\(port)" }
-        // An IPv6 address alone.
+        // This is an IPv6 address without a port.
         if colons > 1, !text.contains("[") { return "[\(text)]:\(port)" }
         return text
     }
 
-    /// The time that an update may take before this node counts as unhealthy is twice this.
+    /// The sync period of the mode in use.
+    ///
+    /// An update that takes more than twice this time makes the node unhealthy.
     package var syncPeriod: TimeSpan {
         switch proxyMode {
         case .ipvs: ipvs.syncPeriod

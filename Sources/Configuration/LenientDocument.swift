@@ -1,21 +1,21 @@
 internal import YAML
 
-/// The first document of a YAML text, as Go's YAML reads it when nothing is to be strict.
+/// The first document of a YAML text, read as Go's YAML library reads it when not strict.
 ///
-/// A byte order mark is no part of the text, of equal keys the last one counts, and what follows the
-/// first document is not read. kube-proxy falls back to this when it cannot read v1alpha1 strictly
+/// A byte order mark is skipped, the last of several equal keys counts, and further documents are
+/// not read. kube-proxy falls back to this when it cannot read v1alpha1 strictly
 /// (`cmd/kube-proxy/app/server.go`, `newLenientSchemeAndCodecs`).
 struct LenientDocument {
     let root: YAMLNode?
-    /// What would be an error of a strict reader.
+    /// The faults that a strict reader would refuse.
     private(set) var warnings: [ConfigurationProblem] = []
 
-    /// How many equal keys are named.
+    /// The number of repeated keys that a warning names.
     private static let told = 10
 
     init(_ text: String) throws(ConfigurationProblem) {
         if text.unicodeScalars.first == "\u{FEFF}" {
-            warnings.append(ConfigurationProblem("", "a byte order mark is passed over", line: 1))
+            warnings.append(ConfigurationProblem("", "a byte order mark is ignored", line: 1))
         }
         let following: Int?
         do throws(YAMLError) {
@@ -30,7 +30,7 @@ struct LenientDocument {
             warnings.append(
                 ConfigurationProblem(
                     "",
-                    "\(keys.joined(separator: ", ")): given again further down, where it counts"
+                    "\(keys.joined(separator: ", ")): given again further down; the last one counts"
                 )
             )
         }
@@ -43,7 +43,7 @@ struct LenientDocument {
 }
 
 extension YAMLNode {
-    /// The entries of maps whose key comes again in the same map, in the order of their lines.
+    /// The entries of all maps whose key occurs again later in the same map, sorted by line.
     fileprivate var supersededKeys: [YAMLEntry] {
         var found: [YAMLEntry] = []
         if let mapping {

@@ -1,11 +1,11 @@
 extension Setting {
-    /// What decides how Services and the kernel are set up.
+    /// The settings for Services and the kernel.
     static let networking: [Setting] = [
         Setting(
             "mode",
             \.mode,
             flag: "proxy-mode",
-            "How to program the kernel (also --mode): nftables, or ipvs; iptables is run as nftables."
+            "How to program the kernel (also --mode): nftables or ipvs; iptables runs as nftables."
         ),
         Setting(
             "iptables.masqueradeBit",
@@ -79,19 +79,19 @@ extension Setting {
             "ipvs.tcpTimeout",
             \.ipvs.tcpTimeout,
             flag: "ipvs-tcp-timeout",
-            "After how long IPVS forgets an idle TCP connection, as in 15m; 0s: as the kernel has it."
+            "How long IPVS keeps an idle TCP connection, as in 15m; 0s keeps the kernel's value."
         ),
         Setting(
             "ipvs.tcpFinTimeout",
             \.ipvs.tcpFinTimeout,
             flag: "ipvs-tcpfin-timeout",
-            "After how long IPVS forgets a TCP connection after a FIN; 0s: as the kernel has it."
+            "How long IPVS keeps a TCP connection after a FIN; 0s keeps the kernel's value."
         ),
         Setting(
             "ipvs.udpTimeout",
             \.ipvs.udpTimeout,
             flag: "ipvs-udp-timeout",
-            "After how long IPVS forgets an idle UDP client; 0s: as the kernel has it."
+            "How long IPVS keeps an idle UDP client; 0s keeps the kernel's value."
         ),
         Setting(
             "nftables.masqueradeBit",
@@ -154,7 +154,7 @@ extension Setting {
             "detectLocal.interfaceNamePrefix",
             \.detectLocal.interfaceNamePrefix,
             flag: "pod-interface-name-prefix",
-            "How names of pod interfaces begin, for detect-local-mode InterfaceNamePrefix.",
+            "The beginning of pod interface names, for detect-local-mode InterfaceNamePrefix.",
             isLive: true
         ),
         Setting(
@@ -180,51 +180,43 @@ extension Setting {
             "conntrack.maxPerCore",
             \.conntrack.maxPerCore,
             flag: "conntrack-max-per-core",
-            "Connections that can be tracked, for each CPU; 0 leaves nf_conntrack_max alone."
+            "How many connections can be tracked for each CPU; 0 leaves nf_conntrack_max alone."
         ),
         Setting(
             "conntrack.min",
             \.conntrack.min,
             flag: "conntrack-min",
-            "Connections that can be tracked at least, however few CPUs there are."
+            "How many connections can be tracked at least, however few CPUs there are."
         ),
         Setting(
             "conntrack.tcpEstablishedTimeout",
             \.conntrack.tcpEstablishedTimeout,
             flag: "conntrack-tcp-timeout-established",
-            "After how long an idle TCP connection is forgotten; 0s leaves the kernel's time alone."
+            "How long an idle TCP connection is tracked; 0s keeps the kernel's value."
         ),
         Setting(
             "conntrack.tcpCloseWaitTimeout",
             \.conntrack.tcpCloseWaitTimeout,
             flag: "conntrack-tcp-timeout-close-wait",
-            """
-            After how long a TCP connection in CLOSE_WAIT is forgotten; 0s leaves the kernel's \
-            time alone.
-            """
+            "How long a TCP connection in CLOSE_WAIT is tracked; 0s keeps the kernel's value."
         ),
         Setting(
             "conntrack.tcpBeLiberal",
             \.conntrack.tcpBeLiberal,
             flag: "conntrack-tcp-be-liberal",
-            "Take packets outside the TCP window for valid."
+            "Treat packets outside the TCP window as valid."
         ),
         Setting(
             "conntrack.udpTimeout",
             \.conntrack.udpTimeout,
             flag: "conntrack-udp-timeout",
-            """
-            After how long a UDP flow without an answer is forgotten; 0s leaves the kernel's time \
-            alone.
-            """
+            "How long a UDP flow without an answer is tracked; 0s keeps the kernel's value."
         ),
         Setting(
             "conntrack.udpStreamTimeout",
             \.conntrack.udpStreamTimeout,
             flag: "conntrack-udp-timeout-stream",
-            """
-            After how long a UDP flow with answers is forgotten; 0s leaves the kernel's time alone.
-            """
+            "How long a UDP flow with answers is tracked; 0s keeps the kernel's value."
         ),
     ]
 }

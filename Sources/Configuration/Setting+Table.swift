@@ -3,12 +3,12 @@ extension Setting {
     package static let all: [Setting] = daemon + networking + needletail
 
     static let immediate = Effect.nothing(
-        "a change is programmed when it comes, and costs what it changes"
+        "a change is programmed at once, and costs no more than it changes"
     )
     static let noIPTables = Effect.nothing("there is no iptables here")
     static let noWindows = Effect.nothing("this is not Windows")
     static let noMark = Effect.nothing("masquerading needs no mark here")
-    private static let noKlog = Effect.nothing("each log line is written when it comes")
+    private static let noKlog = Effect.nothing("each log line is written at once")
     private static let noLimit = Effect.nothing(
         "four watches and a few events need no limit; retries are paced"
     )
@@ -37,7 +37,7 @@ extension Setting {
         Setting(
             "clientConnection.acceptContentTypes",
             \.clientConnection.acceptContentTypes,
-            effect: .nothing("contentType says it")
+            effect: .nothing("contentType decides this")
         ),
         Setting(
             "clientConnection.contentType",
@@ -67,7 +67,7 @@ extension Setting {
             "logging.format",
             \.logging.format,
             flag: "logging-format",
-            "How log lines look: text or json.",
+            "The format of log lines: text or json.",
             isZeroDefault: true
         ),
         Setting(
@@ -82,7 +82,7 @@ extension Setting {
             "logging.verbosity",
             \.logging.verbosity,
             flag: "v",
-            "How much is logged: 2 or more adds what is for debugging.",
+            "How much is logged; 2 or more adds debugging messages.",
             isLive: true
         ),
         Setting(
@@ -135,7 +135,7 @@ extension Setting {
             flag: "healthz-bind-address",
             """
             Where health is served, as ADDRESS or ADDRESS:PORT; default: port 10256 of all \
-            addresses; "none", or an empty flag: nowhere.
+            addresses; "none", or an empty flag, turns it off.
             """,
             isZeroDefault: true,
             emptyFlag: KubeProxyConfiguration.noAddress
@@ -146,7 +146,7 @@ extension Setting {
             flag: "metrics-bind-address",
             """
             Where metrics are served, as ADDRESS or ADDRESS:PORT; default: port 10249 of the \
-            loopback address; "none", or an empty flag: nowhere.
+            loopback address; "none", or an empty flag, turns it off.
             """,
             isZeroDefault: true,
             emptyFlag: KubeProxyConfiguration.noAddress
@@ -161,7 +161,7 @@ extension Setting {
             "enableProfiling",
             \.enableProfiling,
             flag: "profiling",
-            "Let PUT /debug/flags/v, beside the metrics, change the verbosity."
+            "Allow PUT /debug/flags/v, on the metrics server, to change the verbosity."
         ),
         Setting(
             "showHiddenMetricsForVersion",
@@ -183,50 +183,50 @@ extension Setting {
             \.configSyncPeriod,
             flag: "config-sync-period",
             isZeroDefault: true,
-            effect: .nothing("watches need no polling beside them")
+            effect: .nothing("watches make polling unnecessary")
         ),
         Setting("portRange", \.portRange, effect: .nothing("kube-proxy does not use it either")),
         Setting("windowsRunAsService", \.windowsRunAsService, effect: noWindows),
     ]
 
-    /// What kube-proxy does not have.
+    /// The settings that kube-proxy does not have.
     private static let needletail: [Setting] = [
         Setting(
             "needletail.nodeIPs",
             \.needletail.nodeIPs,
             flag: "node-ip",
-            "The node's primary addresses, one of each family; default: those of its Node.",
+            "The node's primary addresses, one of each family; default: those of its Node object.",
             isLive: true
         ),
         Setting(
             "needletail.ipvsDrainTimeout",
             \.needletail.ipvsDrainTimeout,
             flag: "ipvs-drain-timeout",
-            "For how long removed endpoints keep their connections in mode ipvs; 0s: they do not."
+            "How long removed endpoints keep their connections in mode ipvs; 0s means not at all."
         ),
         Setting(
             "needletail.endpointsSource",
             \.needletail.endpointsSource,
             flag: "endpoints-source",
-            "What names the endpoints of Services: endpointslices, or the older endpoints."
+            "The objects that name the endpoints of Services: endpointslices, or the older endpoints."
         ),
         Setting(
             "needletail.takeover",
             \.needletail.takeover,
             flag: "takeover",
-            "Remove what kube-proxy has left on this node, once ours is in place and read back."
+            "Remove what kube-proxy has left on this node, once needletail's rules are in place and read back."
         ),
         Setting(
             "needletail.serviceMetrics",
             \.needletail.serviceMetrics,
             flag: "service-metrics",
-            "Count connections by Service, with metrics for so many Services; 0: none."
+            "Count connections by Service, with metrics for this many Services; 0 turns it off."
         ),
         Setting(
             "needletail.nodeAddressesAsExternalIPs",
             \.needletail.nodeAddressesAsExternalIPs,
             flag: "node-addresses-as-external-ips",
-            "Let external IPs be the node's own addresses, but for ports that it needs.",
+            "Allow the node's own addresses as external IPs, except on ports that the node needs.",
             isLive: true
         ),
     ]

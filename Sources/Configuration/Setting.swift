@@ -1,23 +1,23 @@
 internal import YAML
 
-/// One field of the file, and the flag that means the same.
+/// One field of the file, and the flag with the same meaning.
 package struct Setting: Sendable {
     package enum Effect: Sendable, Hashable {
         case applies
-        /// It is accepted, and does nothing, for this reason.
+        /// The setting is accepted but has no effect, for this reason.
         case nothing(String)
     }
 
-    /// Like `conntrack.maxPerCore`.
+    /// The path of the field, such as `conntrack.maxPerCore`.
     package let path: String
-    /// Without the hyphens; two fields may share one, which then sets both.
+    /// The name of the flag without hyphens; a flag that two fields share sets both.
     package let flag: String?
     package let effect: Effect
-    /// Whether a change of the file applies without a restart.
+    /// Whether a change in the file takes effect without a restart.
     package let isLive: Bool
     /// The default, as YAML.
     package let defaultText: String
-    /// Whether the flag needs no value.
+    /// Whether the flag may be given without a value.
     let isBoolean: Bool
     private let meaning: String
 
@@ -27,12 +27,13 @@ package struct Setting: Sendable {
     let text: @Sendable (KubeProxyConfiguration) -> String
     let jsonText: @Sendable (KubeProxyConfiguration) -> String
 
-    /// - Parameters:
-    ///   - help: what it is for, in the help of the flag and in docs/flags.md
-    ///   - isZeroDefault: an empty value means the default, as Go's defaulting of a value that is
-    ///     no pointer; in a flag an empty text does
-    ///   - fromFile: for fields that the file writes otherwise than others of their kind
-    ///   - emptyFlag: what a flag with an empty value means, if not the empty value
+    /// Makes a setting.
+    ///
+    /// - Parameters: - help: the purpose of the setting, in the help of the flag and in
+    ///   docs/flags.md - isZeroDefault: whether an empty value in the file, or empty text in a
+    ///   flag, means the default, as in Go's defaulting of a value that is not a pointer -
+    ///   fromFile: reads a field that the file writes in another form than its type usually has -
+    ///   emptyFlag: the meaning of a flag with an empty value, if it is not the empty value
     init<Value: SettingValue>(
         _ path: String,
         _ field: any WritableKeyPath<KubeProxyConfiguration, Value> & Sendable,
@@ -64,12 +65,12 @@ package struct Setting: Sendable {
         }
     }
 
-    /// Whether two configurations differ here.
+    /// Whether two configurations differ in this setting.
     package func differs(_ left: KubeProxyConfiguration, _ right: KubeProxyConfiguration) -> Bool {
         text(left) != text(right)
     }
 
-    /// What it is for, or why it does nothing.
+    /// The purpose of the setting, or the reason why it has no effect.
     package var help: String {
         switch effect {
         case .applies: meaning
@@ -77,15 +78,16 @@ package struct Setting: Sendable {
         }
     }
 
-    /// Whether its flag applies beside a file as well: kube-proxy has no such flag, or applies it, too
-    /// (`cmd/kube-proxy/app/options.go`: `processHostnameOverrideFlag`, `copyLogsFromFlags`).
+    /// Whether the flag applies even if a file is given, as it does for a few of kube-proxy's flags
+    /// and for needletail's own (`cmd/kube-proxy/app/options.go`: `processHostnameOverrideFlag`,
+    /// `copyLogsFromFlags`).
     var isAlways: Bool {
         path.hasPrefix("needletail.") || path.hasPrefix("logging.") || path == "hostnameOverride"
     }
 
-    /// The field, with its flag.
+    /// The path of the field, with its flag in parentheses.
     package var label: String { label(at: "") }
 
-    /// The same for a part of it, like `.NAME`.
+    /// The label of a part of the field, such as `.NAME`.
     func label(at place: String) -> String { path + place + (flag.map { " (--\($0))" } ?? "") }
 }

@@ -1,14 +1,14 @@
-/// A flag for settings, under kube-proxy's name if kube-proxy has it.
+/// A flag that sets one or more settings, under kube-proxy's name if kube-proxy has it.
 package struct SettingFlag: Sendable {
-    /// Without the hyphens.
+    /// The name without hyphens.
     package let name: String
     package let help: String
-    /// Whether it needs no value.
+    /// Whether the flag may be given without a value.
     package let isBoolean: Bool
     let isAlways: Bool
-    /// The field that it sets, of several the one with an effect; nil: it is a part of one.
+    /// The field that the flag sets, preferably one with an effect; nil if it sets part of a field.
     let setting: Setting?
-    /// Reads what was given for it, in order.
+    /// Reads the values that were given for the flag, in order.
     let read: @Sendable (inout KubeProxyConfiguration, [String]) throws(MisreadValue) -> Void
 
     private init(_ name: String, _ settings: [Setting]) {
@@ -22,7 +22,9 @@ package struct SettingFlag: Sendable {
         }
     }
 
-    /// The port of a server, which an address that has none takes; 0: no server.
+    /// Makes a flag for the port of a server.
+    ///
+    /// The port is used if the server's address has none; port 0 turns the server off.
     private init(
         port name: String,
         _ what: String,
@@ -30,7 +32,7 @@ package struct SettingFlag: Sendable {
         _ host: any KeyPath<KubeProxyConfiguration, String> & Sendable
     ) {
         self.name = name
-        help = "The port of \(what), if its address has none (deprecated); 0: nowhere."
+        help = "The port of \(what), if its address has none (deprecated); 0 turns it off."
         (setting, isBoolean, isAlways) = (nil, false, false)
         read = { configuration, values throws(MisreadValue) in
             let port = try Int.read(flag: values)
@@ -44,7 +46,7 @@ package struct SettingFlag: Sendable {
         }
     }
 
-    /// All of them, in the order in which they apply.
+    /// All flags of settings, in the order in which they apply.
     package static let all: [SettingFlag] = {
         let settings = Dictionary(grouping: Setting.all.filter { $0.flag != nil }) { $0.flag ?? "" }
         return settings.map { SettingFlag($0.key, $0.value) }.sorted { $0.name < $1.name } + [
@@ -58,12 +60,14 @@ package struct SettingFlag: Sendable {
     package static func named(_ name: String) -> SettingFlag? { byName[name] }
 }
 
-/// The flags of settings on a command line.
+/// The flags of settings that were given on a command line.
 package struct GivenFlags: Sendable, Hashable {
     private var values: [String: [String]] = [:]
 
-    /// - Parameter words: `name=value`, in their order
-    /// - Throws: a problem with the name of a flag that cannot be read, `--name`
+    /// Makes the flags from `name=value` words, in the order in which they were given.
+    ///
+    /// - Throws: a problem with `--name` as its field, if a flag is unknown or its value cannot be
+    ///   read
     package init(_ words: [String] = []) throws(ConfigurationProblem) {
         for word in words {
             let parts = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
@@ -72,14 +76,17 @@ package struct GivenFlags: Sendable, Hashable {
             }
             values["\(parts[0])", default: []].append(parts.count > 1 ? "\(parts[1])" : "")
         }
-        // A value that is not used later must be readable, too.
+        // A value must be readable even if it is not used later.
         var scratch = KubeProxyConfiguration()
         try apply(to: &scratch, besideFile: false)
     }
 
     package func contains(_ name: String) -> Bool { values[name] != nil }
 
-    /// - Parameter besideFile: apply only what counts beside `--config`, too
+    /// Applies the flags to a configuration.
+    ///
+    /// - Parameter besideFile: whether to apply only the flags that have an effect beside
+    ///   `--config`
     package func apply(
         to configuration: inout KubeProxyConfiguration,
         besideFile: Bool
@@ -94,7 +101,7 @@ package struct GivenFlags: Sendable, Hashable {
         }
     }
 
-    /// Those that do nothing beside `--config`, as `--name`.
+    /// The given flags that have no effect beside `--config`, as `--name`.
     package var ignoredBesideFile: [String] {
         SettingFlag.all.filter { !$0.isAlways && contains($0.name) }.map { "--\($0.name)" }
     }

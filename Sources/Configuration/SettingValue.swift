@@ -1,8 +1,8 @@
 package import YAML
 
-/// Why a value of the file or of a flag could not be taken.
+/// The reason why a value of the file or of a flag was not accepted.
 package struct MisreadValue: Error, Sendable, Hashable {
-    /// Where it is in the value: `.NAME` in a map, `[2]` in a list; empty: it is the whole.
+    /// The place within the value: `.NAME` in a map, `[2]` in a list; empty for the whole value.
     var place = ""
     let reason: String
     var line: Int?
@@ -12,22 +12,22 @@ package struct MisreadValue: Error, Sendable, Hashable {
     }
 }
 
-/// A value that a field of the file and a flag can have.
+/// A type of value that a field of the file and a flag can have.
 package protocol SettingValue: Sendable, Hashable {
-    /// What is expected, for errors: `a duration, as in 1m30s`.
+    /// The expected form, for errors, such as `a duration, as in 1m30s`.
     static var expectation: String { get }
-    /// What Go would call empty, and the file's defaults replace.
+    /// Whether Go would call the value empty, so that the file's default replaces it.
     var isZero: Bool { get }
     static func read(_ node: YAMLNode) throws(MisreadValue) -> Self
-    /// Reads what a flag was given, in its order, by pflag's rules: the last value counts, and lists
-    /// and maps accumulate.
+    /// Reads the values given for a flag, in order, by pflag's rules: the last value of a scalar
+    /// counts, and lists and maps accumulate.
     static func read(flag values: [String]) throws(MisreadValue) -> Self
-    /// As YAML, on one line.
+    /// The value as YAML, on one line.
     var yaml: String { get }
     var json: String { get }
 }
 
-/// A value that is one word.
+/// A value that is a single word.
 package protocol ScalarValue: SettingValue {
     init?(scalar: YAMLScalar)
     /// Reads a word as Go's `strconv` does.
@@ -65,7 +65,7 @@ extension YAMLNode {
         return mapping != nil ? "a map" : sequence != nil ? "a list" : "a word"
     }
 
-    /// The beginning of what is wrong with it: `"a" is`, or `is a list,`.
+    /// The beginning of an error about the node, such as `"a" is` or `is a list,`.
     var told: String { scalar.map { "\($0.text.quoted) is" } ?? "is \(kindName)," }
 }
 
@@ -81,10 +81,10 @@ extension String: ScalarValue {
         return isPlain ? self : quoted
     }
 
-    /// What YAML 1.1 takes for something else than text.
+    /// The words that YAML 1.1 does not read as text.
     private static let words: Set = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"]
 
-    /// In quotes, as in JSON: on one line, whatever it holds.
+    /// The text in quotation marks, escaped as in JSON, so that it always takes one line.
     package var quoted: String {
         let escaped = unicodeScalars.map { scalar in
             switch scalar {
@@ -107,7 +107,7 @@ extension Bool: ScalarValue {
     package static let expectation = "true or false"
     package var isZero: Bool { !self }
 
-    /// Reads YAML 1.1's words, as Go's YAML does; a quoted one is text.
+    /// Reads the boolean words of YAML 1.1, as Go's YAML library does; a quoted word is text.
     package init?(scalar: YAMLScalar) {
         guard scalar.isPlain else { return nil }
         switch scalar.text {
@@ -118,7 +118,7 @@ extension Bool: ScalarValue {
         }
     }
 
-    /// Reads what `strconv.ParseBool` takes.
+    /// Reads the words that `strconv.ParseBool` accepts.
     package init?(word: String) {
         switch word {
         case "1", "t", "T", "TRUE", "true", "True": self = true
@@ -134,7 +134,7 @@ extension Int: ScalarValue {
     package static let expectation = "a whole number"
     package var isZero: Bool { self == 0 }
 
-    /// Reads an integer, or another number without a fraction, as `32768.0` is in JSON.
+    /// Reads an integer, or a number without a fraction such as `32768.0`, which JSON may contain.
     package init?(scalar: YAMLScalar) {
         if let value = Int(word: scalar.text) {
             self = value
@@ -145,7 +145,8 @@ extension Int: ScalarValue {
         }
     }
 
-    /// Reads what `strconv.ParseInt` takes with base 0: `-998`, `0x10`, `0o17`, `017`, `0b1`, `1_000`.
+    /// Reads what `strconv.ParseInt` accepts in base 0: `-998`, `0x10`, `0o17`, `017`, `0b1`,
+    /// `1_000`.
     package init?(word: String) {
         let isNegative = word.hasPrefix("-")
         let digits = isNegative || word.hasPrefix("+") ? word.dropFirst() : word[...]
@@ -154,7 +155,7 @@ extension Int: ScalarValue {
             ["0x": (16, 2), "0o": (8, 2), "0b": (2, 2)][start]
             ?? (digits.count > 1 && digits.hasPrefix("0") ? (8, 1) : (10, 0))
         let rest = digits.dropFirst(prefix).replacing("_", with: "")
-        // The sign goes back, so that the least number can be read.
+        // The sign is put back before parsing, so that the lowest number can be read.
         guard rest.first.map({ $0 != "-" && $0 != "+" }) == true,
             let value = Int((isNegative ? "-" : "") + rest, radix: radix)
         else { return nil }
@@ -183,7 +184,7 @@ extension TimeSpan: ScalarValue {
     package var yaml: String { description }
     package var json: String { description.quoted }
 
-    /// Reads a duration, or a whole number of nanoseconds: a `TimeOrMetaDuration` of component-base.
+    /// Reads a duration, or a whole number of nanoseconds (`TimeOrMetaDuration` of component-base).
     package static func readWithNanoseconds(_ node: YAMLNode) throws(MisreadValue) -> TimeSpan {
         if let scalar = node.scalar, scalar.isPlain, let count = Int(scalar: scalar) {
             return TimeSpan(nanoseconds: count)
@@ -240,7 +241,7 @@ extension [String: Bool]: SettingValue {
             throw MisreadValue("\(node.told) not \(expectation)")
         }
         var result: [String: Bool] = [:]
-        // Of equal names the last one counts.
+        // If a name occurs several times, the last one counts.
         for entry in mapping {
             do throws(MisreadValue) {
                 result[entry.key] = try Bool.read(entry.value)
@@ -272,12 +273,12 @@ extension [String: Bool]: SettingValue {
 }
 
 extension String {
-    /// Without blanks around it.
+    /// The text without white space around it.
     package var trimmed: String {
         String(drop(while: \.isWhitespace).reversed().drop(while: \.isWhitespace).reversed())
     }
 
-    /// The parts between commas, without blanks around them; none of an empty text.
+    /// The parts between commas, without white space around them; empty text has no parts.
     package var commaSeparated: [String] {
         isEmpty
             ? [] : split(separator: ",", omittingEmptySubsequences: false).map { "\($0)".trimmed }

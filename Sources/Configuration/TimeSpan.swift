@@ -1,4 +1,4 @@
-/// A duration as Go writes it: `1h30m`, `15m0s`, `500ms`, `0`.
+/// A duration in Go's notation: `1h30m`, `15m0s`, `500ms`, `0`.
 package struct TimeSpan: Sendable, Hashable, CustomStringConvertible {
     package let seconds: Double
 
@@ -6,7 +6,7 @@ package struct TimeSpan: Sendable, Hashable, CustomStringConvertible {
 
     package init(nanoseconds: Int) { self.init(whole: Double(nanoseconds) / 1e9) }
 
-    /// Without parts of nanoseconds, which Go does not have.
+    /// Makes a duration of whole nanoseconds, since Go has no fractions of them.
     private init(whole seconds: Double) {
         self.seconds = abs(seconds) < 1e-3 ? (seconds * 1e9).rounded() / 1e9 : seconds
     }

@@ -1,7 +1,7 @@
 internal import NetworkTypes
 
 extension KubeProxyConfiguration {
-    /// What cannot be used, by kube-proxy's rules (`pkg/proxy/apis/config/validation`); empty: nothing.
+    /// The values that are invalid by kube-proxy's rules (`pkg/proxy/apis/config/validation`).
     package func validate() -> [ConfigurationProblem] {
         var problems: [ConfigurationProblem] = []
         func check(_ holds: Bool, _ field: String, _ reason: @autoclosure () -> String) {
@@ -61,7 +61,7 @@ extension KubeProxyConfiguration {
             "needletail.endpointsSource",
             "\(needletail.endpointsSource.quoted) is neither endpointslices nor endpoints"
         )
-        // A flag that sets two fields is told once.
+        // A flag that sets two fields is reported once.
         var told: Set<String> = []
         return problems.filter { problem in
             let flag = Setting.all.first { $0.path == problem.field }?.flag ?? problem.field
@@ -73,7 +73,7 @@ extension KubeProxyConfiguration {
         "\(text.quoted) is not a CIDR block, as 10.244.0.0/16 is"
     }
 
-    /// A DNS subdomain, in any case: it is lowered later.
+    /// Whether the text is a DNS subdomain; upper case is allowed, since it is lowered later.
     private static func isNodeName(_ text: String) -> Bool {
         !text.isEmpty
             && text.utf8.allSatisfy { byte in
@@ -95,7 +95,7 @@ extension KubeProxyConfiguration {
             check(
                 text.isEmpty || Self.isAddressWithPort(text),
                 field,
-                "\(text.quoted) is no IP address with a port, as 0.0.0.0:80 or [::]:80; \"none\": nowhere"
+                "\(text.quoted) is no IP address with a port, as 0.0.0.0:80 or [::]:80; \"none\" turns it off"
             )
         }
         let blocks = clusterCIDR.commaSeparated
@@ -134,7 +134,7 @@ extension KubeProxyConfiguration {
             ("needletail.ipvsDrainTimeout", needletail.ipvsDrainTimeout),
             ("ipvs.minSyncPeriod", ipvs.minSyncPeriod),
         ] {
-            // The kernel counts in jiffies, in 31 bits.
+            // The kernel counts time in jiffies, in 31 bits.
             check(
                 (0...2_000_000).contains(span.seconds),
                 field,
@@ -169,7 +169,7 @@ extension KubeProxyConfiguration {
             ),
         ] where detectLocalMode == mode {
             check(!name.isEmpty, field, "is empty; detectLocalMode \(mode) needs it")
-            // A name as the kernel has it: 1 to 15 bytes without blanks and slashes.
+            // An interface name in the kernel has 1 to 15 bytes, without blanks and slashes.
             check(
                 name.utf8.count <= 15 && !name.contains { " /\"*".contains($0) },
                 field,

@@ -3,24 +3,25 @@ internal import Glibc
 internal import Synchronization
 internal import Threads
 
-/// Enough of a Kubernetes API server for kubectl and needletail, in this process.
+/// An API server inside this process, complete enough for kubectl and needletail.
 ///
-/// Objects live in memory. Nothing is authenticated unless a token is asked for.
+/// Objects live in memory. Requests are not authenticated unless a token is configured.
 package final class APIServer: Sendable {
     package struct Configuration: Sendable {
         package enum WatchList: Sendable {
             case served
-            /// 422, as with the feature gate off.
+            /// The server answers 422, as with the feature gate off.
             case refused
-            /// The parameter is not known: a watch without an end of the initial events.
+            /// The server ignores the parameter, and sends a watch without an end of the initial
+            /// events.
             case unknown
         }
 
         package var watchList = WatchList.served
-        /// Whether protobuf is served; 406 otherwise.
+        /// Whether protobuf is served; otherwise it is refused with 406.
         package var hasProtobuf = true
         package var bookmarkInterval = Duration.seconds(60)
-        /// Requests without it get 401.
+        /// The token that requests need; others get 401.
         package var token: String?
 
         package init() {}
@@ -35,7 +36,7 @@ package final class APIServer: Sendable {
 
     package init(_ configuration: Configuration = Configuration()) {
         self.configuration = configuration
-        // As every cluster has them.
+        // Every cluster has these objects.
         _ = try? apply(["kind": "Namespace", "metadata": ["name": "default"]])
         _ = try? apply([
             "kind": "ServiceCIDR", "metadata": ["name": "kubernetes"],
@@ -43,22 +44,22 @@ package final class APIServer: Sendable {
         ])
     }
 
-    /// Methods and targets of the requests so far.
+    /// The methods and targets of the requests so far.
     package var requests: [String] { log.withLock { $0 } }
 
-    // MARK: Its own side: what a controller or an evil network would do
+    // MARK: Access from this process, as a controller or a hostile network
 
     package func inject(_ fault: Fault) { faults.add(fault) }
 
     package func clearFaults() { faults.clear() }
 
-    /// Forgets old versions: watches and pages from before get 410.
+    /// Forgets old versions, so that watches and pages from before get 410.
     package func compact() { store.compact() }
 
     /// The version of the last change.
     package var version: Int64 { store.version }
 
-    /// Creates an object, or replaces it with its status; returns the version.
+    /// Creates an object, or replaces it together with its status; returns the version.
     @discardableResult
     package func apply(_ object: JSONValue) throws -> Int64 {
         guard let kind = ResourceKind.all.first(where: { $0.kind == object["kind"].string }),
@@ -71,20 +72,20 @@ package final class APIServer: Sendable {
         }.version
     }
 
-    /// Returns the version; nil if there was no such object.
+    /// Deletes an object and returns the version; nil if there was no such object.
     @discardableResult
     package func delete(_ kind: String, _ namespace: String, _ name: String) -> Int64? {
         guard let kind = ResourceKind.all.first(where: { $0.kind == kind }) else { return nil }
         return try? store.update(kind, kind.key(namespace, name)) { _, _ in nil }.version
     }
 
-    /// The objects of a kind.
+    /// Returns the objects of a kind.
     package func objects(_ kind: String) -> [JSONValue] {
         guard let kind = ResourceKind.all.first(where: { $0.kind == kind }) else { return [] }
         return store.list(kind, at: nil)?.objects.map(\.object) ?? []
     }
 
-    /// An element at once, and after every change.
+    /// A stream that yields at once, and after every change.
     package var changes: AsyncStream<Void> {
         let (stream, continuation) = AsyncStream<Void>.makeStream(
             bufferingPolicy: .bufferingNewest(1)
@@ -100,10 +101,11 @@ package final class APIServer: Sendable {
 
     // MARK: Connections
 
-    /// Listens on an IPv4 address in the network namespace of this thread; port 0 takes any.
+    /// Listens on an IPv4 address in the network namespace of this thread; port 0 takes any free
+    /// one.
     ///
-    /// Answering begins with `start`, outside of the namespace: a thread that is started inside
-    /// stays there.
+    /// Requests are answered after `start`, to be called outside the namespace, because a thread
+    /// that is started inside stays there.
     package func listen(_ address: String = "127.0.0.1", port: UInt16 = 0) throws -> Listener {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         var on: Int32 = 1
@@ -139,7 +141,7 @@ package final class APIServer: Sendable {
         )
     }
 
-    /// A listening socket that nobody answers on yet.
+    /// A listening socket that is not served before `start`.
     package struct Listener: Sendable {
         fileprivate let address: String
         package let port: UInt16
@@ -158,7 +160,7 @@ package final class APIServer: Sendable {
         }
     }
 
-    /// Hangs up on everybody and listens no more.
+    /// Closes all connections and stops listening.
     package func stop() {
         let (listeners, connections) = sockets.withLock { sockets in
             defer { sockets.listeners = [] }
@@ -187,7 +189,7 @@ package final class APIServer: Sendable {
                     try answer(request, connection)
                 }
             } catch {
-                // The client went away, or a fault took the connection: it is closed below.
+                // The client went away, or a fault broke the connection; it is closed below.
             }
             _ = sockets.withLock { $0.connections.remove(descriptor) }
             close(descriptor)

@@ -1,7 +1,7 @@
 internal import KubernetesWire
 internal import SwiftProtobuf
 
-/// A refusal, as the API words it.
+/// A refusal in the API's own words.
 struct APIStatus: Error, Sendable {
     var code: Int
     var reason: String

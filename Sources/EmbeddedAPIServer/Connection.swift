@@ -1,6 +1,6 @@
 internal import Glibc
 
-/// The client hung up, or does not read.
+/// The client has closed the connection, or does not read from it.
 struct ConnectionLost: Error {}
 
 /// One HTTP/1.1 connection, with blocking calls.
@@ -24,7 +24,7 @@ struct Connection {
         setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, 4)
     }
 
-    /// Waits for the next request; nil when the client is done.
+    /// Waits for the next request; nil when the client has finished.
     mutating func nextRequest() throws -> ServerRequest? {
         let blankLine = Array("\r\n\r\n".utf8)
         while received.firstRange(of: blankLine) == nil {
@@ -82,7 +82,7 @@ struct Connection {
 
     func endChunks() throws { try send(Array("0\r\n\r\n".utf8)) }
 
-    /// Waits until the bell or the client says something; false if the client is gone.
+    /// Waits for a byte from the bell or the client; returns false if the client is gone.
     func wait(for bell: Int32, milliseconds: Int) -> Bool {
         var polled = [
             pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0),
@@ -99,13 +99,13 @@ struct Connection {
     }
 }
 
-/// A request as the server reads it.
+/// An HTTP request as the server received it.
 struct ServerRequest: Sendable {
     let method: String
-    /// Without the query, unescaped.
+    /// The path without the query, unescaped.
     let path: String
     let query: [String: String]
-    /// Names in lower case.
+    /// The headers, with their names in lower case.
     let headers: [String: String]
     var body: [UInt8] = []
 

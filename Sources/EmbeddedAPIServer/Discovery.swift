@@ -1,7 +1,7 @@
 internal import FoundationEssentials
 
 extension APIServer {
-    /// What the server says about itself, and the lab's own requests; nil for anything else.
+    /// Answers requests about the server itself, and the lab's own requests; nil for any other.
     func staticPage(_ request: ServerRequest) throws(APIStatus) -> (body: [UInt8], type: String)? {
         let json = "application/json"
         switch request.path {
@@ -37,7 +37,7 @@ extension APIServer {
         }
     }
 
-    /// The lab's own requests: `POST` adds a fault, `DELETE` takes all of them away.
+    /// Answers the lab's own requests: `POST` adds a fault, and `DELETE` removes all faults.
     private func control(_ request: ServerRequest) throws(APIStatus) -> [UInt8] {
         switch (request.method, request.path) {
         case ("POST", "/lab/compact"): compact()
@@ -81,7 +81,7 @@ extension APIServer {
         ]
     }
 
-    /// A document without definitions: kubectl then validates nothing itself.
+    /// Returns a document without definitions, so that kubectl does no validation of its own.
     private func openAPI(_ request: ServerRequest) -> (body: [UInt8], type: String) {
         if let type = request.headers["accept"], type.contains("proto-openapi") {
             // openapi.v2.Document: swagger "2.0", info {title, version}, no paths.

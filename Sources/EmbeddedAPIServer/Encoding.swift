@@ -2,16 +2,16 @@ internal import FoundationEssentials
 internal import KubernetesWire
 internal import SwiftProtobuf
 
-/// How an answer is written, as the request's Accept header asks.
+/// The format of an answer, chosen by the request's Accept header.
 enum AnswerEncoding: Sendable {
     case json
-    /// For people: `kubectl get` lets the server lay it out.
+    /// A table for people: `kubectl get` leaves the layout to the server.
     case table
     case protobuf
 
     static let protobufType = "application/vnd.kubernetes.protobuf"
 
-    /// The first that the server can do for the kind; nil if there is none.
+    /// Chooses the first format that the server supports; nil if there is none.
     init?(accept: String, hasProtobuf: Bool) {
         for type in accept.split(separator: ",") {
             let words = type.split(separator: ";").map { $0.filter { $0 != " " } }
@@ -33,7 +33,7 @@ enum AnswerEncoding: Sendable {
 
     var contentType: String { self == .protobuf ? Self.protobufType : "application/json" }
 
-    /// An object by itself.
+    /// Encodes a single object.
     func object(_ stored: ObjectStore.Stored) -> [UInt8] {
         switch self {
         case .json: stored.json
@@ -127,7 +127,7 @@ enum AnswerEncoding: Sendable {
         return Self.framed((try? event.serializedBytes()) ?? [])
     }
 
-    /// A frame of bytes that mean nothing.
+    /// A frame of random bytes without meaning.
     var garbage: [UInt8] {
         let noise = (0..<64).map { _ in UInt8.random(in: 0x80...0xFF) }
         return self == .protobuf ? Self.framed(noise) : noise + [UInt8(ascii: "\n")]
@@ -150,7 +150,7 @@ enum AnswerEncoding: Sendable {
         return envelopeMagic + ((try? envelope.serializedBytes()) ?? [])
     }
 
-    /// A field whose value is a message.
+    /// Encodes a field of protobuf whose value is a message.
     private static func field(_ number: UInt8, _ message: [UInt8]) -> [UInt8] {
         var head = [number << 3 | 2]
         var length = message.count

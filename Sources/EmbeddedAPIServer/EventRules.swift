@@ -1,4 +1,4 @@
-/// What an API server asks of an event (`pkg/apis/core/validation/events.go`).
+/// The checks of an API server on an event (`pkg/apis/core/validation/events.go`).
 enum EventRules {
     static func check(_ event: JSONValue, replacing before: JSONValue?) throws(APIStatus) {
         for field in ["reportingController", "reportingInstance", "action", "reason"] {

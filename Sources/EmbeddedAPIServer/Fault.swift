@@ -1,34 +1,34 @@
 internal import Synchronization
 
-/// What goes wrong with an answer.
+/// A fault that the server adds to an answer.
 package struct Fault: Sendable, Codable, Hashable {
     package enum Kind: String, Sendable, Codable, CaseIterable {
-        /// The connection is closed, without the end of the body.
+        /// The connection is closed before the body ends.
         case drop
-        /// The body ends in the middle of an object, as if that were its end.
+        /// The body ends in the middle of an object, but otherwise properly.
         case truncate
-        /// Bytes that mean nothing, in place of an object.
+        /// Bytes without meaning replace an object.
         case garbage
-        /// Nothing more comes, and the connection stays.
+        /// Nothing more is sent, but the connection stays open.
         case stall
-        /// The resource version is too old.
+        /// The request is answered as if its resource version were too old.
         case expire
-        /// The watch ends as its time limit would end it, and its connection with it.
+        /// The watch and its connection end as they would at their time limit.
         case end
-        /// A few bytes at a time.
+        /// The body is sent a few bytes at a time.
         case slow
-        /// Refused with a status.
+        /// The request is refused with a status.
         case refuse
     }
 
     package var kind: Kind
-    /// Requests whose path begins so.
+    /// The beginning of the paths that are affected.
     package var path = "/"
-    /// How many requests are still to be struck.
+    /// The number of requests that will still be affected.
     package var count = 1
-    /// How many events of a watch pass before; a list is struck in its middle.
+    /// The number of events of a watch that are sent before the fault; a list fails in its middle.
     package var afterEvents = 0
-    /// Of a refusal, with Retry-After in seconds.
+    /// The HTTP status of a refusal.
     package var code = 503
     package var retryAfter = 0
 
@@ -58,7 +58,7 @@ package struct Fault: Sendable, Codable, Hashable {
     }
 }
 
-/// The faults that wait for a request.
+/// The faults that wait for a matching request.
 final class FaultQueue: Sendable {
     private let faults = Mutex<[Fault]>([])
 

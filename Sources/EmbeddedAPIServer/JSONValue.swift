@@ -1,4 +1,4 @@
-/// Any JSON; an object of the API as its users write it.
+/// Any JSON value, such as an object of the API in the form that users write.
 package enum JSONValue: Sendable, Hashable {
     case null
     case bool(Bool)
@@ -44,7 +44,10 @@ extension JSONValue: Codable {
 }
 
 extension JSONValue {
-    /// A member of an object; setting null removes it, setting on anything else makes an object.
+    /// A member of an object.
+    ///
+    /// Setting null removes the member; setting one on any other value turns that value into an
+    /// object.
     package subscript(_ key: String) -> JSONValue {
         get {
             if case .object(let members) = self { return members[key] ?? .null }
@@ -54,7 +57,7 @@ extension JSONValue {
             var members: [String: JSONValue] = [:]
             if case .object(let present) = self {
                 members = present
-                // The only owner may change it in place.
+                // The dictionary now has a single owner and can be changed in place.
                 self = .null
             }
             members[key] = newValue == .null ? nil : newValue
@@ -69,7 +72,7 @@ extension JSONValue {
         if case .object(let value) = self { value } else { nil }
     }
 
-    /// Text as it is in a path or a selector; nil for what is not there.
+    /// The value as text for paths and selectors; nil for null, arrays and objects.
     var text: String? {
         switch self {
         case .string(let value): value

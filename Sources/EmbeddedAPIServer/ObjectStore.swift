@@ -1,15 +1,15 @@
 internal import FoundationEssentials
 internal import Synchronization
 
-/// Every version of every object, since the last compaction: what etcd is to an API server.
+/// Every version of every object since the last compaction, as etcd keeps them for an API server.
 final class ObjectStore: Sendable {
-    /// An object as of one version.
+    /// An object at one version.
     struct Stored: Sendable {
         let kind: ResourceKind
         let key: String
         let version: Int64
         let object: JSONValue
-        /// As the API sends it.
+        /// The object in JSON, as the API sends it.
         let json: [UInt8]
         let protobuf: [UInt8]?
     }
@@ -17,17 +17,17 @@ final class ObjectStore: Sendable {
     /// A change of one object.
     struct Change: Sendable {
         let before: Stored?
-        /// With the version of the change; a deleted object as it was last.
+        /// The object with the version of the change; a deleted object has its last content.
         let object: Stored
         let isRemoval: Bool
     }
 
     private struct State {
         var version: Int64 = 1
-        /// Watches from before this are too old.
+        /// The version before which watches are too old.
         var compacted: Int64 = 0
         var objects: [ResourceKind: [String: Stored]] = [:]
-        /// In the order of their versions.
+        /// The changes in the order of their versions.
         var changes: [Change] = []
         var waiters: [ObjectIdentifier: @Sendable () -> Void] = [:]
     }
@@ -36,12 +36,12 @@ final class ObjectStore: Sendable {
 
     var version: Int64 { state.withLock(\.version) }
 
-    /// Nil if there is none.
+    /// Returns an object; nil if it does not exist.
     func get(_ kind: ResourceKind, _ key: String) -> Stored? {
         state.withLock { $0.objects[kind]?[key] }
     }
 
-    /// The objects of a kind in the order of their keys, as of a version; nil if that is gone.
+    /// Returns the objects of a kind at a version, sorted by key; nil if that version is forgotten.
     func list(_ kind: ResourceKind, at version: Int64?) -> (objects: [Stored], version: Int64)? {
         state.withLock { state -> (objects: [Stored], version: Int64)? in
             var objects = state.objects[kind] ?? [:]
@@ -55,20 +55,21 @@ final class ObjectStore: Sendable {
         }
     }
 
-    /// The changes of a kind after a version; nil if they are no longer known.
+    /// Returns the changes of a kind after a version; nil if they are forgotten.
     func changes(_ kind: ResourceKind, after version: Int64) -> (list: [Change], upTo: Int64)? {
         state.withLock { state -> (list: [Change], upTo: Int64)? in
             guard version >= state.compacted else { return nil }
-            // Versions grow by one with each change.
+            // The version grows by one with each change.
             let known = state.version - Int64(state.changes.count)
             let fresh = state.changes.dropFirst(Int(max(0, version - known)))
             return (fresh.filter { $0.object.kind == kind }, state.version)
         }
     }
 
-    /// Changes one object, with a version of its own, unless the body refuses.
+    /// Changes one object and gives it a new version, unless the closure throws.
     ///
-    /// - Parameter body: gets the object as it is, and the version to come; returns nil to delete
+    /// - Parameter body: gets the present object and the new version; returns nil to delete the
+    ///   object
     @discardableResult
     func update(
         _ kind: ResourceKind,
@@ -83,7 +84,7 @@ final class ObjectStore: Sendable {
             if let changed, let before, changed.ignoringVersion == before.object.ignoringVersion {
                 return (before, [])
             }
-            // A deleted object is told with the version of its end.
+            // The event for a deleted object has the version of the deletion.
             guard let source = changed ?? before?.object else { throw .notFound(kind, key) }
             let stored = try Stored(kind, key, version, source)
             state.version = version
@@ -106,7 +107,7 @@ final class ObjectStore: Sendable {
         for waiter in waiters { waiter() }
     }
 
-    /// Calls after every change, until it is removed; from any thread.
+    /// Calls the closure after every change until it is removed; calls may come from any thread.
     func addWaiter(_ id: ObjectIdentifier, _ body: @escaping @Sendable () -> Void) {
         state.withLock { $0.waiters[id] = body }
     }

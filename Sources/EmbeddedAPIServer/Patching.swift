@@ -1,7 +1,7 @@
-/// What a patch says, by its Content-Type.
+/// The type of a patch, from its Content-Type.
 ///
-/// Server-side apply merges as over an object that other managers have made: nobody's fields are
-/// known, so it removes none, and there are no conflicts.
+/// Server-side apply merges the patch as if other managers owned all fields of the object: it
+/// removes no fields, and never reports a conflict.
 enum PatchType: String {
     case merge = "application/merge-patch+json"
     case strategic = "application/strategic-merge-patch+json"
@@ -24,7 +24,7 @@ enum PatchType: String {
     func apply(_ patch: JSONValue, to object: JSONValue) throws(APIStatus) -> JSONValue {
         switch self {
         case .merge: Patch.merge(patch, into: object)
-        // What kubectl sends as YAML is JSON.
+        // kubectl sends JSON here, although the type says YAML.
         case .strategic, .apply: Patch.strategic(patch, into: object)
         case .operations: try Patch.operations(patch, on: object)
         }
@@ -33,7 +33,7 @@ enum PatchType: String {
 
 /// The patches that kubectl sends.
 enum Patch {
-    /// RFC 7386.
+    /// Applies a merge patch (RFC 7386).
     static func merge(_ patch: JSONValue, into target: JSONValue) -> JSONValue {
         guard case .object(let changes) = patch else { return patch }
         var result = target.members == nil ? [:] : target
@@ -43,7 +43,8 @@ enum Patch {
         return result
     }
 
-    /// Kubernetes' strategic merge: lists with a merge key are merged by it, others are replaced.
+    /// Applies Kubernetes' strategic merge: lists with a merge key are merged by it, others
+    /// replaced.
     static func strategic(_ patch: JSONValue, into target: JSONValue) -> JSONValue {
         guard case .object(var changes) = patch else { return patch }
         if changes.removeValue(forKey: "$patch") == "replace" {
@@ -72,14 +73,14 @@ enum Patch {
         return result
     }
 
-    /// `patchMergeKey` of the fields of the kinds that the server has.
+    /// The `patchMergeKey` of the list fields in the kinds that the server has.
     private static let mergeKeys = [
         "ports": "port", "conditions": "type", "ownerReferences": "uid", "taints": "key",
         "containers": "name", "initContainers": "name", "env": "name", "volumes": "name",
         "volumeMounts": "mountPath",
     ]
 
-    /// What the order does not name comes last.
+    /// Sorts a list by a given order; elements that the order does not name come last.
     private static func ordered(
         _ list: [JSONValue],
         like order: [JSONValue],
@@ -115,7 +116,7 @@ enum Patch {
         return .array(result)
     }
 
-    /// RFC 6902, without `move` and `copy`.
+    /// Applies a JSON patch (RFC 6902), without `move` and `copy`.
     static func operations(
         _ patch: JSONValue,
         on target: JSONValue

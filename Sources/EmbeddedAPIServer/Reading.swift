@@ -1,6 +1,6 @@
 internal import FoundationEssentials
 
-/// Which objects a list or a watch is about.
+/// Selects the objects for a list or a watch.
 struct Filter: Sendable {
     private let labels: Selector
     private let fields: Selector
@@ -38,14 +38,14 @@ struct Filter: Sendable {
     }
 }
 
-/// Where a list in pages goes on.
+/// The position at which a list in pages continues.
 private struct ContinueToken: Codable {
     let rv: Int64
     let start: String
 }
 
 extension APIServer {
-    /// The body of a list.
+    /// Returns the body of a list.
     func list(
         _ request: ServerRequest,
         _ route: Route,
@@ -79,7 +79,7 @@ extension APIServer {
         var objects = all.filter { $0.key >= start && filter.contains($0.object) }
         var next = ""
         var remaining = 0
-        // A list out of the cache comes whole.
+        // A list from the cache is always complete.
         if let limit = query["limit"].flatMap({ Int($0) }), limit > 0, objects.count > limit,
             query["resourceVersion"] != "0"
         {
@@ -101,7 +101,7 @@ extension APIServer {
         return data?.base64EncodedString() ?? ""
     }
 
-    /// The version that a request asks for; nil for the most recent.
+    /// Returns the version that a request asks for; nil for the most recent one.
     func version(_ query: [String: String]) throws(APIStatus) -> Int64? {
         guard let text = query["resourceVersion"], !text.isEmpty else { return nil }
         guard let version = Int64(text), version >= 0 else {

@@ -2,16 +2,16 @@ internal import FoundationEssentials
 internal import KubernetesWire
 internal import SwiftProtobuf
 
-/// A kind of objects that the server has.
+/// A kind of object that the server stores.
 struct ResourceKind: Sendable, Hashable {
-    /// Empty for the core group.
+    /// The API group; empty for the core group.
     let group: String
     let version = "v1"
     let kind: String
     let plural: String
     let shortNames: [String]
     let isNamespaced: Bool
-    /// Whether `status` is changed by a path of its own, and only there.
+    /// Whether `status` has its own path, and is changed only there.
     let hasStatus: Bool
     let encoding: ProtobufEncoding?
 
@@ -95,7 +95,7 @@ struct ResourceKind: Sendable, Hashable {
     ]
 }
 
-/// How objects of a kind are written in protobuf: the fields that wire.proto has.
+/// Encodes objects of a kind in protobuf, with the fields in wire.proto.
 struct ProtobufEncoding: Sendable, Hashable {
     private let message: any WireObject.Type
 

@@ -1,13 +1,13 @@
 internal import FoundationEssentials
 
-/// What a path names.
+/// The resource that a path names.
 struct Route {
     let kind: ResourceKind
-    /// Empty: all of them, or the kind has none.
+    /// The namespace; empty for all namespaces, or for a cluster-scoped kind.
     var namespace = ""
-    /// Empty: the collection.
+    /// The name of the object; empty for the whole collection.
     var name = ""
-    /// `status`, or empty.
+    /// The subresource: `status`, or empty.
     var subresource = ""
 
     var key: String { kind.key(namespace, name) }
@@ -138,7 +138,7 @@ extension APIServer {
         }
     }
 
-    /// Sends a body, with the fault in its middle.
+    /// Sends a body with the fault in its middle.
     private func send(
         _ body: [UInt8],
         _ contentType: String,
@@ -160,7 +160,8 @@ extension APIServer {
             try connection.stall()
         case .truncate: try connection.sendChunk(Array(body[..<half]))
         case .garbage:
-            // Fewer than there were, or a list of protobuf might still be one.
+            // The noise is shorter than the rest of the body, which protobuf could otherwise accept
+            // as a list.
             let noise = (0..<(body.count - half) / 2).map { _ in UInt8.random(in: 0x80...0xFF) }
             try connection.sendChunk(body[..<half] + noise)
         case .slow: try connection.sendSlowly(body)
@@ -171,13 +172,13 @@ extension APIServer {
 }
 
 extension Connection {
-    /// Says nothing more until the client gives up.
+    /// Sends nothing more, and returns when the client gives up.
     func stall() throws {
         while wait(for: -1, milliseconds: 1000) {}
         throw ConnectionLost()
     }
 
-    /// In pieces of a few bytes, as many packets.
+    /// Sends a body in chunks of a few bytes, each in its own packet.
     func sendSlowly(_ body: [UInt8]) throws {
         var rest = body[...]
         while !rest.isEmpty {

@@ -10,7 +10,7 @@ struct Selector: Sendable {
 
     private let requirements: [Requirement]
 
-    /// Nil if it does not parse.
+    /// Parses a selector; nil if it is invalid.
     init?(_ text: String) {
         var requirements: [Requirement] = []
         for term in Self.terms(text) {
@@ -43,7 +43,7 @@ struct Selector: Sendable {
         }
     }
 
-    /// Terms are separated by commas, but for those in parentheses.
+    /// Splits the text at commas outside parentheses.
     private static func terms(_ text: String) -> [Substring] {
         var depth = 0
         return text.split { character in

@@ -1,6 +1,6 @@
 internal import FoundationEssentials
 
-/// Objects as `kubectl get` shows them (`meta/v1.Table`).
+/// Objects in the table form that `kubectl get` shows (`meta/v1.Table`).
 enum Table {
     static func json(_ objects: [ObjectStore.Stored], version: Int64? = nil) -> [UInt8] {
         let columns = objects.first.map { Self.columns($0.kind.kind) } ?? []

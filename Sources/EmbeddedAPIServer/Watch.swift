@@ -10,7 +10,7 @@ struct Watch {
     private let deadline: ContinuousClock.Instant
     private let hasBookmarks: Bool
     private let sendsInitialEvents: Bool
-    /// Where to begin; nil: with what is there.
+    /// The version to start from; nil to start with the present objects.
     private let start: Int64?
 
     init(
@@ -95,7 +95,7 @@ struct Watch {
         }
     }
 
-    /// Returns the version from where changes are to be sent.
+    /// Sends the initial events, and returns the version from which changes follow.
     private func sendInitial(_ sender: inout EventSender) throws -> Int64 {
         if let start { return start }
         guard let (objects, version) = server.store.list(kind, at: nil) else { return 0 }
@@ -106,7 +106,7 @@ struct Watch {
         return version
     }
 
-    /// An object that leaves the selector is told as deleted, as it was before.
+    /// Sends a change; an object that leaves the selector is sent as deleted, with its old content.
     private func send(_ change: ObjectStore.Change, _ sender: inout EventSender) throws {
         let was = change.before.map { filter.contains($0.object) } ?? false
         let isNow = !change.isRemoval && filter.contains(change.object.object)
@@ -127,10 +127,10 @@ struct Watch {
     }
 }
 
-/// The watch ends as its time limit would end it, and its connection with it.
+/// The error that ends a watch and its connection as they would end at their time limit.
 private struct CleanEnd: Error {}
 
-/// Sends events, and does the fault when its time has come.
+/// Sends events, and causes the fault after the set number of them.
 private struct EventSender {
     private let connection: Connection
     private let encoding: AnswerEncoding
@@ -182,9 +182,9 @@ private struct EventSender {
     }
 }
 
-/// Wakes a thread that polls.
+/// Wakes a thread that waits in `poll`.
 private final class Bell: Sendable {
-    /// Where the thread listens.
+    /// The descriptor on which the thread waits.
     let descriptor: Int32
     private let button: Int32
 
@@ -200,6 +200,6 @@ private final class Bell: Sendable {
         close(button)
     }
 
-    /// One that rings already need not ring more.
+    /// Wakes the thread; if the bell is already ringing, nothing more is needed.
     func ring() { _ = Glibc.send(button, [1] as [UInt8], 1, Int32(MSG_NOSIGNAL)) }
 }

@@ -2,7 +2,7 @@ internal import FoundationEssentials
 internal import Synchronization
 
 extension APIServer {
-    /// Carries out a change; returns what is stored now, and the status to answer with.
+    /// Carries out a change; returns the stored object and the HTTP status of the answer.
     func write(
         _ request: ServerRequest,
         _ route: Route
@@ -102,9 +102,9 @@ extension APIServer {
         )
     }
 
-    /// Sets what the server itself says of an object, and the defaults of its kind.
+    /// Sets the fields that the server controls, and the defaults of the kind.
     ///
-    /// - Parameter keepsStatus: the status is changed by its own path only
+    /// - Parameter keepsStatus: whether the old status stays, because it has its own path
     func admit(
         _ object: JSONValue,
         _ kind: ResourceKind,
@@ -137,7 +137,7 @@ extension APIServer {
     private static func now() -> String { Date().formatted(.iso8601) }
 }
 
-/// Gives Services their addresses, node ports and defaults.
+/// Assigns addresses, node ports and defaults to Services.
 final class AddressAllocator: Sendable {
     private let next = Mutex<(address: UInt32, nodePort: Int64)>((1, 30000))
 
@@ -185,7 +185,7 @@ final class AddressAllocator: Sendable {
         return service
     }
 
-    /// From the upper half of the range, as addresses without a wish are.
+    /// Returns an address from the upper half of the range, as for Services that request none.
     private func nextAddress() -> String {
         next.withLock { next in
             next.address += 1

@@ -1,8 +1,8 @@
 internal import KubernetesWire
 
-/// The answer to a request, while it arrives.
+/// The answer to a request while it is being received.
 struct APIAnswer {
-    /// Method and URL, for errors.
+    /// The method and URL, for error messages.
     private let request: String
     private var events: HTTPResponse.Iterator
     private var head = HTTPHead(status: 0, contentType: "", retryAfter: .zero, peer: nil)
@@ -12,7 +12,7 @@ struct APIAnswer {
         events = response.makeAsyncIterator()
     }
 
-    /// Waits for the head; any status but 2xx is an error.
+    /// Waits for the head; throws for any status outside 2xx.
     mutating func readHead() async throws(ClientError) {
         guard case .head(let head) = try await nextEvent() else {
             throw .transport(request: request, reason: "cancelled")
@@ -37,7 +37,7 @@ struct APIAnswer {
 
     private static let errorLimit = 64 << 10
 
-    /// The next bytes of the body; nil at its end, and when the task is cancelled.
+    /// Returns the next bytes of the body; nil at its end, or when the task is cancelled.
     mutating func next() async throws(ClientError) -> [UInt8]? {
         switch try await nextEvent() {
         case .body(let bytes): bytes
@@ -64,7 +64,7 @@ struct APIAnswer {
         }
     }
 
-    /// Says whose answer it was that could not be read.
+    /// Adds the request to the error when its answer cannot be read.
     func read<Value>(_ body: () throws(WireError) -> Value) throws(ClientError) -> Value {
         do throws(WireError) {
             return try body()
@@ -83,7 +83,7 @@ struct APIAnswer {
 }
 
 extension ServerStatus {
-    /// What the body of a refusal says: a Status, or text as it is.
+    /// Reads the body of an error answer: a Status, or plain text as it is.
     fileprivate init(_ body: [UInt8], contentType: String) {
         let status: WireStatus?
         switch WireEncoding(contentType: contentType) {

@@ -1,7 +1,7 @@
 internal import KubernetesWire
 internal import Synchronization
 
-/// Asks an API server.
+/// Sends requests to an API server.
 package struct APIClient: Sendable {
     private let access: Access
     private let transport: HTTPTransport
@@ -10,31 +10,32 @@ package struct APIClient: Sendable {
     private let patience: Patience
     let serverReturn = ServerReturn()
 
-    /// How long a connection may be silent before it counts as dead.
+    /// How long a connection may be silent before it is treated as dead.
     package struct Patience: Sendable {
         package var request = Duration.seconds(60)
-        /// An API server sends a bookmark every minute.
+        /// The limit for a watch, for which an API server sends a bookmark every minute.
         package var watch = Duration.seconds(150)
 
         package init() {}
     }
 
-    /// A request, as client-go's metrics tell of it.
+    /// The facts about a request that client-go's metrics report.
     package struct RequestRecord: Sendable {
         package let method: String
-        /// Host and port of the server.
+        /// The host and port of the server.
         package let host: String
-        /// The status, or `<error>` if there was no answer.
+        /// The HTTP status, or `<error>` if there was no answer.
         package let code: String
-        /// Until the head of the answer.
+        /// The time until the head of the answer arrived.
         package let duration: Duration
-        /// Nil if there was no answer.
+        /// The server's address; nil if there was no answer.
         package let peer: ConnectionPeer?
     }
 
-    /// - Parameters:
-    ///   - encoding: what to ask for; a server that refuses protobuf is asked for JSON
-    ///   - observer: hears of each request when its answer begins
+    /// Makes a client.
+    ///
+    /// - Parameters: - encoding: the encoding to ask for; a server that refuses protobuf is asked
+    ///   for JSON - observer: called for each request when its answer begins
     package init(
         _ credentials: Credentials,
         encoding: WireEncoding = .protobuf,
@@ -50,10 +51,10 @@ package struct APIClient: Sendable {
 
     package var credentials: Credentials { access.current.credentials }
 
-    /// Every request from now on is made with these; what is open stays as it is.
+    /// Makes all later requests use these credentials; open requests keep the old ones.
     package func use(_ credentials: Credentials) { access.replace(with: credentials) }
 
-    /// Reads a list, or the page of one that a continue token stands for.
+    /// Reads a list, or the one page of it that a continue token stands for.
     func page<Object: Resource>(
         _: Object.Type,
         _ query: URLQuery
@@ -68,9 +69,10 @@ package struct APIClient: Sendable {
         return try answer.read { () throws(WireError) in try decoder.finish() }
     }
 
-    /// Hands each event to the body, until the server ends the watch or the body returns false.
+    /// Passes each event to the closure, until the server ends the watch or the closure returns
+    /// false.
     ///
-    /// An error event is an error.
+    /// An event of type ERROR is thrown.
     func watch<Object: Resource>(
         _: Object.Type,
         _ query: URLQuery,
@@ -93,7 +95,7 @@ package struct APIClient: Sendable {
         }
     }
 
-    /// Sends a request of any kind, in JSON; returns the body of the answer.
+    /// Sends any other request, in JSON, and returns the body of the answer.
     @discardableResult
     package func send(
         _ method: String,
@@ -115,7 +117,10 @@ package struct APIClient: Sendable {
         return received
     }
 
-    /// Sends a request, and returns a good answer when its body begins.
+    /// Sends a request, and returns its answer once a head with status 2xx has arrived.
+    ///
+    /// Retries once after 401 if a plugin supplies the credentials, and in JSON if protobuf is
+    /// refused.
     private func open(_ request: HTTPRequest) async throws(ClientError) -> APIAnswer {
         var request = request
         let encoding = encoding.current
@@ -181,7 +186,7 @@ package struct APIClient: Sendable {
     }
 }
 
-/// How to reach the server, for every request of a client.
+/// The current credentials and plugin, shared by all requests of a client.
 private final class Access: Sendable {
     typealias Current = (credentials: Credentials, plugin: ExecCredentialCache?)
     private let state: Mutex<Current>
@@ -199,7 +204,7 @@ private final class Access: Sendable {
     }
 }
 
-/// Which encoding to ask for, for every request of a client.
+/// The current encoding, shared by all requests of a client.
 private final class EncodingChoice: Sendable {
     private let choice: Mutex<WireEncoding>
 
@@ -211,18 +216,18 @@ private final class EncodingChoice: Sendable {
     }
 }
 
-/// The parameters of a request.
+/// The query parameters of a request.
 struct URLQuery: ExpressibleByDictionaryLiteral {
     private var parameters: [(String, String)]
 
     init(dictionaryLiteral elements: (String, String)...) { parameters = elements }
 
-    /// Leaves the query as it is if the value is empty.
+    /// Adds a parameter, unless its value is empty.
     mutating func add(_ name: String, _ value: String) {
         if !value.isEmpty { parameters.append((name, value)) }
     }
 
-    /// With the question mark.
+    /// The escaped query with its question mark; empty without parameters.
     var text: String {
         parameters.isEmpty
             ? ""

@@ -1,18 +1,18 @@
 internal import Synchronization
 
-/// How well each kind of objects is followed, for those who watch.
+/// How well the objects of each kind are followed, for health checks and metrics.
 package final class APIView: Sendable {
     package struct Kind: Sendable {
-        /// Nil before the first list.
+        /// The time at which something was last received; nil before the first list.
         fileprivate(set) var lastHeard: ContinuousClock.Instant?
-        /// Since the last failure something was heard.
+        /// Whether something has been received since the last failure.
         package fileprivate(set) var isFollowed = false
-        /// How many objects are set aside, since they cannot be read.
+        /// The number of objects that are set aside because they cannot be read.
         package fileprivate(set) var unreadable = 0
 
-        /// For how long the API server was not heard; nil before the first list.
+        /// The time since anything was received from the API server; nil before the first list.
         ///
-        /// While a watch is open something comes at least once a minute, if only a bookmark.
+        /// While a watch is open something arrives at least once a minute, if only a bookmark.
         package var age: Duration? { lastHeard.map { .now - $0 } }
     }
 

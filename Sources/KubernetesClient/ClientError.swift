@@ -1,21 +1,22 @@
-/// Why the API server could not be asked, or what it answered.
+/// The reason why a request to the API server failed.
 package enum ClientError: Error, Sendable, Hashable {
-    /// Configuration that cannot work: a file, a field, and what is wrong.
+    /// An invalid configuration; the text names the file or field and what is wrong with it.
     case configuration(String)
-    /// No answer: DNS, connection, TLS; `request` is method and URL.
+    /// No answer because of DNS, connection or TLS; `request` is the method and URL.
     case transport(request: String, reason: String)
-    /// The server refused, by the answer's status or in the stream.
+    /// A refusal by the server, in the status of the answer or in a watch event.
     case status(request: String, ServerStatus)
     /// An answer that cannot be read.
     case malformed(request: String, reason: String)
 
-    /// What the server said, if it answered.
+    /// The server's status; nil if the server did not refuse the request.
     package var status: ServerStatus? {
         if case .status(_, let status) = self { return status }
         return nil
     }
 
-    /// The resource version or continue token is no longer known; a new list is needed.
+    /// Whether the resource version or continue token is no longer known, so that a new list is
+    /// needed.
     package var isExpired: Bool { status?.code == 410 }
 
     package var isNotFound: Bool { status?.code == 404 }
@@ -33,7 +34,8 @@ extension ClientError: CustomStringConvertible {
         }
     }
 
-    /// A server that expects TLS hangs up on whoever speaks without.
+    /// Advice for a request over plain HTTP, since a server that expects TLS closes such a
+    /// connection.
     private static func advice(_ request: String, _ reason: String) -> String {
         let hungUp = ["reset", "Empty reply"].contains { reason.contains($0) }
         guard hungUp, request.contains(" http://") else { return "" }

@@ -2,14 +2,14 @@ internal import CNeedleShim
 package import KubernetesModel
 package import Logging
 
-/// Keeps a listener in step with all objects of one kind: a list, then a watch from there.
+/// Keeps a listener up to date with all objects of one kind, by a list followed by a watch.
 package struct Informer<Object: Resource>: Sendable {
     package enum Event: Sendable {
-        /// The whole list; objects that are not in it are gone, but for those that cannot be read.
+        /// The whole list: objects that are not in it are gone, except those that cannot be read.
         case replaced([Object], unreadable: UnreadableObjects)
         case set(Object)
         case removed(ObjectName)
-        /// The server will not say; it is asked again later.
+        /// A refusal by the server, which will be asked again later.
         case refused
     }
 
@@ -21,11 +21,12 @@ package struct Informer<Object: Resource>: Sendable {
     private let backoff: WatchPolicy.Backoff
     private let initialLimit: Duration
 
-    /// - Parameters:
-    ///   - isOptional: an API server without this kind has none of them
-    ///   - view: is told how well the objects are followed
-    ///   - firstPause: after a first failure; it doubles with each further one
-    ///   - initialLimit: a streaming list that is not complete by then is given up
+    /// Makes an informer.
+    ///
+    /// - Parameters: - isOptional: an API server that lacks this kind counts as one without such
+    ///   objects - view: receives how well the objects are followed - firstPause: the pause after a
+    ///   first failure; it doubles with each further one - initialLimit: the time after which an
+    ///   incomplete streaming list is given up
     package init(
         _ client: APIClient,
         nodeName: String,
@@ -44,9 +45,9 @@ package struct Informer<Object: Resource>: Sendable {
         backoff = WatchPolicy.Backoff(first: firstPause)
     }
 
-    /// Reports to the listener until the task is cancelled.
+    /// Reports events to the listener until the task is cancelled.
     ///
-    /// What was reported stays true while the API server is away.
+    /// What was reported stays valid while the API server is away.
     package func run(_ listener: @Sendable (Event) async -> Void) async {
         var state = State(policy: WatchPolicy(backoff: backoff))
         view.failed(Object.kind)
@@ -69,14 +70,14 @@ package struct Informer<Object: Resource>: Sendable {
 
     private struct State {
         var policy: WatchPolicy
-        /// Servers before 1.22 refuse some field selectors.
+        /// Whether to send the field selector; servers before 1.22 refuse some of them.
         var usesFieldSelector = true
-        /// Why the objects are not followed.
+        /// The reason why the objects are not followed now; nil if they are.
         var failure: String?
         var setAside = SetAside()
     }
 
-    /// Returns how long to wait before the next step.
+    /// Takes the next step, and returns how long to wait after it.
     private func step(
         _ state: inout State,
         _ listener: (Event) async -> Void
@@ -126,7 +127,7 @@ package struct Informer<Object: Resource>: Sendable {
         return whole
     }
 
-    /// Tells a list that is complete; what it needed on its way goes back to the system.
+    /// Reports a complete list, and returns the memory used to read it to the system.
     private func replace(
         _ objects: [Object],
         _ unreadable: [UnreadableObject],
@@ -140,7 +141,7 @@ package struct Informer<Object: Resource>: Sendable {
         await listener(.replaced(objects, unreadable: unreadable.names))
         heard(&state)
         state.policy.onList(version: version, hasUnreadable: !unreadable.isEmpty)
-        // The allocator keeps it otherwise, and a list comes seldom.
+        // The allocator would keep that memory, although lists are rare.
         needle_release_free_memory()
     }
 
@@ -168,7 +169,8 @@ package struct Informer<Object: Resource>: Sendable {
         )
     }
 
-    /// A list that comes as events (`sendInitialEvents`), and the watch behind it.
+    /// Runs a streaming list (`sendInitialEvents`) and the watch that follows it in the same
+    /// request.
     private func stream(
         notOlderThan version: String,
         _ state: inout State,
@@ -198,7 +200,7 @@ package struct Informer<Object: Resource>: Sendable {
                     initial = nil
                     let (objects, version) = (Array(list.objects.values), event.resourceVersion)
                     await replace(objects, list.unreadable, version, &state, listener)
-                    // Or another list is wanted.
+                    // False ends this watch, because another list is needed.
                     return state.policy.isWatching
                 }
                 return Result<Void, ClientError>.success(())
@@ -275,7 +277,7 @@ package struct Informer<Object: Resource>: Sendable {
         guard pause > .zero else { return .zero }
         view.failed(Object.kind)
         if error.isRefusal { await listener(.refused) }
-        // What goes on for hours is said once.
+        // A failure that lasts for hours is logged once.
         let isNews = state.failure != "\(error)"
         state.failure = "\(error)"
         logger.log(
@@ -297,7 +299,7 @@ package struct Informer<Object: Resource>: Sendable {
 }
 
 extension Informer {
-    /// The whole list, once; what cannot be read is told and left out.
+    /// Returns the whole list once; objects that cannot be read are logged and left out.
     package func list() async throws(ClientError) -> [Object] {
         var state = State(policy: WatchPolicy())
         while true {
@@ -320,15 +322,15 @@ extension URLQuery {
     fileprivate mutating func addWatch() {
         add("watch", "true")
         add("allowWatchBookmarks", "true")
-        // Not all watches of all nodes at the same time.
+        // A random timeout prevents all watches of all nodes from ending at the same time.
         add("timeoutSeconds", "\(Int.random(in: 300..<600))")
     }
 }
 
-/// The objects of a streaming list that is not complete yet.
+/// The objects of a streaming list that is not yet complete.
 private struct InitialEvents<Object: Resource> {
     private(set) var objects: [ObjectName: Object] = [:]
-    /// By what is known of their names.
+    /// The unreadable objects, by what is known of their names.
     private var setAside: [String: UnreadableObject] = [:]
 
     var unreadable: [UnreadableObject] { Array(setAside.values) }

@@ -1,15 +1,17 @@
 internal import KubernetesModel
 
-/// Sees to it that the pages of a list come to an end.
+/// Makes sure that the pages of a list come to an end.
 struct ListProgress {
     private var names: Set<ObjectName> = []
     private var seen = 0
     private var idlePages = 0
 
-    /// An API server may send a page without objects, but hardly so many in a row.
+    /// The number of pages without a new object, in a row, that is taken for an endless list.
     static let idleLimit = 20
 
-    /// - Parameter list: all pages so far; another one is to be asked for
+    /// Throws if the list appears to be endless.
+    ///
+    /// - Parameter list: all pages so far, before another one is asked for
     mutating func check<Object: Resource>(_ list: ListPage<Object>) throws(ClientError) {
         let known = names.count
         names.formUnion(list.objects[seen...].map(\.objectName))

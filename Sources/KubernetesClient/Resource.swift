@@ -1,15 +1,15 @@
 package import KubernetesModel
 
-/// A kind of objects that the API server lists and watches.
+/// A kind of object that the API server lists and watches.
 package protocol Resource: KubernetesResource {
     static var kind: String { get }
-    /// `/api/v1/services`
+    /// The path of the collection, such as `/api/v1/services`.
     static var path: String { get }
     static var isNamespaced: Bool { get }
-    /// What the API server need not send; empty for everything.
+    /// The label selector that spares the API server unneeded objects; empty for all objects.
     static var labelSelector: String { get }
     static func fieldSelector(nodeName: String) -> String
-    /// Without the field selector more comes, and nothing goes wrong.
+    /// Whether the field selector may be left out, which only means that more objects arrive.
     static var hasOptionalFieldSelector: Bool { get }
 }
 

@@ -1,6 +1,6 @@
 internal import Synchronization
 
-/// Lets everybody who waits for an API server go on as soon as one of them has reached it.
+/// Wakes all tasks that wait for an API server as soon as one of them has reached it.
 final class ServerReturn: Sendable {
     private struct State {
         var isAway = false
@@ -10,13 +10,13 @@ final class ServerReturn: Sendable {
 
     private let state = Mutex(State())
 
-    /// A request got no answer from the server.
+    /// Records that a request got no answer from the server.
     func lost() { state.withLock { $0.isAway = true } }
 
-    /// A request was answered.
+    /// Records that a request was answered, and wakes the waiting tasks.
     ///
-    /// This wakes nobody unless one was lost since, or two whose answers break off would wake each
-    /// other without a pause.
+    /// Nobody is woken unless the server was lost before; otherwise two tasks whose answers break
+    /// off would wake each other without a pause.
     func answered() {
         let waiting = state.withLock { state -> [AsyncStream<Void>.Continuation] in
             guard state.isAway else { return [] }
@@ -27,7 +27,7 @@ final class ServerReturn: Sendable {
         for continuation in waiting { continuation.finish() }
     }
 
-    /// Waits for the server to return, but not longer than it is told to.
+    /// Waits for the server to return, up to a maximum duration.
     func wait(atMost duration: Duration) async {
         let (stream, continuation) = AsyncStream<Void>.makeStream()
         let number = state.withLock { state in

@@ -1,16 +1,17 @@
 internal import KubernetesModel
 
-/// The objects of one kind that cannot be read now.
+/// The objects of one kind that cannot be read at present.
 struct SetAside {
-    /// What is wrong, by the object's place.
+    /// The reasons, keyed by `UnreadableObject.place`.
     private var reasons: [String: String] = [:]
 
-    /// So many are named: a tenant can make more of them than anybody reads.
+    /// The number of objects that are named in logs, since a tenant could create any number of
+    /// them.
     private static let limit = 100
 
     var count: Int { reasons.count }
 
-    /// Returns whether to tell of it: the object is new here, or what is wrong with it.
+    /// Returns whether to log the object: either it or its reason is new.
     mutating func insert(_ object: UnreadableObject) -> Bool {
         let isNews = reasons.updateValue(object.reason, forKey: object.place) != object.reason
         return isNews && count <= Self.limit
@@ -21,7 +22,7 @@ struct SetAside {
         reasons.removeValue(forKey: name.description) != nil
     }
 
-    /// Forgets those that a list does not have any more.
+    /// Forgets the objects that a new list no longer contains.
     mutating func keep(only objects: [UnreadableObject]) {
         let places = Set(objects.map(\.place))
         reasons = reasons.filter { places.contains($0.key) }

@@ -1,6 +1,6 @@
 internal import Synchronization
 
-/// Ends a stream that has not said by then that it is what was asked for.
+/// A time limit that ends a stream, unless the stream has proved in time to be what was asked for.
 final class StreamLimit: Sendable {
     private enum State {
         case open(end: (@Sendable () -> Void)?)
@@ -10,7 +10,7 @@ final class StreamLimit: Sendable {
 
     private let state = Mutex(State.open(end: nil))
 
-    /// How to end the stream.
+    /// Sets the closure that ends the stream.
     func onPass(_ end: @escaping @Sendable () -> Void) {
         let isLate = state.withLock { state in
             switch state {
@@ -23,14 +23,14 @@ final class StreamLimit: Sendable {
         if isLate { end() }
     }
 
-    /// The stream may go on for as long as it likes.
+    /// Lifts the limit, so that the stream may last as long as it needs.
     func keep() {
         state.withLock { if case .open = $0 { $0 = .kept } }
     }
 
     var isPassed: Bool { state.withLock { if case .passed = $0 { true } else { false } } }
 
-    /// Waits, and ends the stream unless it was kept.
+    /// Waits for the limit, and ends the stream then unless it was kept.
     func run(_ limit: Duration) async {
         guard (try? await Task.sleep(for: limit)) != nil else { return }
         let end = state.withLock { state -> (@Sendable () -> Void)? in

@@ -1,23 +1,24 @@
-/// What an informer does next: pure decisions.
+/// Decides what an informer does next; it sends nothing itself.
 struct WatchPolicy {
     enum Step: Equatable {
-        /// Initial events, then changes, in one request; as new as the version at least.
+        /// The initial objects as events, then the changes, in one request; at least as new as the
+        /// version.
         case streamingList(notOlderThan: String)
         case list(List)
         case watch(from: String)
     }
 
-    /// How to list.
+    /// The kinds of list requests.
     enum List: Equatable {
-        /// Whatever the API server has in its cache.
+        /// A list from the API server's cache, of any age.
         case cached
-        /// As new as the version at least: no step back in time.
+        /// A list at least as new as the version, so that time does not go back.
         case notOlderThan(String)
-        /// The most recent state; in pages unless a page's token expired on the way.
+        /// The most recent state, in pages unless a page's token has expired during the list.
         case mostRecent(isPaged: Bool)
     }
 
-    /// The pauses between failures: exponential, with jitter up to as much again.
+    /// The pauses after failures, which grow exponentially; jitter at most doubles each of them.
     struct Backoff: Sendable {
         var first = Duration.milliseconds(800)
         var longest = Duration.seconds(30)
@@ -32,12 +33,12 @@ struct WatchPolicy {
     private var phase = Phase.list(.cached)
     private var version = ""
     private var failures = 0
-    /// Failures in a row that say nothing about the connection, but that something about this
-    /// watch cannot be right.
+    /// The number of failures in a row that point to a problem with this watch, not the connection.
     private var suspicions = 0
     private var canStream = true
-    /// The last list had objects that could not be read, and another one is to show whether they
-    /// were damaged on their way.
+    /// Whether one more list is needed, because the last one had unreadable objects.
+    ///
+    /// The next list shows whether they were only damaged in transit.
     private var isInDoubt = false
 
     init(backoff: Backoff = Backoff()) { self.backoff = backoff }
@@ -45,17 +46,18 @@ struct WatchPolicy {
     var next: Step {
         switch phase {
         case .watch: .watch(from: version)
-        // Whatever spoils a stream on its way may let an ordinary list through: in turn.
+        // After failures, streaming and ordinary lists take turns: a fault on the path that breaks
+        // streams may let an ordinary list through.
         case .list(let list) where canStream && failures.isMultiple(of: 2):
-            // A version that the server does not have (yet) is not asked for again.
+            // A version that the server does not have (yet) is not requested again.
             .streamingList(notOlderThan: list == .mostRecent(isPaged: true) ? "" : version)
         case .list(let list): .list(list)
         }
     }
 
-    /// A list is complete, and the watch goes on from its version.
+    /// Records a complete list, from whose version the watch continues.
     ///
-    /// After one with objects that cannot be read there is one more list, and not another.
+    /// A list with unreadable objects is followed by one more list, but not by a third.
     mutating func onList(version: String, hasUnreadable: Bool = false) {
         isInDoubt = hasUnreadable && !isInDoubt
         (failures, suspicions) = (0, 0)
@@ -65,35 +67,35 @@ struct WatchPolicy {
 
     var isWatching: Bool { phase == .watch }
 
-    /// An event arrived, so the connection works; a bookmark is one too.
+    /// Records an event, which shows that the connection works; a bookmark counts too.
     mutating func onEvent(version: String) {
         failures = 0
         guard !version.isEmpty, version != self.version else { return }
         (self.version, suspicions) = (version, 0)
     }
 
-    /// The server ended the watch; returns how long to wait before the next one.
+    /// Records that the server ended the watch, and returns how long to wait before the next one.
     ///
-    /// One that ends at once without an event is a failure, or a server that closes every watch
-    /// would be asked without a pause (client-go: "very short watch").
+    /// A watch that ends at once without an event counts as a failure; otherwise a server that
+    /// closes every watch would be asked without a pause (client-go: "very short watch").
     mutating func onEnd(after duration: Duration, hadEvents: Bool, jitter: Double) -> Duration {
         guard duration < .seconds(1), !hadEvents else { return .zero }
         return nextDelay(jitter: jitter)
     }
 
-    /// A streaming list ended before it was complete: the server does not know what that is.
+    /// Records that a streaming list ended early, because the server does not support it.
     mutating func onIncompleteStream() -> Duration {
         canStream = false
         return .zero
     }
 
-    /// Returns how long to wait; `jitter` is from 0 to 1.
+    /// Records a failure and returns how long to wait; `jitter` is from 0 to 1.
     mutating func onFailure(_ error: ClientError, jitter: Double) -> Duration {
         let isStreaming = if case .streamingList = next { true } else { false }
         switch error.kind {
         case .unavailable: break
         case .unusual where isStreaming:
-            // Servers without WatchList answer in many ways; all of them can list.
+            // Servers without WatchList give various answers, but all of them can list.
             canStream = false
             return .zero
         case .expired, .unusual:
@@ -106,7 +108,7 @@ struct WatchPolicy {
         return max(nextDelay(jitter: jitter), error.status?.retryAfter ?? .zero)
     }
 
-    /// Decides whether only a new list can help.
+    /// Chooses the next phase, and returns whether it may begin at once after a first failure.
     private mutating func restart(_ kind: ClientError.Kind, isFirst: Bool) -> Bool {
         switch phase {
         case .watch where kind == .expired || !isFirst:
@@ -116,7 +118,7 @@ struct WatchPolicy {
             phase = .list(.mostRecent(isPaged: false))
             return true
         case .list where !isFirst:
-            // The version that is asked for may be none.
+            // The requested version may be invalid.
             phase = .list(.mostRecent(isPaged: true))
             return false
         default: return false
@@ -131,7 +133,7 @@ struct WatchPolicy {
 }
 
 extension ClientError {
-    /// There was no server, or nothing behind what stands before it.
+    /// Whether there was no server, or a proxy in front of it found none.
     var isAbsence: Bool {
         switch self {
         case .transport: true
@@ -140,21 +142,21 @@ extension ClientError {
         }
     }
 
-    /// The server answered, and will answer the same again.
+    /// Whether the server answered, and will probably give the same answer again.
     var isRefusal: Bool {
         guard let code = status?.code else { return false }
         return ![408, 410, 429, 502, 503, 504].contains(code)
     }
 
-    /// What a failure says about how to go on.
+    /// The classes of failures, by how to go on after them.
     enum Kind {
-        /// The same may work later.
+        /// The same request may succeed later.
         case unavailable
         /// The version is no longer known.
         case expired
         /// The version is not known yet.
         case tooNew
-        /// The same will hardly work.
+        /// The same request is unlikely to succeed.
         case unusual
     }
 

@@ -1,10 +1,12 @@
 package import NetworkTypes
 
-/// How IPVS is to balance a Service, as its annotations say.
+/// The way IPVS balances the connections of a Service, as set by annotations.
 package struct Balancing: Sendable, Hashable {
-    /// Nil: the node's scheduler.
+    /// The name of a scheduler; nil selects the node's scheduler.
     package var scheduler: String?
-    /// The first that matches an endpoint gives its weight; without one it is 1.
+    /// The weights in order: the first entry that matches an endpoint applies.
+    ///
+    /// An endpoint that no entry matches has weight 1.
     package var weights: [Weight] = []
 
     package struct Weight: Sendable, Hashable {
@@ -14,19 +16,19 @@ package struct Balancing: Sendable, Hashable {
         }
 
         package let selector: Selector
-        /// 0 takes no new connections.
+        /// The weight of an endpoint; one with weight 0 gets no new connections.
         package let weight: UInt16
     }
 
     package init() {}
 
-    /// Each endpoint is compared with each block.
+    /// The limit on CIDR blocks, since each endpoint is compared with each block.
     private static let blockLimit = 64
 
     package static let schedulerAnnotation = "ipvs.needletail.io/scheduler"
     package static let weightsAnnotation = "ipvs.needletail.io/weights"
 
-    /// Those of Linux 6.12 (`net/netfilter/ipvs/Kconfig`).
+    /// The schedulers of Linux 6.12 (`net/netfilter/ipvs/Kconfig`).
     package static let schedulers: Set<String> = [
         "rr", "wrr", "lc", "wlc", "fo", "ovf", "lblc", "lblcr", "dh", "sh", "mh", "sed", "nq",
         "twos",
@@ -34,7 +36,7 @@ package struct Balancing: Sendable, Hashable {
 }
 
 extension Balancing {
-    /// Reads the values of the annotations; empty ones say nothing.
+    /// Reads the values of the annotations; an empty value counts as absent.
     init(scheduler: String, weights: String, _ reader: inout FieldReader) {
         self.init()
         if Self.schedulers.contains(scheduler) {
@@ -75,7 +77,7 @@ extension Balancing {
     }
 }
 
-/// Finds weights of endpoints fast, however many entries there are.
+/// An index that finds an endpoint's weight fast, however many entries there are.
 package struct WeightTable {
     private typealias Entry = (place: Int, weight: UInt16)
 
@@ -95,7 +97,7 @@ package struct WeightTable {
         }
     }
 
-    /// That of the first entry that matches; 1 without one.
+    /// Returns the weight of the first entry that matches, or 1 if none does.
     package func weight(of address: IPAddress, on node: String?) -> UInt16 {
         let found = [
             addresses[address], node.flatMap { nodes[$0] },

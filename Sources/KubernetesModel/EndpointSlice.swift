@@ -1,17 +1,19 @@
 package import NetworkTypes
 
-/// What a node proxy needs of a discovery.k8s.io/v1 EndpointSlice.
+/// The parts of a discovery.k8s.io/v1 EndpointSlice that a node proxy needs.
 package struct EndpointSlice: Sendable, Hashable {
     package var name: ObjectName
-    /// The Service it belongs to: label `kubernetes.io/service-name`; nil, too, with `headlessLabel`.
+    /// The Service that the slice belongs to, from the label `kubernetes.io/service-name`.
+    ///
+    /// Nil without that label, and for a slice with `headlessLabel`.
     package var service: ObjectName?
-    /// Nil for address type FQDN, which a node proxy leaves alone.
+    /// The address family; nil for address type FQDN, which a node proxy ignores.
     package var family: IPFamily?
     package var ports: [EndpointPort] = []
     package var endpoints: [SliceEndpoint] = []
-    /// When what it tells of has happened, in milliseconds since 1970; 0: unknown.
+    /// The time of the change that the slice reports, in milliseconds since 1970; 0 if unknown.
     ///
-    /// Annotation `endpoints.kubernetes.io/last-change-trigger-time`.
+    /// It comes from the annotation `endpoints.kubernetes.io/last-change-trigger-time`.
     package var changedAt: Int64 = 0
     package var problems: [FieldProblem] = []
 
@@ -21,9 +23,10 @@ package struct EndpointSlice: Sendable, Hashable {
         self.family = family
     }
 
-    /// A slice with it, or an Endpoints, is nobody's but its Service's clients', whatever its value.
+    /// The label, with any value, of EndpointSlices and Endpoints that a proxy must ignore.
     ///
-    /// kube-proxy looks for it here and not at Services (`cmd/kube-proxy/app/server.go`).
+    /// kube-proxy looks for this label on these kinds and not on Services
+    /// (`cmd/kube-proxy/app/server.go`).
     package static let headlessLabel = "service.kubernetes.io/headless"
 }
 
@@ -40,8 +43,10 @@ package struct EndpointPort: Sendable, Hashable {
 }
 
 package struct SliceEndpoint: Sendable, Hashable {
-    /// The first address; the API says that the others mean nothing to a proxy.
+    /// The first address of the endpoint; the API says that a proxy ignores any others.
     package var address: IPAddress
+    /// Whether the endpoint is ready.
+    ///
     /// Absent conditions are already resolved: ready and serving are true, terminating is false
     /// (`pkg/proxy/endpointslicecache.go`).
     package var isReady: Bool

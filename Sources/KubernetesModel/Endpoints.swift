@@ -1,14 +1,14 @@
 package import KubernetesWire
 internal import NetworkTypes
 
-/// What a node proxy needs of a core/v1 Endpoints, which EndpointSlices replaced.
+/// The parts of a core/v1 Endpoints that a node proxy needs; EndpointSlices replaced this kind.
 ///
-/// Each subset becomes EndpointSlices, as the EndpointSliceMirroring controller would write them:
-/// one for each family that its addresses have.
+/// Each subset becomes one EndpointSlice per address family, as the EndpointSliceMirroring
+/// controller would write them.
 package struct Endpoints: Sendable, Hashable {
-    /// That of the Service, too.
+    /// The name of the object, and of its Service.
     package var name: ObjectName
-    /// Named after the subset; no object of the API can have such a name.
+    /// The slices, named after their subsets; no object of the API can have such a name.
     package var slices: [EndpointSlice] = []
 
     package init(name: ObjectName) { self.name = name }
@@ -55,7 +55,7 @@ extension Endpoints: KubernetesResource {
         }
         return slices.enumerated().map { index, slice in
             var slice = slice
-            // Told once.
+            // Each problem is reported once, not in every slice.
             if index == 0 { slice.problems = reader.problems }
             return slice
         }

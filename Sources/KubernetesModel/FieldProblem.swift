@@ -1,9 +1,9 @@
-/// A value of an object that cannot be used; the rest of the object can.
+/// A value in an object that cannot be used, although the rest of the object can.
 package struct FieldProblem: Error, Sendable, Hashable {
-    /// The path, as in `spec.ports[0].port`; empty for what stands for several fields.
+    /// The path of the field, as in `spec.ports[0].port`; empty if several fields are meant.
     package let field: String
     package let reason: String
-    /// How many values it stands for.
+    /// The number of unusable values that this problem stands for.
     package let count: Int
 
     package init(_ field: String, _ reason: String, count: Int = 1) {
@@ -12,7 +12,7 @@ package struct FieldProblem: Error, Sendable, Hashable {
         self.count = count
     }
 
-    /// What is left when the first few of many are told.
+    /// Makes the problem that counts the unusable values beyond the first few.
     package static func more(_ count: Int) -> FieldProblem {
         FieldProblem("", "and \(count) more values that cannot be used as written", count: count)
     }

@@ -1,11 +1,13 @@
 internal import KubernetesWire
 internal import NetworkTypes
 
-/// Collects the unusable values of one object while its fields are read: the first few, and how
-/// many more there are, since who writes the object decides about their number.
+/// Collects the unusable values of one object while its fields are read.
+///
+/// Only the first few are described and the others counted, since the author of the object decides
+/// how many there are.
 struct FieldReader {
     private static let limit = 10
-    /// In bytes; the values that reasons quote may be of any length.
+    /// The limit for the text of a problem in bytes, since the values it quotes may be long.
     private static let longestReason = 300
 
     private var told: [FieldProblem] = []
@@ -39,7 +41,7 @@ struct FieldReader {
         return nil
     }
 
-    /// A name that is compared with others.
+    /// Reads a name that will be compared with other names, and so must be UTF-8.
     mutating func name(_ bytes: WireText, _ field: @autoclosure () -> String) -> String? {
         if let name = bytes.exactText { return name }
         report(field(), "\"\(bytes.text)\" is not UTF-8")
@@ -63,7 +65,7 @@ struct FieldReader {
         return nil
     }
 
-    /// A word of an enumeration whose unknown values fall back to the default.
+    /// Reads a word of an enumeration; an unknown word becomes the default.
     mutating func word<T: RawRepresentable<String>>(
         _ bytes: WireText,
         _ field: @autoclosure () -> String,
@@ -78,7 +80,9 @@ struct FieldReader {
 }
 
 extension Array {
-    /// `compactMap` of places and elements, into an array without spare room: it is held for long.
+    /// Does the same as `compactMap`, with indices, and returns an array without spare capacity.
+    ///
+    /// The results are kept for a long time.
     func compactMapIndexed<Value>(_ body: (Int, Element) -> Value?) -> [Value] {
         var result: [Value] = []
         result.reserveCapacity(count)

@@ -9,10 +9,10 @@ package enum KubernetesObject: Sendable, Hashable {
     case serviceCIDR(ServiceCIDR)
 }
 
-/// Every object of a manifest or of a `kubectl get -o json`: one object, or a List of them.
+/// All objects of a manifest or of `kubectl get -o json`: one object, or a List of them.
 ///
-/// Kinds that a proxy does not read are left out. Items of a typed list (`ServiceList`) carry no
-/// kind of their own and take the list's.
+/// Kinds that a proxy does not read are left out. The items of a typed list (`ServiceList`) carry
+/// no kind of their own and take it from the list.
 package struct KubernetesObjects: Decodable {
     package var objects: [KubernetesObject] = []
 
@@ -70,12 +70,13 @@ package struct KubernetesObjects: Decodable {
 }
 
 extension CodingKey {
-    /// `[3]` for a list index, `.name` otherwise.
+    /// The key as part of a path: `[3]` for a list index, otherwise `.name`.
     fileprivate var pathComponent: String { intValue.map { "[\($0)]" } ?? ".\(stringValue)" }
 }
 
 extension DecodingError {
-    /// The field's path as Kubernetes writes it (`spec.ports[0].port`), and what is wrong there.
+    /// The path of the field as Kubernetes writes it (`spec.ports[0].port`), and what is wrong
+    /// there.
     package var fieldProblem: FieldProblem {
         let (context, missing): (Context, (any CodingKey)?) =
             switch self {

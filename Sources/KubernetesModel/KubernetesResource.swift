@@ -1,18 +1,15 @@
 package import KubernetesWire
 
-/// An object of the API as a node proxy sees it, made from what the API sends.
-///
-/// JSON and protobuf are read into the same messages, so both give the same values.
+/// An object of the API as a node proxy sees it, made from a message of the API.
 package protocol KubernetesResource: Decodable, Sendable {
     associatedtype Wire: WireObject
 
     var objectName: ObjectName { get }
 
-    /// Fails if the object cannot be told from others; a value that cannot be used is one of its
-    /// `problems` instead.
+    /// Throws if the object has no usable name; any other unusable value is added to `problems`.
     init(_ wire: Wire) throws(FieldProblem)
 
-    /// Takes from the pool what many objects have in common.
+    /// Replaces strings that many objects have in common with those of the pool.
     mutating func shareStrings(_ pool: inout StringPool)
 }
 

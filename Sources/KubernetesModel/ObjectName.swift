@@ -1,4 +1,4 @@
-/// Namespace and name; the namespace is empty for cluster-scoped objects.
+/// The namespace and name of an object; the namespace is empty for cluster-scoped objects.
 package struct ObjectName: Sendable, Hashable {
     package let namespace: String
     package let name: String
@@ -8,7 +8,7 @@ package struct ObjectName: Sendable, Hashable {
         self.name = name
     }
 
-    /// Reads `namespace/name`, or the name of an object of the cluster.
+    /// Reads `namespace/name`, or the name alone of a cluster-scoped object.
     package init(_ text: String) {
         let parts = text.split(separator: "/", maxSplits: 1).map(String.init)
         self.init(namespace: parts.count > 1 ? parts[0] : "", name: parts.last ?? "")

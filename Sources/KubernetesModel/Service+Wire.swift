@@ -102,6 +102,6 @@ extension Service: KubernetesResource {
         }
     }
 
-    /// `DefaultClientIPServiceAffinitySeconds` of core/v1.
+    /// The default timeout in seconds, `DefaultClientIPServiceAffinitySeconds` of core/v1.
     private static let defaultAffinityTimeout: Int32 = 10800
 }

@@ -1,39 +1,42 @@
 package import NetworkTypes
 
-/// What a node proxy needs of a core/v1 Service.
+/// The parts of a core/v1 Service that a node proxy needs.
 ///
-/// Values that cannot be used (an address that is none, port 70000) are left out and listed in
+/// Values that cannot be used (an invalid address, port 70000) are left out and listed in
 /// `problems`.
 package struct Service: Sendable, Hashable {
     package var name: ObjectName
-    /// Seconds since 1970; nil if the object has no creationTimestamp, as in a manifest.
+    /// The creation time in seconds since 1970; nil without a creationTimestamp, as in a manifest.
     package var createdAt: Int64?
-    /// Another proxy serves it: `otherProxyLabel`.
+    /// Whether another proxy serves this Service (`otherProxyLabel`).
     package var belongsToOtherProxy = false
     package var type = ServiceType.clusterIP
-    /// `spec.clusterIPs`, or `spec.clusterIP` of older objects; empty for a headless Service.
+    /// The addresses of `spec.clusterIPs`, or of `spec.clusterIP` in older objects; empty for a
+    /// headless Service.
     package var clusterIPs: [IPAddress] = []
     package var ports: [ServicePort] = []
     package var externalIPs: [IPAddress] = []
-    /// Ingress IPs of the load balancer whose ipMode is VIP (the default).
+    /// The ingress IPs of the load balancer whose ipMode is VIP (the default).
     package var loadBalancerVIPs: [IPAddress] = []
-    /// Nil: everyone may connect.
+    /// The clients that may connect to the load balancer's address; nil allows everyone.
     ///
-    /// Empty: ranges were given, and none could be read.
+    /// The list is empty if ranges were given but none of them could be read.
     package var loadBalancerSourceRanges: [IPPrefix]?
-    /// Seconds for which a client stays with its endpoint; nil without ClientIP affinity.
+    /// The time in seconds for which a client keeps its endpoint; nil without ClientIP affinity.
     package var affinityTimeout: UInt32?
     package var internalTrafficPolicy = TrafficPolicy.cluster
     package var externalTrafficPolicy = TrafficPolicy.cluster
-    /// Where load balancers ask whether this node has endpoints; nil: they do not.
+    /// The port on which load balancers ask whether this node has endpoints; nil if they do not
+    /// ask.
     package var healthCheckNodePort: UInt16?
-    /// Annotations `ipvs.needletail.io/scheduler` and `…/weights`.
+    /// The values of the annotations `ipvs.needletail.io/scheduler` and
+    /// `ipvs.needletail.io/weights`.
     package var balancing = Balancing()
     package var problems: [FieldProblem] = []
 
     package init(name: ObjectName) { self.name = name }
 
-    /// A Service with it belongs to another proxy, whatever its value.
+    /// The label, with any value, of a Service that belongs to another proxy.
     package static let otherProxyLabel = "service.kubernetes.io/service-proxy-name"
 }
 
@@ -69,8 +72,8 @@ package struct ServicePort: Sendable, Hashable {
 }
 
 extension Service {
-    /// Whether the address can be reached from outside: `ExternallyAccessible` of Kubernetes'
-    /// `pkg/api/v1/service/util.go`.
+    /// Whether clients outside the cluster can reach the Service: `ExternallyAccessible` of
+    /// Kubernetes' `pkg/api/v1/service/util.go`.
     package var isExternallyAccessible: Bool {
         type == .nodePort || type == .loadBalancer || !externalIPs.isEmpty
     }

@@ -1,4 +1,5 @@
-/// One buffer for each text that many objects have in common: names of nodes, zones, namespaces.
+/// A pool that keeps one copy of each string that many objects share, such as names of nodes, zones
+/// and namespaces.
 package struct StringPool: Sendable {
     private var known: Set<String> = []
     private static let limit = 20_000
@@ -6,7 +7,8 @@ package struct StringPool: Sendable {
     package init() {}
 
     mutating func share(_ text: inout String) {
-        // Short ones have no buffer. What is no longer used must not pile up.
+        // Strings of up to 15 bytes need no buffer. A full pool is emptied, so that unused strings
+        // do not pile up.
         guard text.utf8.count > 15 else { return }
         if known.count > Self.limit { known = [] }
         text = known.insert(text).memberAfterInsert

@@ -1,13 +1,15 @@
-/// Which objects may be there although a list does not show them: those that cannot be read.
+/// The objects that cannot be read, and so may exist although a list does not show them.
 package struct UnreadableObjects: Sendable, Hashable {
     private var names: Set<ObjectName> = []
-    /// Where an object has a name that cannot be read, so that it may be any.
+    /// The namespaces of objects with an unreadable name, which may be any object of the namespace.
     private var namespaces: Set<String> = []
     private var isAnywhere = false
 
     package init() {}
 
-    /// - Parameter namespace: nil if not even that can be read
+    /// Adds an unreadable object.
+    ///
+    /// - Parameter namespace: nil if the namespace cannot be read either
     package mutating func insert(namespace: String?, name: String?) {
         guard let namespace else { return isAnywhere = true }
         if let name {
@@ -19,7 +21,7 @@ package struct UnreadableObjects: Sendable, Hashable {
 
     package var isEmpty: Bool { names.isEmpty && namespaces.isEmpty && !isAnywhere }
 
-    /// Whether it may be one of them.
+    /// Whether an unreadable object may be the one with this name.
     package func contains(_ name: ObjectName) -> Bool {
         isAnywhere || namespaces.contains(name.namespace) || names.contains(name)
     }

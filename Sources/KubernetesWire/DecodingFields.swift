@@ -1,6 +1,6 @@
 internal import SwiftProtobuf
 
-/// A key by name, so that the decoders of this module read like the API's paths.
+/// A coding key made from a string literal, so that decoders read like paths of the API.
 package struct Field: CodingKey, ExpressibleByStringLiteral {
     package let stringValue: String
     package var intValue: Int? { nil }
@@ -12,13 +12,13 @@ package struct Field: CodingKey, ExpressibleByStringLiteral {
 }
 
 extension KeyedDecodingContainer where Key == Field {
-    /// Nil if the field is absent or null.
+    /// The value of a field; nil if the field is absent or null.
     package func value<T: Decodable>(_ field: Field) throws -> T? {
         try decodeIfPresent(T.self, forKey: field)
     }
 }
 
-/// A message of wire.proto that JSON can be read into as well.
+/// A message of wire.proto that can be read from JSON as well.
 package protocol JSONReadable: Sendable {
     static var fields: [JSONField<Self>] { get }
     init()
@@ -32,7 +32,9 @@ extension JSONReadable {
     }
 }
 
-/// Where a field of a JSON object goes; absent and null leave the message as it is.
+/// The place in a message where a field of a JSON object is stored.
+///
+/// A field that is absent or null leaves the message as it is.
 package struct JSONField<Message>: Sendable {
     fileprivate let read: @Sendable (inout Message, KeyedDecodingContainer<Field>) throws -> Void
 
@@ -84,7 +86,7 @@ package struct JSONField<Message>: Sendable {
         self.read = read
     }
 
-    /// Labels or annotations, in the order of their names.
+    /// A map such as the labels or annotations, stored in the order of the names.
     static func map(
         _ name: Field,
         _ path: any WritableKeyPath<Message, [WireKeyValue]> & Sendable
@@ -110,19 +112,19 @@ package struct JSONField<Message>: Sendable {
     }
 }
 
-/// Reads RFC 3339 in UTC with whole seconds, the only form of a creationTimestamp.
+/// Reads a time in RFC 3339, in UTC and with whole seconds, the only form of a creationTimestamp.
 func secondsSince1970(_ text: String) -> Int64? {
     millisecondsSince1970(text).map { $0 / 1000 }
 }
 
-/// Reads RFC 3339 in UTC, with or without a fraction of the second.
+/// Reads a time in RFC 3339, in UTC, with or without a fraction of a second.
 package func millisecondsSince1970(_ text: String) -> Int64? {
     let fields = text.split { !$0.isNumber }
     let parts = fields.prefix(6).compactMap { Int64($0) }
     guard parts.count == 6, text.last == "Z", parts.allSatisfy({ $0 < 10_000 }) else { return nil }
     let digits = (fields.count > 6 ? String(fields[6].prefix(3)) : "") + "000"
     let milliseconds = Int64(digits.prefix(3)) ?? 0
-    // Days since 1970 with the year starting in March, so that the leap day comes last.
+    // Days since 1970, counted in years that start in March, so that the leap day comes last.
     let (year, month) = parts[1] <= 2 ? (parts[0] - 1, parts[1] + 9) : (parts[0], parts[1] - 3)
     let days =
         365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + parts[2] - 719_469

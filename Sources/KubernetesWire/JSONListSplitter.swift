@@ -1,17 +1,18 @@
-/// A list in JSON: an object with `kind`, `metadata` and `items`.
+/// Splits a list in JSON: an object with `kind`, `metadata` and `items`.
 ///
-/// It looks at brackets and strings only; whoever decodes a part sees what is wrong inside of it.
+/// The splitter looks at brackets and strings only; the decoder of a part finds what is wrong
+/// inside.
 package struct JSONListSplitter: ListSplitter {
     private var bytes: [UInt8] = []
-    /// Up to here `bytes` was looked at.
+    /// The number of bytes in `bytes` that have been scanned.
     private var position = 0
     private var depth = 0
     private var hasBegun = false
     private var isInString = false
     private var isEscaped = false
-    /// Where the part begins that is being read.
+    /// The offset at which the part that is being read begins; nil between parts.
     private var partStart: Int?
-    /// Where the last string directly in the list began and ended.
+    /// The content of the last string directly in the list object.
     private var text: [UInt8] = []
     private var key: [UInt8] = []
 
@@ -83,8 +84,8 @@ package struct JSONListSplitter: ListSplitter {
         return nil
     }
 
-    /// Whether what begins or ends at this depth is handed over: a value of `metadata`, an element
-    /// of `items`.
+    /// Whether a bracket at this depth begins or ends a part: the value of `metadata`, or an
+    /// element of `items`.
     private func isPart(_ depth: Int) -> Bool {
         depth == 2 && key == Array("metadata".utf8) || depth == 3 && key == Array("items".utf8)
     }

@@ -1,11 +1,12 @@
-/// The members of a JSON object, each value as it is written.
+/// The members of a JSON object, each with the bytes of its value as written.
 ///
-/// It looks at brackets and strings only, so that a value which cannot be read harms no other.
+/// The parser looks at brackets and strings only, so an unreadable value does not affect the
+/// others.
 package struct JSONMembers {
     private let bytes: [UInt8]
     private var values: [[UInt8]: Range<Int>] = [:]
 
-    /// Fails if the brackets do not match.
+    /// Throws if the brackets do not match, or if the text is not an object.
     package init(_ bytes: [UInt8]) throws(WireError) {
         self.bytes = bytes
         var depth = 0

@@ -1,9 +1,9 @@
-/// A list in protobuf: the magic bytes, an `Unknown`, in its `raw` the list's metadata and items.
+/// Splits a list in protobuf: the magic bytes, then an `Unknown` whose `raw` field holds the list.
 package struct ProtobufListSplitter: ListSplitter {
     private var bytes: [UInt8] = []
     private var start = 0
     private var hasMagic = false
-    /// How many bytes of `raw` are still to come; nil outside of it.
+    /// The number of bytes of `raw` that are still to come; nil outside `raw`.
     private var rawLeft: Int?
     private var hasRaw = false
 
@@ -57,11 +57,11 @@ package struct ProtobufListSplitter: ListSplitter {
     private struct FieldHead {
         let number: UInt64
         let isBytes: Bool
-        /// May pass the end of what has arrived.
+        /// The range of the payload, which may extend beyond the bytes that have arrived.
         let payload: Range<Int>
     }
 
-    /// Reads the head of the field at `start`; nil if it has not arrived.
+    /// Reads the head of the field at `start`; nil if it has not arrived yet.
     private func nextField() throws(WireError) -> FieldHead? {
         var position = start
         guard let tag = try varint(&position) else { return nil }
@@ -91,7 +91,7 @@ package struct ProtobufListSplitter: ListSplitter {
         )
     }
 
-    /// Nil if it has not arrived whole.
+    /// Reads a varint and moves the position behind it; nil if it has not arrived completely.
     private func varint(_ position: inout Int) throws(WireError) -> UInt64? {
         var value: UInt64 = 0
         for shift in stride(from: 0, to: 70, by: 7) {
@@ -105,5 +105,5 @@ package struct ProtobufListSplitter: ListSplitter {
     }
 }
 
-/// In front of every `Unknown`: `k8s\0`.
+/// The magic bytes before every `Unknown`: `k8s\0`.
 package let envelopeMagic: [UInt8] = [0x6B, 0x38, 0x73, 0x00]

@@ -1,19 +1,18 @@
-/// Cuts the body of a watch into the bytes of its events, however it arrives.
+/// Splits the body of a watch into the bytes of its events as it arrives.
 package protocol WatchSplitter: Sendable {
     init()
-    /// Takes what arrived.
     mutating func append(_ bytes: [UInt8])
-    /// The next event that is complete.
+    /// Returns the next complete event; nil if more bytes are needed.
     mutating func next() throws(WireError) -> [UInt8]?
-    /// At the end of the body: what is left over, nil if that is nothing.
+    /// Returns the bytes that are left over when the body has ended; nil if there are none.
     mutating func rest() -> [UInt8]?
 }
 
-/// JSON: each event is one line.
+/// Splits a watch in JSON, where each event is one line.
 package struct LineSplitter: WatchSplitter {
     private var bytes: [UInt8] = []
     private var start = 0
-    /// Up to here there is no end of a line.
+    /// The offset before which no unread line ends.
     private var searched = 0
 
     package init() {}
@@ -43,7 +42,7 @@ package struct LineSplitter: WatchSplitter {
     }
 }
 
-/// Protobuf: each event has its length in front, 4 bytes, the highest first.
+/// Splits a watch in protobuf, where a 4-byte big-endian length precedes each event.
 package struct LengthSplitter: WatchSplitter {
     private var bytes: [UInt8] = []
     private var start = 0

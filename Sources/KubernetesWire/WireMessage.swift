@@ -1,9 +1,9 @@
 package import SwiftProtobuf
 
-/// A message that both encodings can carry.
+/// A message that can be read from both JSON and protobuf.
 package protocol WireMessage: JSONReadable, SwiftProtobuf.Message {}
 
-/// One with metadata: an object of the API.
+/// An object of the API: a message with metadata.
 package protocol WireObject: WireMessage {
     var metadata: WireObjectMeta { get }
 }
@@ -17,7 +17,7 @@ extension WireEndpoints: WireObject {}
 extension WireNode: WireObject {}
 extension WireServiceCIDR: WireObject {}
 
-/// A message in a place where JSON's decoder expects a value.
+/// A wrapper that lets a JSON decoder read a message where it expects a value.
 package struct FromJSON<Message: JSONReadable>: Decodable {
     package let message: Message
 

@@ -2,7 +2,7 @@ internal import Glibc
 internal import NetworkTypes
 internal import ServicePlan
 
-/// A client of a UDP port, and the socket by which its endpoint answers.
+/// A client of a UDP port, and the socket on which its endpoint answers.
 struct DatagramSession {
     struct Key: Hashable {
         let port: FrontendKey
@@ -15,16 +15,17 @@ struct DatagramSession {
     let endpoint: Endpoint
     let client: SocketAddress
     var lastActive: ContinuousClock.Instant
-    /// The endpoint has sent something.
+    /// Whether the endpoint has sent anything.
     var isAnswered = false
 }
 
 extension ForwarderLoop {
-    /// As connection tracking has it: `nf_conntrack_udp_timeout` and `…_stream`.
+    /// The timeouts for idle clients, as in connection tracking: `nf_conntrack_udp_timeout` and
+    /// `nf_conntrack_udp_timeout_stream`.
     private static let (patience, answeredPatience) = (Duration.seconds(30), Duration.seconds(120))
     private static let datagramsAtOnce = 64
 
-    /// Takes datagrams of clients to their endpoints.
+    /// Forwards datagrams from clients to their endpoints.
     func receive(_ key: FrontendKey) {
         guard let socket = ports[key]?.socket else { return }
         for _ in 0..<Self.datagramsAtOnce {
@@ -43,12 +44,13 @@ extension ForwarderLoop {
                 count,
                 Int32(MSG_NOSIGNAL)
             )
-            // A full buffer loses the datagram, as anywhere; a refusal is of the one before.
+            // A full buffer loses the datagram, as on any path. A refusal was caused by an earlier
+            // datagram.
             if sent < 0, errno != EAGAIN { fail(client) }
         }
     }
 
-    /// Takes answers of an endpoint to the client.
+    /// Forwards the answers of an endpoint to the client.
     func answer(_ key: DatagramSession.Key) {
         guard let session = sessions[key], let socket = ports[key.port]?.socket else { return }
         for _ in 0..<Self.datagramsAtOnce {
@@ -99,7 +101,7 @@ extension ForwarderLoop {
         return session
     }
 
-    /// Drops the client that was quiet longest, of a few; a look at all would cost a flood too much.
+    /// Drops the longest idle of a few clients; a flood would make it too costly to look at all.
     private func makeRoom() -> Bool {
         box.update { $0.failures[.limit, default: 0] += 1 }
         let oldest = sessions.prefix(32).min { $0.value.lastActive < $1.value.lastActive }

@@ -1,16 +1,16 @@
 internal import ServicePlan
 
-/// Which endpoint of a port is next.
+/// Chooses the next endpoint of a port.
 ///
-/// All clients are the node itself, so with affinity all of them share one endpoint until nobody has
-/// come for so long (`pkg/proxy/localnodeportproxy` of Kubernetes 1.37).
+/// All clients are the node itself, so with affinity they all share one endpoint until no client
+/// has come for the affinity timeout (`pkg/proxy/localnodeportproxy` of Kubernetes 1.37).
 struct EndpointChoice {
     private let port: ForwardedPort
     private var pinned: (endpoint: Endpoint, until: ContinuousClock.Instant)?
 
     init(_ port: ForwardedPort) { self.port = port }
 
-    /// Takes over what the port is now; an endpoint that is still there stays pinned.
+    /// Applies the new state of the port; an endpoint that still exists stays pinned.
     mutating func update(_ new: ForwardedPort) {
         let old = pinned
         self = Self(new)

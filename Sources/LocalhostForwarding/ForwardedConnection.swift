@@ -2,7 +2,7 @@ internal import Glibc
 internal import NetworkTypes
 internal import ServicePlan
 
-/// A client's connection and the one to its endpoint, with what one has sent and the other not taken.
+/// A client's connection, the connection to its endpoint, and the data on its way between them.
 final class ForwardedConnection {
     enum End: Int { case client, server }
 
@@ -10,11 +10,11 @@ final class ForwardedConnection {
         let descriptor: Int32
         let token: UInt64
         var watched: Readiness = []
-        /// What this side is still to be sent.
+        /// The data that is still to be sent to this side.
         var unsent: ArraySlice<UInt8> = []
-        /// It sends nothing more.
+        /// Whether this side has ended its stream.
         var hasEnded = false
-        /// It was told that the other one sends nothing more.
+        /// Whether this side was told that the other one has ended its stream.
         var isShut = false
     }
 
@@ -32,7 +32,8 @@ final class ForwardedConnection {
         set { sides[end.rawValue] = newValue }
     }
 
-    /// What each side is to be watched for: nothing more is read than the other side takes.
+    /// Returns the events to watch on a side; nothing is read until the other side has taken all
+    /// data.
     func interest(in end: End) -> Readiness {
         let side = self[end]
         if isConnecting { return end == .server ? .writing : [] }
@@ -54,9 +55,9 @@ extension ForwardedConnection.End {
 
 extension ForwarderLoop {
     private static let connectPatience = Duration.seconds(5)
-    /// One side has ended and the other neither sends nor ends.
+    /// The limit for an idle connection of which one side has ended its stream.
     private static let halfClosedPatience = Duration.seconds(3600)
-    /// Read at a time, and so kept for a receiver that is slow.
+    /// The number of bytes read at a time, and thus the most that is held for a slow receiver.
     private static let chunk = 16_384
     private static let acceptedAtOnce = 64
 
@@ -146,7 +147,7 @@ extension ForwarderLoop {
         return getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &code, &length) == 0 && code == 0
     }
 
-    /// Takes what one side has sent to the other; returns whether both are well.
+    /// Forwards data from one side to the other; returns false if a connection is broken.
     private func pump(_ connection: ForwardedConnection, from end: ForwardedConnection.End) -> Bool
     {
         guard connection.interest(in: end).contains(.reading) else { return true }
@@ -164,7 +165,7 @@ extension ForwarderLoop {
         return true
     }
 
-    /// Sends what is left for a side; returns whether it is well.
+    /// Sends the remaining data to a side; returns false if its connection is broken.
     private func flush(_ connection: ForwardedConnection, _ end: ForwardedConnection.End) -> Bool {
         let unsent = connection[end].unsent
         guard !unsent.isEmpty else { return true }
@@ -174,14 +175,14 @@ extension ForwarderLoop {
         return true
     }
 
-    /// How many bytes were taken; negative: the connection is broken.
+    /// Returns the number of bytes accepted; negative if the connection is broken.
     private func send(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer) -> Int {
         let sent = Glibc.send(descriptor, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))
         if sent < 0, errno == EAGAIN || errno == EINTR { return 0 }
         return sent
     }
 
-    /// Tells the other side that one has ended, once it has everything.
+    /// Tells the other side that this one has ended its stream, once it has received everything.
     private func passEnd(_ connection: ForwardedConnection, from end: ForwardedConnection.End) {
         let other = connection[end.other]
         guard connection[end].hasEnded, other.unsent.isEmpty, !other.isShut else { return }
@@ -203,7 +204,9 @@ extension ForwarderLoop {
         drop(connection, reset: true)
     }
 
-    /// - Parameter reset: both sides are to see that it was broken
+    /// Closes both sides.
+    ///
+    /// - Parameter reset: whether both sides should see the connection as broken
     func drop(_ connection: ForwardedConnection, reset: Bool) {
         connections[ObjectIdentifier(connection)] = nil
         for side in connection.sides {

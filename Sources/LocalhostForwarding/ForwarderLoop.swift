@@ -3,9 +3,9 @@ internal import Logging
 internal import NetworkTypes
 internal import ServicePlan
 
-/// The thread of a forwarder: its files, and what to do when one is ready.
+/// The event loop on a forwarder's thread: its descriptors, and the work when one is ready.
 final class ForwarderLoop {
-    /// Whom a token belongs to.
+    /// The owner of a token.
     enum Owner {
         case bell
         case port(FrontendKey)
@@ -13,14 +13,14 @@ final class ForwarderLoop {
         case session(DatagramSession.Key)
     }
 
-    /// A port that is wanted; it has no socket while it cannot be listened on.
+    /// A port to serve; it has no socket while listening fails.
     struct Port {
         var service: String
         var choice: EndpointChoice
         var socket: (descriptor: Int32, token: UInt64)?
-        /// When listening is tried again.
+        /// The time at which listening is tried again.
         var retry: ContinuousClock.Instant?
-        /// Nothing is accepted until the next tick: there was no descriptor.
+        /// Whether accepting is suspended until the next tick because descriptors ran out.
         var isPaused = false
     }
 
@@ -39,11 +39,11 @@ final class ForwarderLoop {
     var listening = 0
     var now = ContinuousClock.now
     var random = SystemRandomNumberGenerator()
-    /// For what passes; a datagram may be so long.
+    /// The buffer for forwarded data, large enough for any datagram.
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 16)
     private var lastTick = ContinuousClock.now
 
-    /// How often what time brings is looked at, and listening tried again.
+    /// The interval of timed work.
     private static let tick = Duration.seconds(1)
     private static let retryPause = Duration.seconds(5)
 
@@ -64,7 +64,9 @@ final class ForwarderLoop {
 
     deinit { buffer.deallocate() }
 
-    /// What this process may have, made larger if need be and allowed, without a reserve.
+    /// Returns the number of descriptors to use: the limit of this process minus a reserve.
+    ///
+    /// The limit is raised first if necessary and allowed.
     private static func availableDescriptors(_ limits: LocalhostForwarder.Limits) -> Int {
         let reserve: UInt = 512
         let wanted = 2 * UInt(limits.connections) + UInt(limits.sessions) + 2 * reserve
@@ -79,10 +81,10 @@ final class ForwarderLoop {
         return Int(clamping: limit.rlim_cur) - Int(min(reserve, limit.rlim_cur / 2))
     }
 
-    /// Those that are in use here.
+    /// The number of descriptors in use by this loop.
     var usedDescriptors: Int { listening + 2 * connections.count + sessions.count }
 
-    /// Waits for what is next and does it; returns whether the forwarder goes on.
+    /// Waits for events and handles them; returns whether the loop should go on.
     func run(_ takeCommands: () -> [LocalhostForwarder.Command]) -> Bool {
         let isTimed =
             !connections.isEmpty || !sessions.isEmpty
@@ -130,12 +132,12 @@ final class ForwarderLoop {
     // MARK: Ports
 
     private func update(_ service: String, _ new: [ForwardedPort]) {
-        // Without an endpoint nobody listens, so the kernel refuses.
+        // No socket listens on a port without endpoints, so that the kernel refuses clients.
         let new = new.filter { !$0.endpoints.isEmpty }
         let old = services[service] ?? []
         services[service] = new.isEmpty ? nil : new
         for port in old where !new.contains(where: { $0.key == port.key }) {
-            // Another Service may have taken it over meanwhile.
+            // Another Service may have taken over the port since then.
             guard ports[port.key]?.service == service else { continue }
             stopListening(port.key)
             ports[port.key] = nil
@@ -197,7 +199,7 @@ final class ForwarderLoop {
         let family = key.address.family
         let descriptor = key.transport.socket(family)
         guard descriptor >= 0 else { return .failure(ListenFailure(code: errno)) }
-        // For UDP it would let two programs share a port.
+        // For UDP, this option would let two programs share a port.
         if key.transport == .tcp { set(descriptor, SOL_SOCKET, SO_REUSEADDR) }
         if family == .ipv6 { set(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY) }
         let address = SocketAddress(key.address, key.port)
@@ -220,7 +222,9 @@ final class ForwarderLoop {
         box.update { $0.listeners[key.address.family, default: 0] -= 1 }
     }
 
-    /// Without a descriptor for what waits there, it would be told as ready for ever.
+    /// Stops watching a port whose waiting clients cannot be accepted for lack of descriptors.
+    ///
+    /// The poller would report the port as ready again and again.
     func pause(_ key: FrontendKey) {
         guard let socket = ports[key]?.socket else { return }
         poller.watch(socket.descriptor, socket.token, for: [], before: .reading)

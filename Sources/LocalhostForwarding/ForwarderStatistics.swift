@@ -1,25 +1,25 @@
 package import NetworkTypes
 internal import Synchronization
 
-/// What a forwarder has, and has done.
+/// The present state and the counters of a forwarder.
 package struct ForwarderStatistics: Sendable, Equatable {
     package enum Failure: String, Sendable, Hashable, CaseIterable {
-        /// There were as many as there may be, of connections or of descriptors.
+        /// A limit on connections, clients or descriptors was reached.
         case limit
         /// The endpoint could not be reached.
         case endpoint
     }
 
-    /// Sockets that clients reach.
+    /// The numbers of sockets that accept clients.
     package internal(set) var listeners: [IPFamily: Int] = [:]
     package internal(set) var listenFailures: [IPFamily: Int] = [:]
-    /// Connections of TCP, and clients of UDP, that there are now.
+    /// The numbers of open TCP connections and of current UDP clients.
     package internal(set) var open: [TransportProtocol: Int] = [:]
     package internal(set) var opened: [TransportProtocol: Int] = [:]
     package internal(set) var failures: [Failure: Int] = [:]
 }
 
-/// Shared by the forwarder's thread and those who ask.
+/// The statistics, shared by the forwarder's thread and its readers.
 final class StatisticsBox: Sendable {
     private let value = Mutex(ForwarderStatistics())
 

@@ -6,25 +6,27 @@ internal import Threads
 
 /// Serves NodePorts on 127.0.0.1 and ::1 (KEP-6032), for TCP and UDP, from one thread.
 ///
-/// The kernel cannot send a packet from 127.0.0.1 to a pod without `route_localnet`, which would expose
-/// what listens on loopback to the node's neighbours (CVE-2020-8558). So this listens there, and
-/// connects to an endpoint as a process of the node. A port without endpoints is not listened on: it
-/// refuses.
+/// The kernel cannot send a packet from 127.0.0.1 to a pod without `route_localnet`, which would
+/// expose programs that listen on loopback to the node's neighbours (CVE-2020-8558). The forwarder
+/// therefore listens there itself and connects to an endpoint as a process of the node. It does not
+/// listen on a port without endpoints, so the kernel refuses clients there.
 package final class LocalhostForwarder: Sendable {
-    /// How much may be open at a time.
+    /// The limits on what may be open at a time.
     package struct Limits: Sendable {
-        /// Connections of TCP; each may hold 32 KiB that its receiver does not take.
+        /// The number of TCP connections; each may hold up to 32 KiB for slow receivers.
         package var connections = 2048
-        /// Clients of UDP that answers are kept for; the one that was quiet longest makes way.
+        /// The number of UDP clients for which answers are expected; a new client replaces an idle
+        /// one.
         package var sessions = 4096
-        /// Descriptors, those of listening sockets included; nil: what the process may have, but for
-        /// a reserve for the rest of it.
+        /// The number of descriptors, including listening sockets.
+        ///
+        /// Nil means the limit of the process, less a reserve for its other parts.
         package var descriptors: Int?
 
         package init() {}
     }
 
-    /// Called on the forwarder's thread when a port cannot be listened on; once until it can.
+    /// Called on the forwarder's thread when listening on a port fails, once until it succeeds.
     package typealias OnFailure = @Sendable (_ service: String, _ note: String) -> Void
 
     enum Command {
@@ -34,7 +36,8 @@ package final class LocalhostForwarder: Sendable {
 
     private struct State {
         var commands: [Command] = []
-        /// A pair of sockets, when there is a thread: a byte into the first rings it.
+        /// One end of a socket pair, if the thread is running: a byte sent into it wakes the
+        /// thread.
         var bell: Int32?
         var hasStopped = false
     }
@@ -55,10 +58,11 @@ package final class LocalhostForwarder: Sendable {
 
     package var statistics: ForwarderStatistics { box.current }
 
-    /// Takes over the ports of some Services; an empty list: it has none any more.
+    /// Updates the ports of some Services, keyed by name; an empty list removes all ports of a
+    /// Service.
     ///
-    /// Connections of TCP go on until they end, as those in the kernel do; clients of UDP move with
-    /// the endpoints.
+    /// TCP connections go on until they end, as they do in the kernel. UDP clients whose endpoint
+    /// is gone get another one.
     package func update(_ changes: [String: [ForwardedPort]]) {
         state.withLock { state in
             let isNeeded = state.bell != nil || changes.values.contains { !$0.isEmpty }
@@ -68,7 +72,7 @@ package final class LocalhostForwarder: Sendable {
         }
     }
 
-    /// Closes everything.
+    /// Closes all sockets and ends the thread.
     package func stop() {
         state.withLock { state in
             if state.bell != nil, !state.hasStopped { send(.stop, &state) }
@@ -77,7 +81,7 @@ package final class LocalhostForwarder: Sendable {
     }
 
     deinit {
-        // The thread sees the end of its bell.
+        // The thread sees that the other end of its socket pair is closed.
         if let bell = state.withLock(\.bell) { close(bell) }
     }
 
@@ -94,7 +98,7 @@ package final class LocalhostForwarder: Sendable {
         }
     }
 
-    /// Starts the thread; it runs in the network namespace of whoever first has a port for it.
+    /// Starts the thread, in the network namespace of the caller of the first `update` with a port.
     private func start() -> Int32 {
         var pair: [Int32] = [-1, -1]
         let type = SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue
@@ -102,7 +106,7 @@ package final class LocalhostForwarder: Sendable {
         let wait = pair[1]
         startThread { [weak self, limits, box, onFailure, logger] in
             let loop = ForwarderLoop(limits, bell: wait, box, onFailure, logger)
-            // The forwarder's end comes as a command, before it is gone.
+            // If the forwarder no longer exists, the loop gets a stop command.
             while loop.run({ self?.takeCommands() ?? [.stop] }) {}
             loop.closeEverything()
         }

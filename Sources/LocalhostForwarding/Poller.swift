@@ -1,18 +1,19 @@
 internal import CNeedleShim
 internal import Glibc
 
-/// What a file is to be watched for, or is ready for.
+/// The events that a file is watched for, or is ready for.
 struct Readiness: OptionSet {
     let rawValue: UInt32
 
     static let reading = Self(rawValue: UInt32(NEEDLE_READING))
     static let writing = Self(rawValue: UInt32(NEEDLE_WRITING))
-    /// Told without asking.
+    /// A failure, which is always reported.
     static let failed = Self(rawValue: UInt32(NEEDLE_FAILED))
 }
 
-/// An epoll instance; its files are told by tokens, which are never used twice, so that what was
-/// ready when its file was closed is nobody else's.
+/// An epoll instance that identifies files by tokens.
+///
+/// Tokens are never reused, so a late event of a closed file is not taken for one of another file.
 final class Poller {
     private let descriptor = needle_epoll_open()
     private var nextToken: UInt64 = 0
@@ -26,13 +27,14 @@ final class Poller {
         return nextToken
     }
 
-    /// Watches a file for something else than before; one that is watched for nothing is not told at
-    /// all, not even when it fails.
+    /// Changes the events that a file is watched for.
+    ///
+    /// A file that is watched for nothing is not reported at all, not even when it fails.
     func watch(_ file: Int32, _ token: UInt64, for new: Readiness, before old: Readiness) {
         needle_epoll_watch(descriptor, file, token, new.rawValue, old.rawValue)
     }
 
-    /// Waits until something is ready, or for so long; -1: without end.
+    /// Waits until a file is ready, or for the given time; -1 waits without limit.
     func wait(milliseconds: Int32) -> [(token: UInt64, readiness: Readiness)] {
         let count = needle_epoll_wait(
             descriptor,

@@ -1,12 +1,12 @@
 internal import Glibc
 internal import NetworkTypes
 
-/// An address and a port as the socket calls take and give them.
+/// An address and a port in the form of the socket calls.
 struct SocketAddress {
     private var storage = sockaddr_storage()
     private var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
 
-    /// To be filled by a call.
+    /// Makes an empty value for a call to fill in.
     init() {}
 
     init(_ address: IPAddress, _ port: UInt16) {
@@ -48,7 +48,7 @@ struct SocketAddress {
         }
     }
 
-    /// Nil: of another family.
+    /// The address and port; nil for an address of another family.
     var value: (address: IPAddress, port: UInt16)? {
         withUnsafeBytes(of: storage) { raw in
             switch Int32(storage.ss_family) {
@@ -69,7 +69,7 @@ struct SocketAddress {
 }
 
 extension TransportProtocol {
-    /// A socket that does not block; negative: `errno` says why not.
+    /// Opens a non-blocking socket; a negative result is an error, and `errno` says which.
     func socket(_ family: IPFamily) -> Int32 {
         let type = self == .udp ? SOCK_DGRAM : SOCK_STREAM
         return Glibc.socket(
@@ -80,7 +80,7 @@ extension TransportProtocol {
     }
 }
 
-/// A socket's option that is an integer.
+/// Sets an integer option of a socket.
 func set(_ descriptor: Int32, _ level: Int32, _ option: Int32, _ value: Int32 = 1) {
     var value = value
     setsockopt(descriptor, level, option, &value, 4)

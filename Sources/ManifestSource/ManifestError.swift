@@ -1,11 +1,11 @@
 package import KubernetesModel
 
-/// Why a manifest could not be used.
+/// The reason why a manifest could not be used.
 package struct ManifestError: Error, Sendable, Hashable {
     package let file: String
-    /// Counted from 1; nil if it is not known.
+    /// The line, counted from 1; nil if unknown.
     package var line: Int?
-    /// The field, if the text could be read at all.
+    /// What is wrong; it names a field if the text could be parsed.
     package var problem: FieldProblem
 
     package init(file: String, line: Int?, problem: FieldProblem) {
@@ -16,7 +16,7 @@ package struct ManifestError: Error, Sendable, Hashable {
 }
 
 extension ManifestError: CustomStringConvertible {
-    /// Like `web.yaml:12: items[0].spec.ports[0].port: is not a whole number`.
+    /// Text such as `web.yaml:12: items[0].spec.ports[0].port: is not a whole number`.
     package var description: String {
         let place = line.map { "\(file):\($0)" } ?? file
         return problem.field.isEmpty ? "\(place): \(problem.reason)" : "\(place): \(problem)"

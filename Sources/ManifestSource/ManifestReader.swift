@@ -2,15 +2,20 @@ internal import FoundationEssentials
 package import KubernetesModel
 internal import YAML
 
-/// Reads the objects in a text of YAML documents or of JSON.
+/// Reads the objects in YAML documents or in JSON.
 package struct ManifestReader {
     private let file: String
 
-    /// - Parameter file: what errors call the text
+    /// Makes a reader.
+    ///
+    /// - Parameter file: the name of the text in error messages
     package init(file: String) { self.file = file }
 
-    /// - Throws: also if the text holds nothing at all, which a file half written looks like, too; an
-    ///   empty List says that there are no objects
+    /// Returns the objects in a text.
+    ///
+    /// An empty List says that there are no objects.
+    ///
+    /// - Throws: an error also if the text is empty, since a half-written file looks like that, too
     package func objects(in text: String) throws(ManifestError) -> [KubernetesObject] {
         // JSON is YAML too, but its own decoder is many times faster.
         let isJSON = text.first { !$0.isWhitespace } == "{"
@@ -22,7 +27,7 @@ package struct ManifestReader {
             return try JSONDecoder().decode(KubernetesObjects.self, from: Data(text.utf8)).objects
         } catch let error as DecodingError {
             if case .dataCorrupted(let context) = error, context.codingPath.isEmpty {
-                // Not JSON after all: flow-style YAML, or broken. The other reader tells the line.
+                // Either flow-style YAML or broken JSON; the YAML reader also reports the line.
                 return try yaml(text)
             }
             throw located(error, in: (try? YAMLReader.documents(in: text))?.first)
@@ -68,7 +73,7 @@ package struct ManifestReader {
         return ManifestError(file: file, line: nil, problem: FieldProblem("", reason))
     }
 
-    /// Adds the line of the field, or of the nearest parent that is there.
+    /// Adds the line of the field, or of its nearest parent that exists.
     private func located(_ error: DecodingError, in root: YAMLNode?) -> ManifestError {
         var node = root
         var line = root?.line

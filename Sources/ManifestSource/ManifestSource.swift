@@ -4,7 +4,7 @@ internal import FoundationEssentials
 internal import Glibc
 package import KubernetesModel
 
-/// The objects of a file, or of all manifests of a directory (`*.yaml`, `*.yml`, `*.json`).
+/// The objects of one file, or of all manifests in a directory (`*.yaml`, `*.yml`, `*.json`).
 ///
 /// A file that becomes unreadable or empty keeps its last good objects.
 package struct ManifestSource: Sendable {
@@ -13,9 +13,9 @@ package struct ManifestSource: Sendable {
 
     package init(path: String) { self.path = path }
 
-    /// Reads everything anew.
+    /// Reads all files again.
     ///
-    /// - Returns: all objects, and what is wrong with files whose old objects were kept
+    /// - Returns: all objects, and the errors of files whose old objects were kept
     package mutating func load() -> (objects: [KubernetesObject], errors: [ManifestError]) {
         var errors: [ManifestError] = []
         var files: [String] = []
@@ -54,7 +54,7 @@ package struct ManifestSource: Sendable {
         }
     }
 
-    /// The path without a symbolic link at its end, which a directory may be.
+    /// The path with symbolic links resolved; the directory itself may be one.
     private var resolved: String {
         guard let real = realpath(path, nil) else { return path }
         defer { free(real) }
@@ -65,10 +65,11 @@ package struct ManifestSource: Sendable {
         !name.hasPrefix(".") && [".yaml", ".yml", ".json"].contains { name.hasSuffix($0) }
     }
 
-    /// Major number 1, minor number 3 (`Documentation/admin-guide/devices.txt`).
+    /// The device number of `/dev/null`: major 1, minor 3
+    /// (`Documentation/admin-guide/devices.txt`).
     private static let nullDevice: dev_t = 0x103
 
-    /// `/dev/null` is empty on purpose.
+    /// Whether the file is `/dev/null`, which is empty on purpose.
     private static func isNullDevice(_ file: String) -> Bool {
         var status = stat()
         return stat(file, &status) == 0 && status.st_mode & S_IFMT == S_IFCHR
@@ -99,8 +100,8 @@ package struct ManifestSource: Sendable {
 
     /// Yields after each change of the file or directory, until the stream is dropped.
     ///
-    /// Several changes at once are one. Watching the directory, not the file, sees a file that is
-    /// replaced by renaming, as editors and the kubelet's ConfigMaps do.
+    /// Several changes at once yield once. The directory is watched rather than the file, so that a
+    /// file replaced by renaming is noticed; editors and the kubelet's ConfigMaps do this.
     package func changes() throws(ManifestError) -> AsyncStream<Void> {
         var status = stat()
         guard stat(path, &status) == 0 else { throw unwatchable(errno) }
@@ -123,7 +124,7 @@ package struct ManifestSource: Sendable {
         )
         source.setEventHandler {
             withUnsafeTemporaryAllocation(byteCount: 16 * 1024, alignment: 8) { buffer in
-                // What changed does not matter: everything is read again.
+                // It does not matter what changed: everything is read again.
                 while read(descriptor, buffer.baseAddress, buffer.count) > 0 {}
             }
             continuation.yield()
@@ -141,8 +142,8 @@ package struct ManifestSource: Sendable {
     }
 }
 
-/// Lets a stream's end cancel its event source.
-// SAFETY: cancelling a dispatch source is thread-safe, and nothing else is done with it.
+/// A handle with which the end of a stream cancels its event source.
+// SAFETY: cancelling a dispatch source is thread-safe, and that is the only use made of it.
 private final class WatchHandle: @unchecked Sendable {
     private let source: any DispatchSourceRead
 

@@ -1,16 +1,16 @@
 package import NetworkTypes
 
-/// Walks the attributes of a message or of a nest.
+/// Iterates over the attributes of a message or of a nested attribute.
 ///
 /// Lengths come from the kernel but are checked all the same: a short or overlong attribute ends
-/// the walk.
+/// the iteration.
 package struct AttributeReader: Sequence, IteratorProtocol {
     private var rest: UnsafeRawBufferPointer
 
     package init(_ bytes: UnsafeRawBufferPointer) { rest = bytes }
 
     package struct Attribute {
-        /// Without the nesting and byte-order flags.
+        /// The type without the nesting and byte-order flags.
         package let type: Int
         package let payload: UnsafeRawBufferPointer
 
@@ -42,7 +42,7 @@ package struct AttributeReader: Sequence, IteratorProtocol {
         return Attribute(type: type, payload: payload)
     }
 
-    /// The first attribute of the type.
+    /// Returns the first attribute of the type; nil if there is none.
     package subscript(type: Int) -> Attribute? {
         first { $0.type == type }
     }

@@ -2,22 +2,22 @@ internal import CMnl
 internal import Glibc
 package import NetworkTypes
 
-/// A connection tracking entry, as far as service proxies are concerned.
+/// The parts of a connection tracking entry that matter to a service proxy.
 package struct TrackedConnection: Sendable, Hashable {
-    /// Source of the original direction.
+    /// The source address of the original direction.
     package let clientAddress: IPAddress
     package let clientPort: UInt16
-    /// What the client sent to: destination of the original direction.
+    /// The address and port the client sent to: the destination of the original direction.
     package let frontend: FrontendKey
-    /// Who answers: source of the reply direction.
+    /// The address that answers: the source of the reply direction.
     ///
-    /// The frontend itself if nothing was translated.
+    /// It equals the frontend's address if nothing was translated.
     package let endpointAddress: IPAddress
     package let endpointPort: UInt16
-    /// Whom the endpoint answers: the client, unless it was masqueraded.
+    /// The address that the endpoint answers to: the client's, unless it was masqueraded.
     package let seenAsAddress: IPAddress
     package let seenAsPort: UInt16
-    /// The entry's own original tuple and zone, by which the kernel finds it.
+    /// The attributes by which the kernel finds the entry: its original tuple, zone and ID.
     fileprivate let identity: [UInt8]
 
     package var isTranslated: Bool {
@@ -31,10 +31,10 @@ package struct ConnectionTracking: ~Copyable {
 
     package init() throws(NetlinkError) { socket = try NetlinkSocket(.netfilter) }
 
-    /// Reads the connections of one family and protocol.
+    /// Reads the connections of one family and protocol that match.
     ///
-    /// The kernel filters by protocol where it can (Linux 5.8), so that a million TCP connections
-    /// cost a UDP change nothing; the reader checks all the same.
+    /// The kernel filters by protocol where it can (Linux 5.8), so a million TCP connections do not
+    /// slow down a change to UDP. The result is checked again here.
     package mutating func connections(
         _ family: IPFamily,
         _ transport: TransportProtocol,
@@ -73,7 +73,7 @@ package struct ConnectionTracking: ~Copyable {
         return found
     }
 
-    /// Deletes an entry; true if it was still there.
+    /// Deletes an entry; returns whether it still existed.
     package mutating func delete(_ connection: TrackedConnection) throws(NetlinkError) -> Bool {
         let sequence = socket.nextSequence()
         var request = MessageBuffer(capacity: 512)
@@ -105,7 +105,7 @@ package struct ConnectionTracking: ~Copyable {
         throw result
     }
 
-    /// Asks for entries whose original tuple has this protocol (`ctnetlink_parse_filter`).
+    /// Limits a dump to entries whose original tuple has this protocol (`ctnetlink_parse_filter`).
     private static func appendFilter(_ request: inout MessageBuffer, _ transport: TransportProtocol)
     {
         let tuple = request.beginNest(UInt16(CTA_TUPLE_ORIG.rawValue))
@@ -121,7 +121,7 @@ package struct ConnectionTracking: ~Copyable {
         request.endNest(filter)
     }
 
-    /// `CTA_FILTER_F_CTA_PROTO_NUM` of `net/netfilter/nf_conntrack_netlink.c`, in host order.
+    /// `CTA_FILTER_F_CTA_PROTO_NUM` of `net/netfilter/nf_conntrack_netlink.c`, in host byte order.
     private static let filterByProtocol: UInt32 = 1 << 3
 }
 
@@ -144,7 +144,7 @@ extension TrackedConnection {
         if let zone = attributes[Int(CTA_ZONE.rawValue)] {
             identity.attribute(UInt16(CTA_ZONE.rawValue), bytes: zone.payload)
         }
-        // The ID keeps a younger entry with the same tuple safe.
+        // The ID protects a newer entry with the same tuple.
         if let id = attributes[Int(CTA_ID.rawValue)] {
             identity.attribute(UInt16(CTA_ID.rawValue), bytes: id.payload)
         }
@@ -183,9 +183,9 @@ extension TrackedConnection {
 }
 
 extension MessageBuffer {
-    /// Begins a request of ctnetlink.
+    /// Begins a ctnetlink request.
     ///
-    /// - Parameter family: nil: any
+    /// - Parameter family: the family of the entries; nil for all
     mutating func beginTracking(
         _ type: cntl_msg_types,
         _ flags: UInt16,

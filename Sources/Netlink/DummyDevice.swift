@@ -2,9 +2,9 @@ internal import CMnl
 internal import Glibc
 package import NetworkTypes
 
-/// A dummy interface that holds addresses, over rtnetlink.
+/// A dummy interface that holds addresses, managed over rtnetlink.
 ///
-/// It stays down: addresses count as the node's own all the same, and nothing is ever sent by it.
+/// It stays down: its addresses belong to the node all the same, and it never sends anything.
 package struct DummyDevice: ~Copyable {
     package let name: String
     private var socket: NetlinkSocket
@@ -14,8 +14,9 @@ package struct DummyDevice: ~Copyable {
         socket = try NetlinkSocket(.route)
     }
 
-    /// The number of the device in the socket's network namespace, where `if_nametoindex` would ask
-    /// that of the thread; nil if there is none.
+    /// The index of the device in the socket's network namespace; nil if there is no such device.
+    ///
+    /// `if_nametoindex` would look in the namespace of the calling thread instead.
     private mutating func index() throws(NetlinkError) -> Int32? {
         let sequence = socket.nextSequence()
         var request = MessageBuffer(capacity: 64)
@@ -42,7 +43,7 @@ package struct DummyDevice: ~Copyable {
 
     package mutating func exists() throws(NetlinkError) -> Bool { try index() != nil }
 
-    /// Makes the device unless it is there.
+    /// Creates the device unless it exists.
     package mutating func create() throws(NetlinkError) {
         guard try index() == nil else { return }
         var requests = RequestQueue(&socket)
@@ -65,7 +66,7 @@ package struct DummyDevice: ~Copyable {
         }
     }
 
-    /// Removes the device with its addresses.
+    /// Removes the device and its addresses.
     package mutating func remove() throws(NetlinkError) {
         guard let index = try index() else { return }
         var requests = RequestQueue(&socket)
@@ -84,14 +85,15 @@ package struct DummyDevice: ~Copyable {
         )
     }
 
-    /// Whether packets to the address are the node's own, as `ip route get` tells: if this device
-    /// does not have it, another has.
+    /// Whether packets to the address are delivered to the node, as `ip route get` would say.
+    ///
+    /// If so, and this device does not have the address, another interface has it.
     package mutating func isLocal(_ address: IPAddress) throws(NetlinkError) -> Bool {
-        // Without a route it is nobody's.
+        // An address without a route is not local.
         try socket.route(to: address)?.isLocal ?? false
     }
 
-    /// Adds and removes addresses, each with the whole length as its prefix.
+    /// Adds and removes addresses, each with its full length as the prefix length.
     package mutating func change(
         adding: some Collection<IPAddress>,
         removing: some Collection<IPAddress>
@@ -124,7 +126,7 @@ package struct DummyDevice: ~Copyable {
 }
 
 extension MessageBuffer {
-    /// The header, `struct ifinfomsg`.
+    /// Appends `struct ifinfomsg`, the header of a link message.
     fileprivate mutating func appendLinkHeader(index: Int32) {
         append(UInt32(0))
         append(index)
@@ -133,7 +135,7 @@ extension MessageBuffer {
 }
 
 extension IPAddress {
-    /// `AF_INET` or `AF_INET6`.
+    /// The address family for the kernel, `AF_INET` or `AF_INET6`.
     package var addressFamily: UInt8 { UInt8(family == .ipv4 ? AF_INET : AF_INET6) }
 }
 

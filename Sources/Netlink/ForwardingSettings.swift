@@ -1,9 +1,9 @@
 internal import CMnl
 package import NetworkTypes
 
-/// The sysctls that let a node forward, `net.ipv4.ip_forward` and `net.ipv6.conf.all.forwarding`.
+/// The sysctls that let a node forward: `net.ipv4.ip_forward` and `net.ipv6.conf.all.forwarding`.
 package enum ForwardingSettings {
-    /// The multicast groups where the kernel tells that one was changed.
+    /// The multicast groups in which the kernel reports a change of these sysctls.
     package static let groups =
         UInt32(1) << (RTNLGRP_IPV4_NETCONF.rawValue - 1)
         | UInt32(1) << (RTNLGRP_IPV6_NETCONF.rawValue - 1)
@@ -12,12 +12,12 @@ package enum ForwardingSettings {
         message.type == Int(RTM_NEWNETCONF)
     }
 
-    /// The families, of some, in which this network namespace forwards nothing.
+    /// Returns those of the given families for which this network namespace does not forward.
     package static func off(_ families: [IPFamily]) -> [IPFamily] {
         families.filter { KernelSettings.read("/proc/sys/\(name($0))") == "0" }
     }
 
-    /// As in `/proc/sys`.
+    /// Returns the name of the sysctl as a path below `/proc/sys`.
     package static func name(_ family: IPFamily) -> String {
         family == .ipv4 ? "net/ipv4/ip_forward" : "net/ipv6/conf/all/forwarding"
     }

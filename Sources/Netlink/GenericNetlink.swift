@@ -1,9 +1,9 @@
 internal import CMnl
 internal import Glibc
 
-/// Families of generic netlink, whose numbers the kernel gives out.
+/// The families of generic netlink, whose numbers the kernel assigns.
 package enum GenericNetlink {
-    /// The number of a family; nil if the kernel has none of that name.
+    /// Returns the number of a family; nil if the kernel has no family of that name.
     package static func family(
         _ name: String,
         _ socket: inout NetlinkSocket
@@ -33,7 +33,7 @@ package enum GenericNetlink {
 }
 
 extension MessageBuffer {
-    /// `struct genlmsghdr`, which follows the header.
+    /// Appends `struct genlmsghdr`, which follows the netlink header.
     package mutating func appendGenericHeader(command: UInt8, version: UInt8) {
         append(command)
         append(version)
@@ -42,6 +42,6 @@ extension MessageBuffer {
 }
 
 extension NetlinkMessage {
-    /// The attributes behind `struct genlmsghdr`.
+    /// The attributes after `struct genlmsghdr`.
     package var genericAttributes: AttributeReader { attributes(after: 4) }
 }

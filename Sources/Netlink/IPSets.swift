@@ -10,10 +10,10 @@ package enum IPSets {
     private static let nameAttribute: UInt16 = 2
     private static let flagsAttribute: UInt16 = 6
     private static let protocolVersion: UInt8 = 6
-    /// `IPSET_FLAG_LIST_SETNAME`: names alone.
+    /// `IPSET_FLAG_LIST_SETNAME`, which limits a list to names.
     private static let namesOnly: UInt32 = 1 << 1
 
-    /// The names of all sets; none without the kernel's module.
+    /// Returns the names of all sets; empty without the kernel's module.
     package static func names() -> Set<String> {
         guard var socket = try? NetlinkSocket(.netfilter) else { return [] }
         var names: Set<String> = []
@@ -34,13 +34,13 @@ package enum IPSets {
                 }
             }
         } catch {
-            // No such subsystem.
+            // The kernel has no such subsystem.
             return []
         }
         return names
     }
 
-    /// Destroys sets that nothing refers to.
+    /// Destroys these sets, which nothing may refer to; sets that do not exist are skipped.
     package static func remove(_ names: Set<String>) throws(NetlinkError) {
         guard !names.isEmpty else { return }
         var socket = try NetlinkSocket(.netfilter)
@@ -54,7 +54,7 @@ package enum IPSets {
                 "destroying the ipset \(name)",
                 request: request,
                 sequence: sequence,
-                // 0: it is done.
+                // 0 acknowledges the request.
                 absence: [0, ENOENT]
             ) { _ in }
         }

@@ -2,14 +2,14 @@ internal import CMnl
 internal import Glibc
 package import NetworkTypes
 
-/// The addresses of the interfaces of this network namespace, over rtnetlink.
+/// The addresses of the interfaces in this network namespace, read over rtnetlink.
 package enum InterfaceAddresses {
-    /// The multicast groups that tell of changes.
+    /// The multicast groups in which the kernel reports changes.
     package static let groups =
         UInt32(1) << (RTNLGRP_IPV4_IFADDR.rawValue - 1)
         | UInt32(1) << (RTNLGRP_IPV6_IFADDR.rawValue - 1)
 
-    /// Whether a notification is about an address of an interface other than this one.
+    /// Whether a notification is about an address of an interface other than the named one.
     package static func isChange(_ message: NetlinkMessage, except name: String) -> Bool {
         guard message.type == Int(RTM_NEWADDR) || message.type == Int(RTM_DELADDR),
             message.payload.count >= MemoryLayout<ifaddrmsg>.size
@@ -18,7 +18,7 @@ package enum InterfaceAddresses {
         return index != if_nametoindex(name)
     }
 
-    /// The address whose removal from any interface a notification tells of.
+    /// Returns the removed address, if a notification reports a removal from any interface.
     package static func removed(_ message: NetlinkMessage) -> IPAddress? {
         guard message.type == Int(RTM_DELADDR),
             message.payload.count >= MemoryLayout<ifaddrmsg>.size
@@ -27,9 +27,9 @@ package enum InterfaceAddresses {
         return (attributes[IFA_LOCAL] ?? attributes[IFA_ADDRESS])?.address
     }
 
-    /// Reads those of all interfaces but one, sorted.
+    /// Reads the addresses of all interfaces but one, sorted.
     ///
-    /// - Parameter except: a device whose addresses are not the node's own
+    /// - Parameter except: the name of a device whose addresses do not count as the node's own
     package static func read(except name: String? = nil) throws(NetlinkError) -> [IPAddress] {
         var socket = try NetlinkSocket(.route)
         let left = name.map { Int32(if_nametoindex($0)) } ?? 0
@@ -37,7 +37,7 @@ package enum InterfaceAddresses {
         return Set(found.map(\.address)).sorted()
     }
 
-    /// Reads all of them, with the indexes of their interfaces.
+    /// Reads all addresses with the indices of their interfaces.
     static func all(
         _ socket: inout NetlinkSocket
     ) throws(NetlinkError) -> [(interface: Int32, address: IPAddress)] {
@@ -48,7 +48,7 @@ package enum InterfaceAddresses {
             flags: UInt16(NLM_F_REQUEST | NLM_F_DUMP),
             sequence: sequence
         )
-        // struct ifaddrmsg: any family, all else zero
+        // struct ifaddrmsg: any family, everything else zero
         request.append(UInt64(0))
         request.endMessage()
         var found: [(interface: Int32, address: IPAddress)] = []
@@ -61,7 +61,7 @@ package enum InterfaceAddresses {
             guard message.payload.count >= MemoryLayout<ifaddrmsg>.size else { return }
             let index = message.payload.loadUnaligned(fromByteOffset: 4, as: Int32.self)
             let attributes = message.attributes(after: MemoryLayout<ifaddrmsg>.size)
-            // On a point-to-point link IFA_ADDRESS is the peer.
+            // On a point-to-point link, IFA_ADDRESS is the peer's address.
             let own = attributes[IFA_LOCAL] ?? attributes[IFA_ADDRESS]
             if let address = own?.address { found.append((index, address)) }
         }

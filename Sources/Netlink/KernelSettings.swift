@@ -1,14 +1,13 @@
 internal import Glibc
 package import Logging
 
-/// Settings of the kernel that something needs: sysctls of this network namespace, and files like
-/// them.
+/// Kernel settings that a feature needs: sysctls of this network namespace, and similar files.
 package struct KernelSettings: Sendable {
     package struct Setting: Sendable, Hashable {
-        /// As in `/proc/sys`: `net/ipv4/ip_forward`; or a whole path.
+        /// The path below `/proc/sys`, such as `net/ipv4/ip_forward`, or an absolute path.
         package let name: String
         package let value: String
-        /// Goes on behind "cannot be set": `or nothing is forwarded`.
+        /// The reason, which continues the error "cannot be set to …": `or nothing is forwarded`.
         package let why: String
 
         package init(_ name: String, _ value: String, _ why: String) {
@@ -26,9 +25,9 @@ package struct KernelSettings: Sendable {
 
     package init(_ wanted: [Setting]) { self.wanted = wanted }
 
-    /// Sets what differs, and says so.
+    /// Sets the values that differ, and logs each change.
     ///
-    /// - Parameter isNeeded: whether a failure is an error, or merely worth a line
+    /// - Parameter isNeeded: whether a failure is logged as an error, or only as a notice
     package func apply(_ logger: Logger, isNeeded: Bool = true) {
         for setting in wanted {
             let present = Self.read(setting.path)
@@ -48,10 +47,10 @@ package struct KernelSettings: Sendable {
         }
     }
 
-    /// The first word of a file; nil if it cannot be read.
+    /// Returns the first word of a file; nil if the file cannot be read.
     package static func read(_ path: String) -> String? { words(path).map { $0.first ?? "" } }
 
-    /// The words of a small file; nil if it cannot be read.
+    /// Returns the words in the first 256 bytes of a file; nil if the file cannot be read.
     package static func words(_ path: String) -> [String]? {
         let file = open(path, O_RDONLY | O_CLOEXEC)
         guard file >= 0 else { return nil }

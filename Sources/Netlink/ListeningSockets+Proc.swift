@@ -2,10 +2,11 @@ internal import Glibc
 package import NetworkTypes
 
 extension ListeningSockets {
-    /// Reads those of this network namespace; what cannot be read has none.
+    /// Reads the listening sockets of this network namespace; an unreadable table counts as empty.
     ///
-    /// Costs what listens, not what is connected: the kernel lists listening TCP sockets first
-    /// (`net/ipv4/tcp_ipv4.c`, `tcp_seq_start`), and the rest is not read.
+    /// The cost depends on the number of listening TCP sockets, not of connections: the kernel
+    /// lists listening ones first (`net/ipv4/tcp_ipv4.c`, `tcp_seq_start`), and the rest is not
+    /// read.
     package static func read() -> ListeningSockets {
         var found = ListeningSockets()
         for (name, transport) in [
@@ -16,7 +17,7 @@ extension ListeningSockets {
             var line: UnsafeMutablePointer<CChar>?
             var capacity = 0
             defer { free(line) }
-            // The first line has the names of the columns.
+            // The first line contains the names of the columns.
             guard getline(&line, &capacity, file) > 0 else { continue }
             while getline(&line, &capacity, file) > 0, let line {
                 let listens = found.insert(line: Substring(String(cString: line)), of: transport)

@@ -1,10 +1,10 @@
 internal import CMnl
 package import NetworkTypes
 
-/// Netlink messages one behind the other, built in place.
+/// A buffer in which netlink messages are built one after the other.
 ///
-/// Own code instead of libmnl's `mnl_attr_put`, which needs the final size in advance: start-up
-/// sends hundreds of thousands of elements. Lengths are filled in when a message or nest ends.
+/// libmnl's `mnl_attr_put` needs the final size in advance, which does not suit the hundreds of
+/// thousands of elements sent at start-up. Here, lengths are filled in when a message or nest ends.
 package struct MessageBuffer: ~Copyable {
     private var storage: UnsafeMutableRawPointer
     private var capacity: Int
@@ -26,7 +26,7 @@ package struct MessageBuffer: ~Copyable {
 
     // MARK: Messages
 
-    /// Begins a message; header fields in host order, as netlink has them.
+    /// Begins a message; netlink header fields are in host byte order.
     package mutating func beginMessage(type: UInt16, flags: UInt16, sequence: UInt32) {
         messageStart = count
         append(UInt32(0))
@@ -44,19 +44,19 @@ package struct MessageBuffer: ~Copyable {
         )
     }
 
-    /// Sets flags on the message that was ended last.
+    /// Sets flags on the most recent complete message.
     package mutating func addFlagsToLastMessage(_ flags: UInt16) {
         let old = storage.load(fromByteOffset: messageStart + 6, as: UInt16.self)
         storage.storeBytes(of: old | flags, toByteOffset: messageStart + 6, as: UInt16.self)
     }
 
-    /// Appends a message that a library has built.
+    /// Appends a complete message that a library has built.
     package mutating func appendMessage(_ message: UnsafeRawBufferPointer) {
         messageStart = count
         append(bytes: message)
     }
 
-    /// `struct nfgenmsg`, which follows the header in netfilter's messages.
+    /// Appends `struct nfgenmsg`, which follows the header of netfilter messages.
     package mutating func appendNetfilterHeader(family: UInt8, resource: UInt16 = 0) {
         append(family)
         append(UInt8(NFNETLINK_V0))
@@ -65,7 +65,7 @@ package struct MessageBuffer: ~Copyable {
 
     // MARK: Attributes
 
-    /// In host order.
+    /// Appends an integer in host byte order.
     package mutating func attribute<T: FixedWidthInteger & BitwiseCopyable>(
         _ type: UInt16,
         _ value: T
@@ -85,7 +85,7 @@ package struct MessageBuffer: ~Copyable {
         pad()
     }
 
-    /// A text with the zero byte that the kernel expects.
+    /// Appends text with the zero byte that the kernel expects after it.
     package mutating func attribute(_ type: UInt16, _ text: String) {
         var text = text
         text.withUTF8 { utf8 in
@@ -96,7 +96,7 @@ package struct MessageBuffer: ~Copyable {
         pad()
     }
 
-    /// In network order, 4 or 16 bytes.
+    /// Appends an address in network byte order, 4 or 16 bytes.
     package mutating func attribute(_ type: UInt16, _ address: IPAddress) {
         if address.family == .ipv4 {
             attribute(type, UInt32(truncatingIfNeeded: address.low).bigEndian)
@@ -107,7 +107,7 @@ package struct MessageBuffer: ~Copyable {
         }
     }
 
-    /// `union nf_inet_addr`: 16 bytes, of which IPv4 uses the first 4.
+    /// Appends an address as `union nf_inet_addr`: 16 bytes, of which IPv4 uses the first 4.
     package mutating func attribute(_ type: UInt16, union address: IPAddress) {
         appendHeader(type, 16)
         if address.family == .ipv4 {
@@ -120,7 +120,7 @@ package struct MessageBuffer: ~Copyable {
         }
     }
 
-    /// Begins a nested attribute; hand the result to `endNest`.
+    /// Begins a nested attribute; pass the result to `endNest`.
     package mutating func beginNest(_ type: UInt16) -> Int {
         appendHeader(type | UInt16(NLA_F_NESTED), 0)
         return count - 4

@@ -1,18 +1,18 @@
 internal import CMnl
 internal import Glibc
 
-/// An nfnetlink transaction: all of its messages take effect, or none.
+/// An nfnetlink transaction: either all of its messages take effect, or none.
 package struct NetlinkBatch: ~Copyable {
     private var buffer: MessageBuffer
     private let firstSequence: UInt32
     private var nextSequence: UInt32
-    /// What each message does, for errors; the first is the batch itself.
+    /// The descriptions of the messages, for errors; the first one describes the batch itself.
     private var operations: [@Sendable () -> String] = []
 
     /// Begins a batch for a subsystem.
     ///
-    /// - Parameter generation: the generation ID that the changes were computed against; another
-    ///   one in force makes the kernel refuse the batch with `ERESTART`. Nil: any will do.
+    /// - Parameter generation: the generation ID that the changes were computed against. If another
+    ///   one is current, the kernel refuses the batch with `ERESTART`. Nil accepts any generation.
     package init(subsystem: UInt16, generation: UInt32?, firstSequence: UInt32) {
         buffer = MessageBuffer(capacity: 256 * 1024)
         self.firstSequence = firstSequence
@@ -40,7 +40,8 @@ package struct NetlinkBatch: ~Copyable {
         return nextSequence
     }
 
-    /// Appends a message; the body writes it from the header on, with the sequence number given.
+    /// Appends a message, which the closure writes from its header on with the given sequence
+    /// number.
     package mutating func append(
         _ operation: @escaping @Sendable () -> String,
         _ body: (inout MessageBuffer, _ sequence: UInt32) -> Void
@@ -49,16 +50,17 @@ package struct NetlinkBatch: ~Copyable {
         body(&buffer, takeSequence())
     }
 
-    /// Sends the batch and waits for the kernel's word.
+    /// Sends the batch and waits for the kernel's answer.
     ///
-    /// Throws the first error with the operation that caused it; nothing was changed then.
+    /// Throws the first error with the operation that caused it; in that case nothing was changed.
     package mutating func commit(
         _ socket: inout NetlinkSocket,
         subsystem: UInt16
     ) throws(NetlinkError) {
         guard !isEmpty else { return }
         let last = nextSequence &- 1
-        // The end of a batch is not acknowledged before Linux 6.10; its last operation always is.
+        // Before Linux 6.10 the end of a batch is not acknowledged, but its last operation always
+        // is.
         buffer.addFlagsToLastMessage(UInt16(NLM_F_ACK))
         appendControl(UInt16(NFNL_MSG_BATCH_END), subsystem, nil)
         try socket.send(buffer.bytes)

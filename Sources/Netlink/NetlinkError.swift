@@ -1,12 +1,13 @@
 internal import Glibc
 
-/// What the kernel, or the socket to it, refused.
+/// A refusal by the kernel, or a failure of the socket.
 package struct NetlinkError: Error, Sendable {
-    /// What was attempted, on what: `adding 12 elements to set endpoints of table ip needletail`.
+    /// The attempted operation, such as `adding 12 elements to set endpoints of table ip
+    /// needletail`.
     package let operation: String
-    /// The errno, positive; 0 if it was not the kernel that refused.
+    /// The errno as a positive number; 0 if the error did not come from the kernel.
     package let code: Int32
-    /// The kernel's own words (extended ack), if it had any.
+    /// The kernel's own error text (extended ack), if there is one.
     package let kernelMessage: String?
 
     /// A part of the kernel that is missing, if that is the reason.
@@ -36,13 +37,13 @@ package struct NetlinkError: Error, Sendable {
     }
 
     package var isPermissionDenied: Bool { code == EPERM || code == EACCES }
-    /// The protocol, the family or the subsystem is not there.
+    /// Whether the kernel lacks the protocol, the family or the subsystem.
     package var isUnsupported: Bool {
         [EPROTONOSUPPORT, EOPNOTSUPP, EAFNOSUPPORT, EINVAL].contains(code)
     }
     package var isNotFound: Bool { code == ENOENT }
     package var isTooLarge: Bool { code == EMSGSIZE || code == ENOBUFS }
-    /// Another program changed the ruleset after our generation ID was read.
+    /// Whether another program has changed the ruleset since the generation ID was read.
     package var isStaleGeneration: Bool { code == ERESTART }
 }
 

@@ -1,6 +1,6 @@
 internal import CMnl
 
-/// A received message; the bytes are those of the receive buffer and do not outlive it.
+/// A received message, which points into the receive buffer and must not outlive it.
 package struct NetlinkMessage {
     package let type: Int
     package let flags: Int
@@ -9,7 +9,7 @@ package struct NetlinkMessage {
 
     package static let headerLength = 16
 
-    /// The attributes behind a fixed header of this length.
+    /// Returns the attributes after a fixed header of this length in bytes.
     package func attributes(after headerLength: Int) -> AttributeReader {
         guard payload.count >= headerLength else {
             return AttributeReader(.init(start: nil, count: 0))
@@ -17,18 +17,18 @@ package struct NetlinkMessage {
         return AttributeReader(UnsafeRawBufferPointer(rebasing: payload[headerLength...]))
     }
 
-    /// The attributes of a netfilter message, behind `struct nfgenmsg`.
+    /// The attributes of a netfilter message, after `struct nfgenmsg`.
     package var netfilterAttributes: AttributeReader { attributes(after: 4) }
-    /// The header's `nfgen_family`.
+    /// The `nfgen_family` of a netfilter message.
     package var netfilterFamily: UInt8 { payload.first ?? 0 }
 
     package var isDone: Bool { type == Int(NLMSG_DONE) }
     package var isError: Bool { type == Int(NLMSG_ERROR) }
     package var isOverrun: Bool { type == Int(NLMSG_OVERRUN) }
-    /// What the dump walks changed meanwhile, so it must be repeated.
+    /// Whether the data changed during the dump, so that the dump must be repeated.
     package var wasInterrupted: Bool { flags & Int(NLM_F_DUMP_INTR) != 0 }
 
-    /// The error of an `NLMSG_ERROR`, positive; 0 for an acknowledgement.
+    /// The error of an `NLMSG_ERROR` as a positive number; 0 for an acknowledgement.
     package var errorCode: Int32 {
         payload.count >= 4 ? 0 &- payload.loadUnaligned(as: Int32.self) : 0
     }
@@ -36,14 +36,14 @@ package struct NetlinkMessage {
     /// The text of the extended ack, if the kernel sent one.
     package var errorText: String? {
         guard isError, flags & Int(NLM_F_ACK_TLVS) != 0, payload.count >= 20 else { return nil }
-        // The header of the failed message follows the code; its body only if it was not capped.
+        // The header of the failed message follows the code, and its body too unless it was capped.
         let echoed = Int(payload.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
         let skip = 4 + (flags & Int(NLM_F_CAPPED) != 0 ? Self.headerLength : (echoed + 3) & ~3)
         return attributes(after: skip)[Int(NLMSGERR_ATTR_MSG.rawValue)]?.text
     }
 }
 
-/// Splits what one receive call returned into messages.
+/// The messages in the bytes that one receive call returned.
 package struct NetlinkMessages: Sequence, IteratorProtocol {
     private var rest: UnsafeRawBufferPointer
 

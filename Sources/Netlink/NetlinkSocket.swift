@@ -2,9 +2,7 @@ internal import CMnl
 internal import CNeedleShim
 internal import Glibc
 
-/// A netlink socket.
-///
-/// Blocking; to be used by one thread at a time.
+/// A blocking netlink socket, for use by one thread at a time.
 package struct NetlinkSocket: ~Copyable {
     package enum Bus: Int32, Sendable {
         case route = 0
@@ -17,7 +15,9 @@ package struct NetlinkSocket: ~Copyable {
     private let name: String
     package private(set) var sequence: UInt32 = 1
 
-    /// - Parameter groups: a bit mask of the multicast groups 1...32 to listen to
+    /// Opens and binds a socket.
+    ///
+    /// - Parameter groups: a bit mask of the multicast groups 1...32 to join
     package init(_ bus: Bus, groups: UInt32 = 0) throws(NetlinkError) {
         name = "\(bus) netlink socket"
         guard let handle = mnl_socket_open2(bus.rawValue, Int32(SOCK_CLOEXEC.rawValue)) else {
@@ -29,11 +29,11 @@ package struct NetlinkSocket: ~Copyable {
             throw error
         }
         self.handle = handle
-        // Netlink delivers at most 32 KiB of a dump at once.
+        // The kernel delivers at most 32 KiB of a dump at once.
         receiveBuffer = .allocate(byteCount: 64 * 1024, alignment: 8)
         var on: Int32 = 1
-        // Errors without the echo of what was sent, and with the kernel's text. Old kernels know
-        // neither and do without.
+        // Errors should carry the kernel's text, and not echo the request. Old kernels support
+        // neither, and that is accepted.
         _ = mnl_socket_setsockopt(handle, Int32(NETLINK_EXT_ACK), &on, 4)
         _ = mnl_socket_setsockopt(handle, Int32(NETLINK_CAP_ACK), &on, 4)
         setBufferSize(SO_RCVBUFFORCE, 8 << 20)
@@ -55,13 +55,13 @@ package struct NetlinkSocket: ~Copyable {
     /// Skips the sequence numbers that a batch has used.
     package mutating func advance(to sequence: UInt32) { self.sequence = sequence }
 
-    /// Makes a listening socket deaf to what another socket of ours causes.
+    /// Makes a listening socket ignore changes made through another of our sockets.
     package func ignoreChanges(by portID: UInt32) throws(NetlinkError) {
         let result = needle_ignore_port(descriptor, portID)
         guard result == 0 else { throw NetlinkError("filtering the \(name)", code: -result) }
     }
 
-    /// Joins or leaves a multicast group, by number.
+    /// Joins or leaves a multicast group, given by number.
     package func setMembership(of group: Int32, _ isMember: Bool) throws(NetlinkError) {
         var group = group
         let option = isMember ? NETLINK_ADD_MEMBERSHIP : NETLINK_DROP_MEMBERSHIP
@@ -79,9 +79,9 @@ package struct NetlinkSocket: ~Copyable {
         _ = setsockopt(descriptor, SOL_SOCKET, option, &size, 4)
     }
 
-    /// Sends messages as one datagram, which the kernel takes whole.
+    /// Sends messages as one datagram, which the kernel accepts as a whole.
     package func send(_ bytes: UnsafeRawBufferPointer) throws(NetlinkError) {
-        // The kernel counts its own overhead too, and never shrinks what was asked for before.
+        // The kernel adds its own overhead to the size, and never shrinks what was set before.
         if bytes.count > 100_000 { setBufferSize(SO_SNDBUFFORCE, bytes.count + 4096) }
         while mnl_socket_sendto(handle, bytes.baseAddress, bytes.count) < 0 {
             guard errno == EINTR else {
@@ -90,9 +90,10 @@ package struct NetlinkSocket: ~Copyable {
         }
     }
 
-    /// Waits for messages and hands each to the body; false from it ends this datagram's walk.
+    /// Waits for a datagram, and passes each of its messages to the closure.
     ///
-    /// Returns false if nothing arrived within the time, or at once on a non-blocking socket.
+    /// Returns false if nothing arrived within the timeout in milliseconds (-1 for none), or if
+    /// nothing is waiting on a non-blocking socket.
     package func receive(
         timeout: Int32 = -1,
         _ body: (NetlinkMessage) -> Void
@@ -112,17 +113,18 @@ package struct NetlinkSocket: ~Copyable {
         }
     }
 
-    /// Waits until there is something to receive; false if there is not.
+    /// Waits until there is something to receive; returns false after the timeout.
     @discardableResult
     package func wait(milliseconds: Int32) -> Bool {
         var poll = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
         return Glibc.poll(&poll, 1, milliseconds) > 0
     }
 
-    /// Sends a request that has one answer, and hands that to the body; false if the kernel says
-    /// that there is no such thing.
+    /// Sends a request with a single answer, and passes the answer to the closure.
     ///
-    /// - Parameter absence: the errors that say so
+    /// Returns false if the kernel reports that the object does not exist.
+    ///
+    /// - Parameter absence: the error codes that mean that
     package mutating func ask(
         _ what: String,
         request: borrowing MessageBuffer,
@@ -154,10 +156,10 @@ package struct NetlinkSocket: ~Copyable {
         return try result?.get() ?? false
     }
 
-    /// Sends a dump request and hands each answer to the body.
+    /// Sends a dump request, and passes each answer to the closure.
     ///
-    /// A dump that the kernel marks as interrupted (`NLM_F_DUMP_INTR`) is asked for again;
-    /// `restart` is called before, to forget what the body has collected.
+    /// A dump that the kernel marks as interrupted (`NLM_F_DUMP_INTR`) is repeated; `restart` is
+    /// called first, to discard what was collected.
     package mutating func dump(
         _ what: String,
         request: borrowing MessageBuffer,
@@ -173,7 +175,7 @@ package struct NetlinkSocket: ~Copyable {
         throw NetlinkError("reading \(what): it changes faster than it can be read", code: EINTR)
     }
 
-    /// Reads until the dump is done; true if it must be repeated.
+    /// Reads until the dump is complete; returns whether it must be repeated.
     private func collect(
         _ what: String,
         sequence: UInt32,

@@ -1,6 +1,6 @@
 internal import Dispatch
 
-/// Netlink multicast groups that are listened to from the moment this is made.
+/// A subscription to netlink multicast groups, which begins when the value is created.
 package struct NetlinkSubscription: Sendable {
     private let socket: ListeningSocket
     private let bus: NetlinkSocket.Bus
@@ -11,10 +11,11 @@ package struct NetlinkSubscription: Sendable {
         self.bus = bus
     }
 
-    /// What arrives, received on a queue of its own until the stream is dropped; to be called once.
+    /// Returns the received changes as a stream, which ends the subscription when dropped.
     ///
-    /// Messages are reduced by `digest` to values that outlive the receive buffer. An overrun is
-    /// reported as nil: something was missed, read everything again.
+    /// Call it once only. `digest` turns messages into values that outlive the receive buffer, or
+    /// drops them. Nil in the stream reports an overrun: changes were missed, so everything must be
+    /// read again.
     package func changes<Value: Sendable>(
         _ digest: @escaping @Sendable (NetlinkMessage) -> Value?
     ) -> AsyncStream<Value?> {
@@ -32,8 +33,8 @@ package struct NetlinkSubscription: Sendable {
                     }
                 ) {}
             } catch {
-                // ENOBUFS: the queue was full and messages are lost. Nothing else is expected
-                // here, and the answer would be the same.
+                // ENOBUFS: the queue was full and messages were lost. No other error is expected,
+                // and it would be handled in the same way.
                 continuation.yield(nil)
             }
         }
@@ -42,8 +43,8 @@ package struct NetlinkSubscription: Sendable {
     }
 }
 
-/// Owns a socket for the handler of its queue.
-// SAFETY: the socket is used on the source's serial queue only, and `source` is set before that.
+/// Owns a socket that the handler of a dispatch queue reads.
+// SAFETY: only the source's serial queue uses the socket, and `source` is set before that.
 private final class ListeningSocket: @unchecked Sendable {
     let netlink: NetlinkSocket
     private var source: (any DispatchSourceRead)?
@@ -61,7 +62,9 @@ private final class ListeningSocket: @unchecked Sendable {
         source.activate()
     }
 
-    /// The cancelled source lets go of its handlers, and they of this socket: the descriptor must
-    /// stay open until then, or another file of the same number is hit.
+    /// Stops listening.
+    ///
+    /// The cancelled source releases its handlers, and they release this socket. The descriptor
+    /// stays open until then, since its number could otherwise be reused for another file.
     func stop() { source?.cancel() }
 }

@@ -3,7 +3,7 @@ internal import Glibc
 
 /// Requests that the kernel answers one by one, sent many at a time.
 ///
-/// Unlike a `NetlinkBatch` they stand alone: one that fails undoes no other.
+/// Unlike the messages of a `NetlinkBatch` they are independent: a failure undoes no other request.
 package struct RequestQueue: ~Copyable {
     private var buffer = MessageBuffer()
     private let firstSequence: UInt32
@@ -11,15 +11,15 @@ package struct RequestQueue: ~Copyable {
 
     private struct Operation {
         let name: @Sendable () -> String
-        /// Errors that are none, as that what is to be removed is gone.
+        /// The errors to ignore, such as that an object to be removed does not exist.
         let ignored: [Int32]
-        /// Errors that are told one by one.
+        /// The errors that `perform` returns instead of throwing them.
         let collected: [Int32]
     }
 
-    /// A request that failed with an error that is to be collected.
+    /// A request that failed with one of its collected errors.
     package struct Refusal: Sendable {
-        /// Of the request, from 0.
+        /// The index of the request, counted from 0.
         package let index: Int
         package let error: NetlinkError
     }
@@ -29,12 +29,11 @@ package struct RequestQueue: ~Copyable {
     package var isEmpty: Bool { operations.isEmpty }
     package var byteCount: Int { buffer.count }
 
-    /// Appends a request; the body writes what follows the netlink header.
+    /// Appends a request; the closure writes what follows the netlink header.
     ///
-    /// - Parameters:
-    ///   - ignored: errors that are none, as that what is to be removed is gone
-    ///   - collected: errors that `perform` returns instead of throwing them
-    ///   - operation: what it does, on what, for errors
+    /// - Parameters: - ignored: the errors to ignore, such as that an object to be removed does not
+    ///   exist - collected: the errors that `perform` returns instead of throwing them - operation:
+    ///   describes the request for errors
     package mutating func append(
         type: UInt16,
         flags: UInt16 = 0,
@@ -53,8 +52,9 @@ package struct RequestQueue: ~Copyable {
         operations.append(Operation(name: operation, ignored: ignored, collected: collected))
     }
 
-    /// Sends all of them and waits for their answers; throws the first error that is not to be
-    /// collected.
+    /// Sends all requests and waits for their answers.
+    ///
+    /// Throws the first error that is neither ignored nor collected.
     @discardableResult
     package consuming func perform(
         _ socket: inout NetlinkSocket

@@ -2,19 +2,22 @@ internal import CMnl
 internal import Glibc
 package import NetworkTypes
 
-/// Questions about the routes of the network namespace in which it was made.
+/// Looks up routes in the network namespace in which it was created.
 package struct RouteLookup: ~Copyable {
     private var socket: NetlinkSocket
 
     package init() throws(NetlinkError) { socket = try NetlinkSocket(.route) }
 
-    /// The name of the interface by which an address is reached; nil if it is not.
+    /// Returns the name of the interface through which an address is reached; nil without a route.
     package static func interface(toward address: IPAddress) throws(NetlinkError) -> String? {
         var lookup = try RouteLookup()
         return try lookup.route(to: address)?.interface
     }
 
-    /// Whether an address is the node's own, and by which interface it is reached; nil if it is not.
+    /// Returns whether an address belongs to the node, and the interface through which it is
+    /// reached.
+    ///
+    /// Nil if there is no route.
     package mutating func route(
         to address: IPAddress
     ) throws(NetlinkError) -> (isLocal: Bool, interface: String?)? {
@@ -22,9 +25,9 @@ package struct RouteLookup: ~Copyable {
         return (isLocal: route.isLocal, interface: route.interface.flatMap { interfaceName($0) })
     }
 
-    /// Nil: it is gone.
+    /// Returns the name of an interface; nil if the interface is gone.
     private func interfaceName(_ index: UInt32) -> String? {
-        // struct ifreq: a name of 16 bytes, then a union of 24 that begins with the index.
+        // struct ifreq: a name of 16 bytes, then a union of 24 bytes that begins with the index.
         let length = Int(IF_NAMESIZE)
         return withUnsafeTemporaryAllocation(byteCount: length + 24, alignment: 8) { request in
             request.initializeMemory(as: UInt8.self, repeating: 0)
@@ -38,7 +41,8 @@ package struct RouteLookup: ~Copyable {
 }
 
 extension NetlinkSocket {
-    /// How this network namespace sends to an address, over rtnetlink; nil: it does not.
+    /// Looks up the route to an address in this network namespace, over rtnetlink; nil if there is
+    /// none.
     mutating func route(
         to address: IPAddress
     ) throws(NetlinkError) -> (isLocal: Bool, interface: UInt32?)? {
@@ -49,7 +53,7 @@ extension NetlinkSocket {
             flags: UInt16(NLM_F_REQUEST),
             sequence: sequence
         )
-        // struct rtmsg: the family, the length of the destination, all else zero
+        // struct rtmsg: the family, the length of the destination, everything else zero
         request.append(address.addressFamily)
         request.append(UInt8(address.family.bitWidth))
         for _ in 0..<10 { request.append(UInt8(0)) }

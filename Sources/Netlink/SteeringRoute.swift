@@ -2,21 +2,25 @@ internal import CMnl
 internal import Glibc
 package import NetworkTypes
 
-/// A routing rule for packets with a mark, and its table, which delivers them to this node whatever
-/// their address (as for transparent proxies, kernel's Documentation/networking/tproxy.rst).
+/// A routing rule and table that deliver packets with a mark to this node.
+///
+/// The packets may have any destination (as for transparent proxies, the kernel's
+/// Documentation/networking/tproxy.rst).
 package struct SteeringRoute: ~Copyable {
-    /// Of the table, and of the rule before the main table's.
+    /// The number of the routing table.
     package static let table: UInt32 = 10256
     private let mark: UInt32
     private var socket: NetlinkSocket
 
-    /// - Parameter mark: one bit
+    /// Makes a handle; nothing is created yet.
+    ///
+    /// - Parameter mark: the packet mark, a single bit
     package init(mark: UInt32) throws(NetlinkError) {
         self.mark = mark
         socket = try NetlinkSocket(.route)
     }
 
-    /// Makes what is missing.
+    /// Creates the route and the rule of each family, unless they exist.
     package mutating func create(_ families: [IPFamily]) throws(NetlinkError) {
         try change(families, UInt16(RTM_NEWROUTE), UInt16(RTM_NEWRULE), EEXIST)
     }
@@ -74,7 +78,8 @@ package struct SteeringRoute: ~Copyable {
         try requests.perform(&socket)
     }
 
-    /// Before the rules that network plugins add, behind that of local addresses.
+    /// The priority of the rule: after the rule for local addresses, and before those of network
+    /// plugins.
     private static let priority: UInt32 = 8
 }
 

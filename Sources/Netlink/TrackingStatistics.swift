@@ -1,16 +1,17 @@
 internal import CMnl
 internal import Glibc
 
-/// How full the connection tracking table of this network namespace is, and what it could not take.
+/// The size and the losses of the connection tracking table of this network namespace.
 package struct TrackingStatistics: Sendable, Hashable {
     package private(set) var entries: UInt32 = 0
-    /// `nf_conntrack_max`, which all namespaces share; 0: the kernel is too old to tell.
+    /// The value of `nf_conntrack_max`, which all namespaces share; 0 if the kernel is too old to
+    /// report it.
     package private(set) var limit: UInt32 = 0
-    /// Packets dropped since another connection had their addresses and ports.
+    /// The packets dropped because another connection had the same addresses and ports.
     package private(set) var insertFailed: UInt64 = 0
-    /// Packets dropped for any reason; that the table was full is one.
+    /// The packets dropped for any reason; a full table is one.
     package private(set) var dropped: UInt64 = 0
-    /// Entries that went before their time, since the table was full.
+    /// The entries removed before their time because the table was full.
     package private(set) var earlyDropped: UInt64 = 0
 
     package static func read() throws(NetlinkError) -> TrackingStatistics {
@@ -18,7 +19,7 @@ package struct TrackingStatistics: Sendable, Hashable {
         var found = TrackingStatistics()
         var sequence = socket.nextSequence()
         let counters = request(IPCTNL_MSG_CT_GET_STATS_CPU, UInt16(NLM_F_DUMP), sequence)
-        // An answer for each CPU.
+        // The kernel sends one answer for each CPU.
         try socket.dump(
             "the counters of connection tracking",
             request: counters,

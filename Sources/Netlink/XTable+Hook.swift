@@ -1,20 +1,20 @@
 package import NetworkTypes
 
 extension XTable {
-    /// NF_INET_FORWARD.
+    /// The hook `NF_INET_FORWARD`.
     static let forwardHook = 2
 
-    /// The chain of a hook, as far as it decides what becomes of everything else.
+    /// The parts of a hook's chain that decide about packets without a match.
     package struct HookChain: Equatable, Sendable {
-        /// Its policy is DROP.
+        /// Whether the policy is DROP.
         package let drops: Bool
-        /// Beside the policy.
+        /// The number of rules, not counting the policy.
         package let ruleCount: Int
-        /// The chains that its rules lead to.
+        /// The names of the chains that the rules jump to.
         package let targets: [String]
     }
 
-    /// Nil: the table has no chain at this hook.
+    /// Returns the chain at a hook; nil if the table has none there.
     package func chain(ofHook hook: Int, _ family: IPFamily) throws(Malformed) -> HookChain? {
         guard validHooks & 1 << UInt32(hook) != 0, hookEntries.indices.contains(hook),
             underflows.indices.contains(hook)
@@ -25,7 +25,7 @@ extension XTable {
             chainNames[end] = name
         }
         let (first, policy) = (Int(hookEntries[hook]), Int(underflows[hook]))
-        // A standard target has a negative verdict: -1 is NF_DROP, -2 NF_ACCEPT.
+        // A negative verdict of a standard target ends the chain: -1 is NF_DROP, -2 is NF_ACCEPT.
         guard case .verdict(let verdict)? = all.first(where: { $0.start == policy })?.kind,
             verdict < 0, first <= policy
         else { throw Malformed(offset: policy) }

@@ -1,15 +1,16 @@
 package import NetworkTypes
 
-/// A table of iptables-legacy, as the kernel gives it and takes it back: entries one behind the
-/// other, who refer to each other by offset (`linux/netfilter_ipv4/ip_tables.h`).
+/// A table of iptables-legacy in the form that the kernel reads and writes.
 ///
-/// A chain of a hook begins where the table says so and ends with its policy; any other chain begins
-/// with an entry of the target ERROR that bears its name. Integers are in host byte order.
+/// Its entries follow each other and refer to each other by offset
+/// (`linux/netfilter_ipv4/ip_tables.h`). The chain of a hook begins where the table says and ends
+/// with its policy. Any other chain begins with an entry whose target ERROR carries the chain's
+/// name. Integers are in host byte order.
 package struct XTable: Equatable, Sendable {
     package static let hookNames = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"]
 
     package var validHooks: UInt32
-    /// Offsets of the first entry and of the policy, by hook.
+    /// The offset in bytes of the first entry of each hook's chain.
     package var hookEntries: [UInt32]
     package var underflows: [UInt32]
     package var entries: [UInt8]
@@ -26,27 +27,28 @@ package struct XTable: Equatable, Sendable {
         self.entries = entries
     }
 
-    /// A table that is not laid out as the kernel's are.
+    /// The error that a table is not laid out as the kernel's tables are.
     package struct Malformed: Error, Equatable {
         package let offset: Int
     }
 
     package struct Removal: Equatable, Sendable {
         package var table: XTable
-        /// How many entries there were, and the numbers of those that stay.
+        /// The number of entries before the removal.
         package var entriesBefore = 0
         package var kept: [Int] = []
-        /// Like `chain KUBE-SERVICES` and `chain PREROUTING: jump KUBE-SERVICES`.
+        /// The removed parts, such as `chain KUBE-SERVICES` and `chain PREROUTING: jump
+        /// KUBE-SERVICES`.
         package var removed: [String] = []
     }
 
-    /// The table without some chains and without the rules that lead to them.
+    /// Returns the table without some chains and without the rules that jump to them.
     package func removing(
         _ family: IPFamily,
         chains isRemoved: (String) -> Bool
     ) throws(Malformed) -> Removal {
         let all = try XTableEntry.all(of: entries, family)
-        // A jump leads to the entry behind the one that bears the chain's name.
+        // A jump leads to the entry after the one that carries the chain's name.
         var chainNames: [Int: String] = [:]
         for case (let entry, .head(let name)) in all.map({ ($0, $0.kind) }) {
             chainNames[entry.end] = name
@@ -85,7 +87,7 @@ package struct XTable: Equatable, Sendable {
         hookEntries.indices.filter { validHooks & 1 << UInt32($0) != 0 }
     }
 
-    /// Adapts what refers to offsets; what led to a removed entry leads to the next one.
+    /// Updates all offsets; a reference to a removed entry then points to the next one.
     private mutating func relocate(_ family: IPFamily, _ moved: [Int: Int]) throws(Malformed) {
         func place(_ offset: some BinaryInteger) throws(Malformed) -> Int {
             guard let place = moved[Int(offset)] else { throw Malformed(offset: Int(offset)) }
@@ -105,15 +107,15 @@ package struct XTable: Equatable, Sendable {
     }
 }
 
-/// Where an entry is, and what of it matters here.
+/// The position of an entry, and the part of its content that matters here.
 struct XTableEntry {
     enum Kind {
-        /// The begin of a chain that is no hook's.
+        /// The beginning of a chain that belongs to no hook; the value is its name.
         case head(String)
-        /// A jump to an offset, or negative: an end.
+        /// A jump to an offset in bytes, or a final verdict if negative.
         case verdict(Int)
         case otherTarget
-        /// The last one of a table.
+        /// The last entry of a table.
         case end
     }
 
@@ -122,13 +124,13 @@ struct XTableEntry {
     let targetData: Int
     let kind: Kind
 
-    /// `struct xt_entry_target`: size, name and revision.
+    /// The size in bytes of `struct xt_entry_target`: size, name and revision.
     private static let targetHeader = 32
     private static let targetNameLength = 29
 
     static func all(of bytes: [UInt8], _ family: IPFamily) throws(XTable.Malformed) -> [XTableEntry]
     {
-        // Of `struct ipt_entry` and `struct ip6t_entry`.
+        // The sizes of `struct ipt_entry` and `struct ip6t_entry`.
         let (targetOffset, header) = family == .ipv4 ? (88, 112) : (140, 168)
         var entries: [XTableEntry] = []
         var start = 0

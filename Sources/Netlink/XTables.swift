@@ -1,14 +1,14 @@
-// Its header is the one that declares sockets to this module.
+// The header of CMnl declares sockets to this module.
 internal import CMnl
 internal import Glibc
 package import NetworkTypes
 
-/// The tables of iptables-legacy, which are no part of nf_tables and know no netlink.
+/// The tables of iptables-legacy, which are separate from nf_tables and have no netlink interface.
 package struct XTables: ~Copyable {
     private let socket: Int32
     private let family: IPFamily
 
-    /// Those that this network namespace has; looking makes none.
+    /// Returns the names of the tables in this network namespace; looking does not create any.
     package static func names(_ family: IPFamily) -> [String] {
         let path = "/proc/thread-self/net/\(family == .ipv4 ? "ip" : "ip6")_tables_names"
         return KernelSettings.words(path) ?? []
@@ -28,11 +28,13 @@ package struct XTables: ~Copyable {
 
     deinit { close(socket) }
 
-    /// Removes chains, and the rules that lead to them, in one step; all others keep their counters.
+    /// Removes chains, and the rules that jump to them, in one step; other rules keep their
+    /// counters.
     ///
-    /// The caller has the lock. Programs that do without it are noticed by the number of entries.
+    /// The caller must hold the lock. A change by a program that ignores the lock is detected by
+    /// the number of entries.
     ///
-    /// - Returns: a line for each chain and each rule
+    /// - Returns: one line for each chain and each rule removed
     package func remove(
         chains isRemoved: (String) -> Bool,
         from table: String,
@@ -44,7 +46,8 @@ package struct XTables: ~Copyable {
         return removal.removed.map { "\(label) \($0)" }
     }
 
-    /// The chain FORWARD of the table filter; nil: this network namespace has no such table.
+    /// Returns the chain FORWARD of the table filter; nil without that table in this network
+    /// namespace.
     package func forwardChain() throws(NetlinkError) -> XTable.HookChain? {
         guard Self.names(family).contains("filter") else { return nil }
         let label = "table \(family == .ipv4 ? "ip" : "ip6") filter of iptables-legacy"
@@ -75,7 +78,7 @@ package struct XTables: ~Copyable {
     private static let nameLength = 32
     private static let counterLength = 16
 
-    /// `struct ipt_getinfo` and `struct ipt_get_entries`.
+    /// Reads a table with `struct ipt_getinfo` and `struct ipt_get_entries`.
     private func read(_ table: String, _ label: String) throws(NetlinkError) -> XTable {
         var info = [UInt8](table.utf8)
         info.pad(to: Self.nameLength + 13 * 4)
@@ -109,7 +112,8 @@ package struct XTables: ~Copyable {
         }
     }
 
-    /// `struct ipt_replace`, and `struct xt_counters_info` with what the kernel hands back.
+    /// Writes a table with `struct ipt_replace`, and restores counters with `struct
+    /// xt_counters_info`.
     private func replace(
         _ table: String,
         _ label: String,
@@ -149,13 +153,13 @@ package struct XTables: ~Copyable {
     }
 }
 
-/// What programs of iptables hold while they change a table.
+/// The lock that iptables programs hold while they change a table.
 package struct XTablesLock: ~Copyable {
     private let file: Int32
 
     private init(_ file: Int32) { self.file = file }
 
-    /// Waits up to 5 seconds for it.
+    /// Takes the lock, and waits up to 5 seconds for it.
     package static func taken() async throws(NetlinkError) -> XTablesLock {
         let path = getenv("XTABLES_LOCKFILE").map { String(cString: $0) } ?? "/run/xtables.lock"
         let file = open(path, O_RDONLY | O_CREAT | O_CLOEXEC, 0o600)

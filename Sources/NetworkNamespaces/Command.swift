@@ -1,19 +1,19 @@
 package import Glibc
 internal import Threads
 
-/// A program that could not be run, or failed; the text says which and why.
+/// The error of a program that could not be started or that failed; the text says which and why.
 package struct CommandError: Error, CustomStringConvertible {
     package let description: String
 
     package init(_ description: String) { self.description = description }
 }
 
-/// Other programs that the lab and the tests use.
+/// Runs other programs for the lab and the tests.
 package enum Command {
-    /// Runs a program to its end and returns what it printed; its failure is an error.
+    /// Runs a program to its end and returns its output; throws if the program fails.
     @discardableResult
     package static func run(_ arguments: [String], input: String = "") throws -> String {
-        // Both directions in one pair: the child's standard input and output.
+        // One socket pair carries both the child's standard input and its output.
         var ends: [Int32] = [0, 0]
         guard
             socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &ends) == 0
@@ -24,7 +24,7 @@ package enum Command {
             defer { close(ends[1]) }
             child = try spawn(arguments, input: ends[1], output: ends[1])
         }
-        // Inputs here fit a socket's buffer.
+        // The inputs used here fit into the socket's buffer.
         _ = input.withCString { send(ends[0], $0, strlen($0), Int32(MSG_NOSIGNAL)) }
         shutdown(ends[0], Int32(SHUT_WR))
         var output: [UInt8] = []
@@ -44,9 +44,9 @@ package enum Command {
         return text
     }
 
-    /// Starts a program that gets a signal when this process ends, however that does.
+    /// Starts a program that gets a signal when this process ends for any reason.
     ///
-    /// - Parameter signal: as setpriv names it
+    /// - Parameter signal: the signal's name as setpriv knows it
     package static func start(
         _ arguments: [String],
         in namespace: NetworkNamespace? = nil,
@@ -55,14 +55,14 @@ package enum Command {
         output: Int32
     ) throws -> pid_t {
         let words = ["setpriv", "--pdeathsig", signal] + arguments
-        // The kernel sends it when the thread ends that has started the program.
+        // The kernel sends the signal when the thread that started the program ends.
         return try LastingThread.shared.run {
             guard let namespace else { return try spawn(words, input: input, output: output) }
             return try namespace.inside { try spawn(words, input: input, output: output) }
         }
     }
 
-    /// Starts a program in the network namespace of this thread.
+    /// Starts a program in the network namespace of the calling thread.
     private static func spawn(_ arguments: [String], input: Int32, output: Int32) throws -> pid_t {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)

@@ -1,11 +1,11 @@
 internal import CNeedleShim
 internal import Glibc
 
-/// A network namespace that is held open; for the lab and the tests, not for the product.
+/// A network namespace that is held open, for the lab and the tests only.
 package final class NetworkNamespace: Sendable {
     private let descriptor: Int32
 
-    /// Opens a named namespace of `ip netns`.
+    /// Opens a namespace by its name in `ip netns`.
     package init(named name: String) throws {
         descriptor = open("/run/netns/\(name)", O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else {
@@ -13,7 +13,7 @@ package final class NetworkNamespace: Sendable {
         }
     }
 
-    /// Makes a new one without a name, which is gone with the last thing that uses it.
+    /// Makes a new namespace without a name, which disappears with its last user.
     package init() throws {
         let home = try Self.current()
         defer { close(home) }
@@ -28,27 +28,27 @@ package final class NetworkNamespace: Sendable {
 
     deinit { close(descriptor) }
 
-    /// Runs the body on this thread inside the namespace: sockets it opens and processes it starts
-    /// belong there.
+    /// Runs the closure on this thread inside the namespace.
     ///
-    /// So would threads, for as long as they live: the body must not hand work to a queue or a
-    /// task, whose pool may start one.
+    /// Sockets it opens and processes it starts belong to the namespace. So would new threads, for
+    /// as long as they live: the closure must not hand work to a queue or a task, whose pool may
+    /// start a thread.
     package func inside<T>(_ body: () throws -> T) throws -> T {
         let home = try Self.current()
         defer { close(home) }
         Self.join(descriptor)
-        // A thread of a pool must not stay in a foreign namespace.
+        // A pooled thread must not remain in another namespace.
         defer { Self.join(home) }
         return try body()
     }
 
-    /// Runs a program inside and returns what it printed.
+    /// Runs a program inside the namespace and returns its output.
     @discardableResult
     package func run(_ arguments: [String], input: String = "") throws -> String {
         try inside { try Command.run(arguments, input: input) }
     }
 
-    /// Runs `ip` commands inside, one a line.
+    /// Runs `ip` commands inside the namespace, one per element.
     package func ip(_ commands: [String]) throws {
         try run(["ip", "-batch", "-"], input: commands.joined(separator: "\n") + "\n")
     }

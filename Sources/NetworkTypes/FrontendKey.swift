@@ -1,4 +1,4 @@
-/// What a client addresses: an address, a protocol and a port.
+/// The address, protocol and port that a client connects to.
 package struct FrontendKey: Sendable, Hashable {
     package let address: IPAddress
     package let port: UInt16

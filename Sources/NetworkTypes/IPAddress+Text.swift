@@ -1,8 +1,9 @@
 extension IPAddress {
     /// Parses dotted or colon notation.
     ///
-    /// Leading zeros of an IPv4 part are decimal, never octal: old Kubernetes objects hold such
-    /// addresses and the API server reads them so (`ParseIPSloppy`).
+    /// A part of an IPv4 address with leading zeros is read as decimal, never as octal: old
+    /// Kubernetes objects hold such addresses, and the API server reads them this way
+    /// (`ParseIPSloppy`).
     package init?(_ text: some StringProtocol) {
         if text.utf8.contains(UInt8(ascii: ":")) {
             guard let groups = Self.ipv6Groups(Array(text.utf8)[...]) else { return nil }
@@ -42,7 +43,7 @@ extension IPAddress {
         return UInt8(value)
     }
 
-    /// The eight groups of an IPv6 address, or nil.
+    /// The eight groups of an IPv6 address; nil if the text is not one.
     private static func ipv6Groups(_ text: ArraySlice<UInt8>) -> [UInt16]? {
         let colon = UInt8(ascii: ":")
         guard let gap = firstDoubleColon(text) else {
@@ -63,7 +64,8 @@ extension IPAddress {
         }
     }
 
-    /// Colon-separated groups, of which the last may be an IPv4 address; empty text is no groups.
+    /// Groups separated by colons, the last of which may be an IPv4 address; empty text has no
+    /// groups.
     private static func groupList(
         _ text: ArraySlice<UInt8>,
         mayEndInIPv4: Bool = true
@@ -88,7 +90,7 @@ extension IPAddress {
 }
 
 extension IPAddress: CustomStringConvertible {
-    /// Dotted notation, or RFC 5952's canonical form.
+    /// Dotted notation for IPv4, and the canonical form of RFC 5952 for IPv6.
     package var description: String {
         guard family == .ipv6 else {
             return "\(low >> 24).\(low >> 16 & 0xFF).\(low >> 8 & 0xFF).\(low & 0xFF)"

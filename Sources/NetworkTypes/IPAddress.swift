@@ -1,7 +1,7 @@
-/// An IPv4 or IPv6 address as a number in host order, without heap storage.
+/// An IPv4 or IPv6 address, stored as a number in host byte order without heap storage.
 ///
 /// An IPv4-mapped IPv6 address (`::ffff:1.2.3.4`) is the IPv4 address, as in Go's `net` package,
-/// on whose parser the Kubernetes API relies.
+/// whose parser the Kubernetes API uses.
 package struct IPAddress: Sendable, Hashable {
     /// The upper 64 bits; zero for IPv4.
     package let high: UInt64
@@ -21,7 +21,7 @@ package struct IPAddress: Sendable, Hashable {
         family = .ipv6
     }
 
-    /// Reads 4 or 16 bytes in network order; nil for any other count.
+    /// Reads 4 or 16 bytes in network byte order; nil for any other count.
     package init?(networkOrder bytes: some Collection<UInt8>) {
         switch bytes.count {
         case 4: self.init(ipv4: bytes.reduce(0) { $0 << 8 | UInt32($1) })
@@ -34,7 +34,7 @@ package struct IPAddress: Sendable, Hashable {
         }
     }
 
-    /// The address in network order, 4 or 16 bytes.
+    /// The address in network byte order, 4 or 16 bytes.
     package var networkOrderBytes: [UInt8] {
         let word = { (value: UInt64) in
             (0..<8).map { UInt8(truncatingIfNeeded: value >> (56 - 8 * $0)) }
@@ -58,22 +58,23 @@ extension IPAddress {
         family == .ipv4 ? low >> 24 == 127 : high == 0 && low == 1
     }
 
-    /// 169.254.0.0/16 or fe80::/10.
+    /// Whether the address is in 169.254.0.0/16 or fe80::/10.
     package var isLinkLocal: Bool {
         family == .ipv4 ? low >> 16 == 0xA9FE : high >> 54 == 0xFE80 >> 6
     }
 
-    /// 224.0.0.0/4 or ff00::/8.
+    /// Whether the address is in 224.0.0.0/4 or ff00::/8.
     package var isMulticast: Bool {
         family == .ipv4 ? low >> 28 == 0xE : high >> 56 == 0xFF
     }
 
     package var isLimitedBroadcast: Bool { family == .ipv4 && low == 0xFFFF_FFFF }
 
-    /// Why no Service may use this as a virtual IP or an endpoint; nil if it may.
+    /// The reason why no Service may use this address as a virtual IP or an endpoint; nil if it
+    /// may.
     ///
-    /// The classes are those of Kubernetes' `ValidateEndpointIP`
-    /// (`pkg/apis/core/validation/validation.go`), and broadcast.
+    /// The reasons are those of Kubernetes' `ValidateEndpointIP`
+    /// (`pkg/apis/core/validation/validation.go`), plus the broadcast address.
     package var reasonNotForServices: String? {
         if isUnspecified { return "is the unspecified address" }
         if isLoopback { return "is a loopback address" }

@@ -1,9 +1,9 @@
-/// The two families that Services and the kernel's tables come in.
+/// The two address families; each Service address and each kernel table belongs to one of them.
 package enum IPFamily: UInt8, Sendable, Hashable, CaseIterable, Comparable {
     case ipv4 = 4
     case ipv6 = 6
 
-    /// The number of bits, and of bytes, of an address.
+    /// The length of an address in bits.
     package var bitWidth: Int { self == .ipv4 ? 32 : 128 }
     package var byteCount: Int { bitWidth / 8 }
 

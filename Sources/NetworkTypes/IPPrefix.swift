@@ -1,4 +1,4 @@
-/// A CIDR block; the bits of the base behind the length are zero.
+/// A CIDR block; all bits of the base after the prefix length are zero.
 package struct IPPrefix: Sendable, Hashable {
     package let base: IPAddress
     package let length: UInt8
@@ -14,13 +14,13 @@ package struct IPPrefix: Sendable, Hashable {
             : IPAddress(ipv6High: address.high & ~high, low: address.low & ~low)
     }
 
-    /// The prefix that holds one address.
+    /// Makes the prefix that holds one address only.
     package init(host address: IPAddress) {
         base = address
         length = UInt8(address.family.bitWidth)
     }
 
-    /// Parses `address/length`; white space around it is left out, as Kubernetes does for every
+    /// Parses `address/length`; white space around it is ignored, as Kubernetes does for every
     /// block (`strings.TrimSpace` of Go: Unicode's property White_Space).
     package init?(_ text: some StringProtocol) {
         var scalars = Substring(text).unicodeScalars.drop(while: \.properties.isWhitespace)
@@ -50,7 +50,7 @@ package struct IPPrefix: Sendable, Hashable {
         length <= other.length && contains(other.base)
     }
 
-    /// The prefixes that no other one contains, sorted: what an interval set can hold.
+    /// The prefixes that no other prefix contains, sorted; an interval set can hold these.
     package static func aggregated(_ prefixes: some Sequence<IPPrefix>) -> [IPPrefix] {
         var kept: [IPPrefix] = []
         for prefix in prefixes.sorted() where kept.last?.contains(prefix) != true {

@@ -1,4 +1,4 @@
-/// Where the programs of a host wait for connections and datagrams.
+/// The addresses and ports on which the programs of a host wait for connections and datagrams.
 package struct ListeningSockets: Sendable, Hashable {
     private var keys: Set<FrontendKey> = []
 
@@ -6,8 +6,9 @@ package struct ListeningSockets: Sendable, Hashable {
 
     package mutating func insert(_ key: FrontendKey) { keys.insert(key) }
 
-    /// Whether a socket gets what is sent there; one that is bound to the IPv6 wildcard is taken to
-    /// listen on IPv4, too.
+    /// Whether a socket receives what is sent to this address and port.
+    ///
+    /// A socket that is bound to the IPv6 wildcard is assumed to listen on IPv4, too.
     package func contains(_ key: FrontendKey) -> Bool {
         if keys.contains(key) { return true }
         let wildcards = [IPAddress(ipv4: 0), IPAddress(ipv6High: 0, low: 0)]
@@ -17,9 +18,9 @@ package struct ListeningSockets: Sendable, Hashable {
         }
     }
 
-    /// Takes a line of `/proc/net/tcp`, `tcp6`, `udp` or `udp6`.
+    /// Adds the socket of one line of `/proc/net/tcp`, `tcp6`, `udp` or `udp6`.
     ///
-    /// Returns false if its socket does not listen: those of TCP that do come first.
+    /// Returns false if the socket does not listen. The TCP files name all listening sockets first.
     package mutating func insert(line: Substring, of transport: TransportProtocol) -> Bool {
         let words = line.split(separator: " ", maxSplits: 4)
         guard words.count > 3, words[3] == (transport == .tcp ? "0A" : "07") else { return false }
@@ -31,7 +32,8 @@ package struct ListeningSockets: Sendable, Hashable {
         return true
     }
 
-    /// Words of 32 bits in network order, each printed as a number of the host's.
+    /// Reads an address of `/proc/net`: 32-bit words in network byte order, each printed in
+    /// hexadecimal as if it were in host byte order.
     private static func address(_ text: Substring) -> IPAddress? {
         var bytes: [UInt8] = []
         var rest = text

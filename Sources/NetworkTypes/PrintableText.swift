@@ -1,15 +1,17 @@
 extension String {
-    /// The text on one line, without anything that a terminal or a reader of lines would act on.
+    /// The text on one line, without anything that a terminal or a line reader would act on.
     ///
-    /// Control and format characters (a line's end, a terminal's escape, a change of the writing direction) become
-    /// escapes like `\n` and `\u{1B}`; all else is unchanged. Doing it twice changes nothing more, so a
-    /// backslash of the text itself is not told from an escape. Works on scalars: `\r\n` is one `Character`.
+    /// Control and format characters (line ends, terminal escapes, changes of the writing
+    /// direction) become escapes like `\n` and `\u{1B}`; everything else is unchanged. A second
+    /// pass changes nothing, so a backslash in the original text cannot be told from an escape. The
+    /// text is processed by scalars, because `\r\n` is one `Character`.
     package var printable: String {
         guard !utf8.allSatisfy({ 0x20..<0x7F ~= $0 }) else { return self }
         return escaping { $0.isPrintable ? nil : $0.visibleEscape }
     }
 
-    /// One word of a line: `printable`, and without spaces, so that it cannot be taken for several.
+    /// The `printable` text with its white space escaped as well, so that it remains one word of a
+    /// line.
     package var printableWord: String {
         guard !utf8.allSatisfy({ 0x21..<0x7F ~= $0 }) else { return self }
         return escaping { scalar in
@@ -18,14 +20,17 @@ extension String {
         }
     }
 
-    /// The text between the quotation marks of nft's syntax, which has no escapes: `'` stands for `"`.
+    /// The text for use inside the quotation marks of nft's syntax.
+    ///
+    /// That syntax has no escapes, so `'` replaces `"`.
     package var nftQuotable: String {
         guard utf8.contains(UInt8(ascii: "\"")) else { return printable }
         return printable.escaping { $0 == "\"" ? "'" : nil }
     }
 
-    /// JSON whose strings have control and format characters as `\uXXXX`, which encoders leave as
-    /// they are from U+007F on; the line ends between values stay.
+    /// The JSON text with control and format characters written as `\uXXXX`.
+    ///
+    /// Encoders leave such characters as they are from U+007F on. Line feeds between values stay.
     package var printableJSON: String {
         guard !utf8.allSatisfy({ 0x20..<0x7F ~= $0 || $0 == 0x0A }) else { return self }
         return escaping { scalar in
@@ -37,7 +42,7 @@ extension String {
         }
     }
 
-    /// Replaces each scalar for which the body returns a text.
+    /// Replaces each scalar for which the closure returns a string.
     package func escaping(_ replacement: (Unicode.Scalar) -> String?) -> String {
         var result = String.UnicodeScalarView()
         for scalar in unicodeScalars {

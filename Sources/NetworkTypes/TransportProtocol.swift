@@ -1,10 +1,10 @@
-/// The protocols that a Service port can have; the raw value is IANA's protocol number.
+/// The protocols that a Service port can have; the raw value is the protocol number of IANA.
 package enum TransportProtocol: UInt8, Sendable, Hashable, CaseIterable, Comparable {
     case tcp = 6
     case udp = 17
     case sctp = 132
 
-    /// Reads the name Kubernetes uses, such as `TCP`.
+    /// Reads Kubernetes' name of a protocol, such as `TCP`.
     package init?(kubernetesName: String) {
         switch kubernetesName {
         case "TCP": self = .tcp

@@ -1,13 +1,14 @@
 internal import Glibc
 internal import NetworkTypes
 
-/// What the thread of `HTTPServer` does: turns, each of which serves what is ready.
+/// The loop on the thread of `HTTPServer`, which serves in turns whatever is ready.
 ///
-/// Under a flood of connections whoever asks must be answered. So a turn serves the connections that
-/// are ready before it accepts others; accepts a bounded number; reads from each at once, since who
-/// asks has sent the request by then; and makes room by closing the oldest of those who are most
-/// numerous, be it that they say nothing, only begin to ask, or do not read. Out of descriptors it uses a reserve, and then lets the listeners rest for a moment
-/// instead of being woken by them all the time.
+/// Requests must be answered even during a flood of connections. Therefore a turn serves the ready
+/// connections before it accepts others, accepts a bounded number, and reads from each at once,
+/// since most clients have sent their request by then. It makes room by closing the oldest
+/// connections of the largest group, whether those send nothing, send part of a request, or do not
+/// read their answer. When descriptors run out, it uses a reserve, and then stops watching the
+/// listeners for a moment instead of being woken by them constantly.
 struct ConnectionLoop: ~Copyable {
     enum Command: Sendable {
         case listen(Int32, IPAddress, HTTPServer.Handler)
@@ -32,7 +33,7 @@ struct ConnectionLoop: ~Copyable {
 
         enum Crowd { case silent, asking, taking, answered }
 
-        /// With whom it competes for a place.
+        /// The group of connections with which this one competes for a place.
         var crowd: Crowd {
             switch stage {
             case .reading: received.isEmpty ? .silent : .asking
@@ -43,19 +44,20 @@ struct ConnectionLoop: ~Copyable {
     }
 
     private static let patience = Duration.seconds(10)
-    /// How long clients that have their answer may take to close.
+    /// The time that clients may take to close after their answer.
     private static let lingering = Duration.seconds(1)
-    /// How long the listeners rest when nothing can be accepted.
+    /// The time for which listeners are not watched when nothing can be accepted.
     private static let rest = Duration.milliseconds(100)
     private static let acceptedInTurn = 128
-    /// How long a flood waits for its next turn, in microseconds: a turn looks at all connections, which costs more than to
-    /// accept one.
+    /// The pause between turns during a flood, in microseconds.
+    ///
+    /// A turn looks at all connections, which costs more than accepting one.
     private static let pause: UInt32 = 1000
 
     private let bell: Int32
     private let maximum: Int
     private var listeners: [Int32: Listener] = [:]
-    /// By number, in the order in which they came.
+    /// The connections by number, in the order in which they were accepted.
     private var connections: [UInt64: Connection] = [:]
     private var nextID: UInt64 = 0
     private var ready: [(descriptor: Int32, connection: UInt64?)] = []
@@ -69,7 +71,7 @@ struct ConnectionLoop: ~Copyable {
         reserve = DescriptorReserve(min(16, maximum))
     }
 
-    /// Waits until something can be done.
+    /// Waits until there is something to do.
     mutating func wait() {
         if hasAccepted, connections.count > maximum / 2 { usleep(Self.pause) }
         hasAccepted = false
@@ -98,7 +100,7 @@ struct ConnectionLoop: ~Copyable {
         }
     }
 
-    /// Until the next deadline; -1 if there is none.
+    /// Returns the time until the next deadline; -1 if there is none.
     private func milliseconds() -> Int32 {
         var first = restsUntil
         for connection in connections.values {
@@ -108,7 +110,7 @@ struct ConnectionLoop: ~Copyable {
         return Int32(max(0, min(60_000, (first - .now) / .milliseconds(1))) + 1)
     }
 
-    /// Returns whether the server goes on.
+    /// Carries out commands; returns whether the server should go on.
     mutating func perform(_ commands: [Command]) -> Bool {
         for command in commands {
             switch command {
@@ -169,7 +171,7 @@ struct ConnectionLoop: ~Copyable {
                     restsUntil = .now + Self.rest
                     return
                 }
-            // A client that has gone again, and errors of the network under it.
+            // The client has gone away already, or there was a network error.
             default: continue
             }
         }
@@ -187,13 +189,14 @@ struct ConnectionLoop: ~Copyable {
         read(nextID - 1)
     }
 
-    /// Gives many places away at once, since finding who goes costs a look at all.
+    /// Closes many connections at once when the limit is reached, since choosing them is expensive.
     private mutating func makeRoom() {
         if connections.count >= maximum { giveAway(max(1, maximum / 8)) }
     }
 
-    /// Closes the oldest of the largest crowd, so that a flood displaces itself; returns whether
-    /// somebody had to go.
+    /// Closes the oldest connections of the largest group, so that a flood displaces itself.
+    ///
+    /// Returns false if there was no connection to close.
     @discardableResult
     private mutating func giveAway(_ count: Int) -> Bool {
         let crowds = Dictionary(grouping: connections, by: \.value.crowd)
@@ -257,7 +260,7 @@ struct ConnectionLoop: ~Copyable {
         }
         connections[id]?.unsent = connection.unsent.dropFirst(sent)
         guard sent == connection.unsent.count else { return }
-        // What the client still sends would turn the answer into a reset.
+        // Closing while the client still sends would reset the connection and lose the answer.
         shutdown(connection.descriptor, Int32(SHUT_WR))
         connections[id]?.unsent = []
         connections[id]?.received = []

@@ -1,6 +1,8 @@
 internal import Glibc
 
-/// Descriptors kept back for the moment when the process has no other left: health must be told then, too.
+/// Descriptors kept for the moment when the process has run out of others.
+///
+/// Health requests must be answered even then.
 struct DescriptorReserve: ~Copyable {
     private var held: [Int32] = []
     private let size: Int
@@ -10,7 +12,7 @@ struct DescriptorReserve: ~Copyable {
         refill()
     }
 
-    /// Takes back what was released, as far as there are descriptors.
+    /// Fills the reserve again, as far as descriptors are available.
     mutating func refill() {
         while held.count < size {
             let descriptor = open("/dev/null", O_RDONLY | O_CLOEXEC)
@@ -19,7 +21,7 @@ struct DescriptorReserve: ~Copyable {
         }
     }
 
-    /// Frees one for somebody who needs it now; returns false if none is left.
+    /// Frees a descriptor for immediate use; returns false if none is left.
     mutating func release() -> Bool {
         guard let descriptor = held.popLast() else { return false }
         close(descriptor)
@@ -29,14 +31,14 @@ struct DescriptorReserve: ~Copyable {
     deinit { for descriptor in held { close(descriptor) } }
 }
 
-/// How many files this process may have open.
+/// The limit on open files of this process.
 package enum DescriptorLimit {
-    /// What Linux allows where nobody asked for more: `fs.nr_open`.
+    /// The default of `fs.nr_open`, Linux's limit on the descriptors of a process.
     ///
-    /// A child that closes every possible descriptor would take minutes with a limit of billions.
+    /// With a limit of billions, a child that closes every possible descriptor would take minutes.
     private static let most: rlim_t = 1 << 20
 
-    /// Raises the soft limit to the hard one; returns the soft limit then in force.
+    /// Raises the soft limit to the hard one, and returns the resulting soft limit.
     @discardableResult
     package static func raise() -> Int {
         var limit = rlimit()
@@ -50,7 +52,8 @@ package enum DescriptorLimit {
         return Int(min(limit.rlim_cur, most))
     }
 
-    /// How many of them the connections of health and metrics may have: a quarter, and never more
-    /// than what answers a flood.
+    /// Returns how many descriptors the connections for health and metrics may use.
+    ///
+    /// They get a quarter, up to a number that is enough to answer during a flood.
     package static func connections(of limit: Int) -> Int { max(8, min(512, limit / 4)) }
 }

@@ -1,9 +1,9 @@
 package import NetworkTypes
 
-/// Something on this node, not needletail's, that keeps packets from being forwarded to pods, or may.
+/// A setting or chain outside needletail that prevents, or may prevent, forwarding to pods.
 ///
-/// A chain that drops what no rule accepts is no proof: its rules may accept what Services and pods
-/// need. So it is told what was seen, and what to do.
+/// A chain that drops whatever no rule accepts is not proof, since its rules may accept the packets
+/// of Services and pods. The report therefore says what was seen, and what to do.
 package struct ForwardingObstacle: Sendable, Hashable {
     package enum Cause: String, Sendable, Hashable, CaseIterable {
         case sysctl, nftables
@@ -12,19 +12,19 @@ package struct ForwardingObstacle: Sendable, Hashable {
 
     package let cause: Cause
     package let families: [IPFamily]
-    /// What it is about, the same as long as it is there.
+    /// The name of the obstacle, which stays the same while it exists.
     package let subject: String
     package let state: String
     package let advice: String
 
-    /// On one line.
+    /// The report on one line.
     package var text: String { "\(subject) \(state); \(advice)" }
 }
 
 extension ForwardingObstacle {
-    /// The kernel forwards nothing in a family.
+    /// Describes a sysctl that turns off forwarding in a family.
     ///
-    /// - Parameter name: as in `/proc/sys`
+    /// - Parameter name: the path below `/proc/sys`
     package init(sysctl name: String, of family: IPFamily) {
         let name = name.replacing("/", with: ".")
         self.init(
@@ -36,7 +36,7 @@ extension ForwardingObstacle {
         )
     }
 
-    /// A chain of iptables-legacy whose policy is DROP.
+    /// Describes a chain of iptables-legacy with the policy DROP.
     package init(
         legacyChainOf family: IPFamily,
         ruleCount: Int,
@@ -53,11 +53,10 @@ extension ForwardingObstacle {
         )
     }
 
-    /// A base chain of nf_tables at the forward hook.
+    /// Describes a base chain of nf_tables at the forward hook.
     ///
-    /// - Parameters:
-    ///   - family: as nft writes it
-    ///   - refusal: the word of its last rule; nil: its policy drops
+    /// - Parameters: - family: the family as nft writes it - refusal: the verdict of the last rule;
+    ///   nil if the policy drops
     package init(
         chain: String,
         of table: String,
@@ -105,7 +104,7 @@ extension ForwardingObstacle {
         return rules + " (they lead to \(shown)\(targets.count > 8 ? ", …" : ""))"
     }
 
-    /// For the chain FORWARD of a command of iptables, by who seems to have it.
+    /// Returns advice for the chain FORWARD of an iptables command, depending on its likely owner.
     private static func advice(_ command: String, _ targets: [String], _ pods: [IPPrefix]) -> String
     {
         let block = pods.first.map(\.description) ?? "PODS"

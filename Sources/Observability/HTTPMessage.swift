@@ -1,19 +1,19 @@
-/// A request of the subset of HTTP/1.1 that health and metrics need: one on each connection.
+/// A request in the subset of HTTP/1.1 that health and metrics need: one per connection.
 package struct HTTPRequest: Sendable, Hashable {
     package let method: String
-    /// Without the query.
+    /// The path without the query.
     package let path: String
     package let query: String
-    /// Such a request need not say whom it is for.
+    /// Whether the request is HTTP/1.0, which needs no Host header.
     package let isHTTP10: Bool
-    /// Names in lower case.
+    /// The headers, with their names in lower case.
     package let headers: [String: String]
     package let body: [UInt8]
 
-    /// What is known of a request while its bytes come in.
+    /// The state of a request while its bytes arrive.
     package enum Progress: Sendable, Hashable {
         case incomplete
-        /// Refused with this status.
+        /// The request is refused with this status.
         case bad(Int)
         case complete(HTTPRequest)
     }
@@ -32,7 +32,7 @@ package struct HTTPRequest: Sendable, Hashable {
             !words[0].isEmpty, words[0].allSatisfy({ $0.isASCII && $0.isUppercase }),
             let headers = headers(lines.dropFirst())
         else { return .bad(400) }
-        // RFC 9112, 3.2
+        // RFC 9112, 3.2, requires a Host header in HTTP/1.1.
         guard headers["host"] != nil || words[2] == "HTTP/1.0" else { return .bad(400) }
         guard headers["transfer-encoding"] == nil else { return .bad(501) }
         guard let length = Int(headers["content-length"] ?? "0"), length >= 0 else {
@@ -54,7 +54,7 @@ package struct HTTPRequest: Sendable, Hashable {
         )
     }
 
-    /// The lines without their ends; nil if there are control characters in them.
+    /// Returns the lines without their line ends; nil if they contain control characters.
     private static func lines(of head: ArraySlice<UInt8>) -> [String]? {
         var lines: [String] = []
         for line in head.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false) {
@@ -62,12 +62,12 @@ package struct HTTPRequest: Sendable, Hashable {
             guard text.allSatisfy({ $0 >= 0x20 && $0 != 0x7F || $0 == 0x09 }) else { return nil }
             lines.append(String(decoding: text, as: UTF8.self))
         }
-        // The end of the last line is not the beginning of another.
+        // The end of the last line does not begin another one.
         if lines.last?.isEmpty == true { lines.removeLast() }
         return lines
     }
 
-    /// Names in lower case; nil if a line is no header, or a second one says whom the request is for.
+    /// Returns the headers with lower-case names; nil for an invalid line or a second Host header.
     private static func headers(_ lines: ArraySlice<String>) -> [String: String]? {
         var headers: [String: String] = [:]
         for line in lines {
@@ -80,7 +80,7 @@ package struct HTTPRequest: Sendable, Hashable {
         return headers
     }
 
-    /// The blank line behind the headers; some clients leave out the carriage returns.
+    /// Returns the blank line after the headers; some clients leave out the carriage returns.
     private static func endOfHead(_ bytes: [UInt8]) -> Range<Int>? {
         let (newline, carriageReturn) = (UInt8(ascii: "\n"), UInt8(ascii: "\r"))
         for index in bytes.indices.prefix(headLimit + 4) where bytes[index] == newline {
@@ -114,7 +114,9 @@ package struct HTTPResponse: Sendable, Hashable {
         return response
     }
 
-    /// - Parameter isHead: leaves out the body, not its length
+    /// Encodes the response.
+    ///
+    /// - Parameter isHead: whether to leave out the body, but not its length
     package func bytes(isHead: Bool = false) -> [UInt8] {
         var head = "HTTP/1.1 \(status) \(Self.reason(status))\r\n"
         head += "Content-Type: \(contentType)\r\nX-Content-Type-Options: nosniff\r\n"

@@ -3,13 +3,13 @@ package import NetworkTypes
 extension HTTPRequest {
     static let hostAdvice = "ask for an IP address or localhost, not for another name"
 
-    /// Whether whoever made the request meant this server.
+    /// Whether the sender of the request really addressed this server.
     ///
-    /// A web page may let its own name stand for 127.0.0.1, and then a browser on this node lets it talk to us as if it
-    /// were from here (DNS rebinding). The name in the Host header gives it away: it is the page's.
-    /// So what only this node can reach, and what changes something, is told to those who ask
-    /// for an address or for `localhost`. Other names are good elsewhere: load balancers and
-    /// Prometheus may ask by the node's name.
+    /// A web page can make its own name resolve to 127.0.0.1. A browser on this node then lets the
+    /// page talk to this server as if it were local (DNS rebinding), but the Host header shows the
+    /// page's name. Therefore a request that only this node can send, or that changes something,
+    /// must name an IP address or `localhost`. Other requests may use any name: load balancers and
+    /// Prometheus may use the node's.
     package func isMeant(for address: IPAddress) -> Bool {
         let isRead = method == "GET" || method == "HEAD"
         guard address.isLoopback || !isRead else { return true }
@@ -19,7 +19,7 @@ extension HTTPRequest {
         return name.lowercased() == "localhost" || IPAddress(String(name)) != nil
     }
 
-    /// `[::1]:80`, `127.0.0.1:80`, `localhost`.
+    /// Removes the port from texts such as `[::1]:80`, `127.0.0.1:80` and `localhost`.
     private static func withoutPort(_ host: Substring) -> Substring {
         guard host.hasPrefix("[") else { return host.prefix { $0 != ":" } }
         let inside = host.dropFirst().prefix { $0 != "]" }

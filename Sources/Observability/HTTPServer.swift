@@ -4,19 +4,22 @@ internal import Threads
 
 /// Serves health and metrics on any number of addresses, from one thread.
 ///
-/// What an open port of every node must stand: as many connections as anybody likes, clients that
-/// send or read slowly (each request and each answer has ten seconds), and any bytes at all. One
-/// request on a connection, so nothing piles up. `ConnectionLoop` tells how.
+/// A port that is open on every node must withstand any number of connections, clients that send or
+/// read slowly (ten seconds are allowed for each request and each answer), and arbitrary bytes.
+/// Each connection carries one request, so that nothing piles up. See `ConnectionLoop`.
 package final class HTTPServer: Sendable {
-    /// Called on the server's thread, where everybody else waits: it must tell what is known, and ask
-    /// nobody who may be busy.
+    /// A handler, called on the server's thread while all other clients wait.
+    ///
+    /// It must answer from what is already known, and never wait for anything.
     package typealias Handler = @Sendable (HTTPRequest) -> HTTPResponse
 
     private let commands = Mutex<[ConnectionLoop.Command]>([])
-    /// A pair of sockets: a byte into the first rings the thread, which reads the second.
+    /// A socket pair: a byte sent into the first wakes the thread, which reads the second.
     private let bell: (ring: Int32, wait: Int32)
 
-    /// - Parameter maximum: how many connections are kept at a time
+    /// Starts the server's thread.
+    ///
+    /// - Parameter maximum: the number of connections that may be open at a time
     package init(maximumConnections maximum: Int = 512) {
         var pair: [Int32] = [-1, -1]
         let type = SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue
@@ -27,7 +30,7 @@ package final class HTTPServer: Sendable {
             var loop = ConnectionLoop(bell: bell.wait, maximum: maximum)
             while true {
                 loop.wait()
-                // The server's end comes as a command, before it is gone.
+                // If the server no longer exists, the loop gets a stop command.
                 guard loop.perform(self?.takeCommands() ?? [.stop]) else { break }
                 loop.serve()
             }
@@ -49,9 +52,9 @@ package final class HTTPServer: Sendable {
         return Listener(descriptor: descriptor)
     }
 
-    /// Closes the address; connections that it has brought are answered.
+    /// Stops listening on the address; accepted connections are still answered.
     package func stopListening(_ listener: Listener) {
-        // The address is free at once, whenever the thread comes to close it.
+        // This frees the address at once, even if the thread closes the socket later.
         shutdown(listener.descriptor, Int32(SHUT_RDWR))
         send(.close(listener.descriptor))
     }

@@ -1,7 +1,7 @@
 internal import Glibc
 package import NetworkTypes
 
-/// An address and port to listen on: `127.0.0.1:10249`, `[::]:10256`.
+/// An address and port to listen on, such as `127.0.0.1:10249` or `[::]:10256`.
 package struct ListenAddress: Sendable, Hashable, CustomStringConvertible {
     package let address: IPAddress
     package let port: UInt16
@@ -10,7 +10,7 @@ package struct ListenAddress: Sendable, Hashable, CustomStringConvertible {
         (self.address, self.port) = (address, port)
     }
 
-    /// Nil if the text is no address with a port.
+    /// Parses an address with a port; nil if the text is not one.
     package init?(_ text: String) {
         guard let colon = text.lastIndex(of: ":"),
             let port = UInt16(text[text.index(after: colon)...])
@@ -28,7 +28,7 @@ package struct ListenAddress: Sendable, Hashable, CustomStringConvertible {
     package var description: String { AddressAndPort(address, port).description }
 }
 
-/// Why nobody can be served at an address.
+/// The reason why listening on an address failed.
 package struct ListenError: Error, CustomStringConvertible {
     let address: ListenAddress
     let code: Int32
@@ -48,7 +48,7 @@ package struct ListenError: Error, CustomStringConvertible {
 }
 
 extension ListenAddress {
-    /// A listening socket that does not block.
+    /// Opens a non-blocking listening socket.
     func open() throws(ListenError) -> Int32 {
         let isIPv6 = address.family == .ipv6
         let flags = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
@@ -56,7 +56,7 @@ extension ListenAddress {
         guard descriptor >= 0 else { throw ListenError(address: self, code: errno) }
         var on: Int32 = 1
         setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, 4)
-        // The families have sockets of their own.
+        // Each family has its own sockets.
         if isIPv6 { setsockopt(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, &on, 4) }
         guard withSocketAddress({ bind(descriptor, $0, $1) }) == 0, listen(descriptor, 4096) == 0
         else {

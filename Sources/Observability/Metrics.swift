@@ -1,13 +1,13 @@
 internal import NetworkTypes
 internal import Synchronization
 
-/// A family of metrics: one name, and a value for each combination of labels.
+/// A family of metrics: one name, with a value for each combination of labels.
 package protocol MetricFamily: Sendable {
     var name: String { get }
     var help: String { get }
     var kind: MetricKind { get }
     var labels: [String] { get }
-    /// Lines without the name's prefix rules: `suffix{labels} value`.
+    /// Returns the current values; a suffix is added to the name of the family.
     func samples() -> [Sample]
 }
 
@@ -26,9 +26,10 @@ package final class Counter: MetricFamily {
     package var labels: [String] { cells.labels }
     private let cells: Cells<Double>
 
-    /// - Parameters:
-    ///   - name: ends with `_total`
-    ///   - initial: label values to show before the first count
+    /// Makes a counter.
+    ///
+    /// - Parameters: - name: must end with `_total` - initial: label values to show before the
+    ///   first count
     package init(
         _ name: String,
         _ help: String,
@@ -43,7 +44,7 @@ package final class Counter: MetricFamily {
         cells.update(labels) { $0 += amount }
     }
 
-    /// Sets what is counted elsewhere.
+    /// Sets a value that is counted elsewhere.
     func replace(_ value: Double) { cells.update([]) { $0 = value } }
 
     func replace(_ values: [(labels: [String], value: Double)]) { cells.replace(values) }
@@ -84,7 +85,7 @@ package final class Gauge: MetricFamily {
 
 package final class Histogram: MetricFamily {
     private struct Distribution {
-        /// Of each bucket alone; the last is for all that is larger.
+        /// The count of each bucket alone; the last bucket holds all larger values.
         var counts: [UInt64]
         var sum = 0.0
     }
@@ -144,8 +145,8 @@ package final class Histogram: MetricFamily {
 
 /// Values by label values.
 ///
-/// These are made `printable`: control characters would reach terminals, and the formats cannot escape
-/// most of them. Values whose names differ only in these are one.
+/// Label values are made `printable`: control characters would reach terminals, and the formats
+/// cannot escape most of them. Label values that become equal in this way share one metric value.
 private final class Cells<Value: Sendable>: Sendable {
     let labels: [String]
     private let initial: Value
@@ -217,7 +218,7 @@ package enum Exposition {
         return "{\(pairs.joined(separator: ","))}"
     }
 
-    /// What both formats escape in values, and OpenMetrics in help texts.
+    /// Escapes label values in both formats, and help texts in OpenMetrics.
     private static func escaped(_ value: String) -> String {
         value.escaping { scalar in
             switch scalar {
@@ -229,7 +230,7 @@ package enum Exposition {
         }
     }
 
-    /// Prometheus' format has quotation marks as they are here.
+    /// Escapes help texts in Prometheus' format, where quotation marks stay as they are.
     private static func helpText(_ text: String) -> String {
         text.escaping { $0 == "\\" ? "\\\\" : $0 == "\n" ? "\\n" : nil }
     }

@@ -1,12 +1,12 @@
 internal import FoundationEssentials
 
-/// One moment on two clocks: that which only runs, for durations, and that of the wall, for people.
+/// One moment on two clocks: a monotonic clock for durations, and the wall clock for people.
 ///
-/// The wall's clock may be set at any time, by years when a node without a clock of its own finds a time
-/// server. So moments are kept as instants, and told by how long ago they are.
+/// The wall clock may be set at any time, and by years when a node without a hardware clock finds a
+/// time server. So moments are stored as instants, and their wall time is computed from their age.
 package struct Moment: Sendable {
     package let instant: ContinuousClock.Instant
-    /// Seconds since 1970.
+    /// The wall time in seconds since 1970.
     package let time: Double
 
     package init(instant: ContinuousClock.Instant, time: Double) {
@@ -17,12 +17,12 @@ package struct Moment: Sendable {
         Moment(instant: .now, time: Date().timeIntervalSince1970)
     }
 
-    /// When an instant was, by the wall's clock as it is now: seconds since 1970.
+    /// Returns the time of an instant by the present wall clock, in seconds since 1970.
     package func time(of past: ContinuousClock.Instant) -> Double {
         time - (instant - past).seconds
     }
 
-    /// The same as Kubernetes' MicroTime.
+    /// Formats an instant's wall time as Kubernetes' MicroTime.
     func text(of past: ContinuousClock.Instant) -> String { Self.text(time(of: past)) }
 
     var text: String { Self.text(time) }

@@ -1,6 +1,6 @@
 internal import Glibc
 
-/// What every Prometheus client tells of its process.
+/// The process metrics that every Prometheus client exports.
 package struct ProcessMetrics: Sendable {
     private let cpu = Counter("process_cpu_seconds_total", "CPU time in seconds.")
     private let resident = Gauge("process_resident_memory_bytes", "Resident memory.")
@@ -15,7 +15,7 @@ package struct ProcessMetrics: Sendable {
 
     /// Reads `/proc/self`.
     ///
-    /// - Parameter time: when the process started, in seconds since 1970
+    /// - Parameter time: the start of the process in seconds since 1970
     func update(started time: Double) {
         started.set(time)
         var usage = rusage()
@@ -46,7 +46,7 @@ package struct ProcessMetrics: Sendable {
         defer { closedir(folder) }
         var count = 0
         while readdir(folder) != nil { count += 1 }
-        // Itself, ".", and "..".
+        // Three entries do not count: this directory's own descriptor, "." and "..".
         return count - 3
     }
 }

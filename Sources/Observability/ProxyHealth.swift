@@ -1,18 +1,20 @@
 internal import FoundationEssentials
 package import NetworkTypes
 
-/// Whether this node programs what it should: kube-proxy's rules (`pkg/proxy/healthcheck`), where
-/// slow is unhealthy, and readiness, which kube-proxy does not have.
+/// The health and the readiness of this node's proxy.
+///
+/// Health follows kube-proxy's rules (`pkg/proxy/healthcheck`): a slow proxy is unhealthy.
+/// kube-proxy does not have readiness.
 package struct ProxyHealth: Sendable {
-    /// An update may wait so long: twice the sync period, in seconds.
+    /// The time in seconds that an update may wait: twice the sync period.
     package var patience: Double
     private let families: [IPFamily]
     private var oldestQueued: ContinuousClock.Instant?
     private var lastUpdated: ContinuousClock.Instant?
     private let started: ContinuousClock.Instant
-    /// Why the kernel does not hold what it should; nil: it does.
+    /// The reason why the kernel is not programmed as it should be; nil if it is.
     package var reasonNotReady: String? = "the first sync is not done"
-    /// No load balancer shall send anything here: the node is going, or unknown.
+    /// The reason why load balancers should send nothing here: the node is going, or unknown.
     package var reasonNotEligible: String?
 
     package init(families: [IPFamily], patience: Double, now: ContinuousClock.Instant) {
@@ -32,14 +34,15 @@ package struct ProxyHealth: Sendable {
         oldestQueued.map { (now - $0).seconds <= patience } ?? true
     }
 
-    /// `/healthz`, with the node's eligibility, or `/livez`.
+    /// Returns the answer for `/healthz`, with the node's eligibility, or for `/livez`.
     package func answer(withEligibility: Bool, at now: Moment) -> HTTPResponse {
         let isHealthy = isHealthy(at: now.instant)
         let isEligible = reasonNotEligible == nil
         let isGood = isHealthy && (isEligible || !withEligibility)
         let updated = now.text(of: lastUpdated ?? started)
         let document = HealthDocument(
-            // Good now is better than a sync long ago: nothing was to be done since.
+            // A healthy node shows the present time, since nothing has had to be done since its
+            // last sync.
             lastUpdated: isGood ? now.text : updated,
             currentTime: now.text,
             nodeEligible: withEligibility ? isEligible : nil,
@@ -56,7 +59,9 @@ package struct ProxyHealth: Sendable {
         return HTTPResponse(isGood ? 200 : 503, HTTPResponse.json, jsonText(document))
     }
 
-    /// - Parameter lists: what has not come from the API yet
+    /// Returns the answer for readiness.
+    ///
+    /// - Parameter lists: the names of the lists that have not arrived from the API yet
     package func readiness(awaiting lists: [String] = []) -> HTTPResponse {
         guard let reason = reasonNotReady else {
             return HTTPResponse(200, HTTPResponse.plain, "ok")
@@ -84,16 +89,17 @@ private struct HealthDocument: Encodable {
     let status: [String: Family]
 }
 
-/// A value as JSON, for every output that is JSON.
+/// Encodes a value as JSON, for all JSON output.
 ///
-/// Nothing in it acts on a terminal, whatever names hold: `printableJSON`.
+/// The result contains nothing that a terminal acts on, whatever the names in it are:
+/// `printableJSON`.
 package func jsonText(_ value: some Encodable, pretty: Bool = false) -> String {
     let encoder = JSONEncoder()
     encoder.outputFormatting =
         pretty
         ? [.sortedKeys, .withoutEscapingSlashes, .prettyPrinted]
         : [.sortedKeys, .withoutEscapingSlashes]
-    // What is encoded here are words and numbers.
+    // Only words and numbers are encoded here, so this does not fail.
     guard let data = try? encoder.encode(value) else { return "{}" }
     return String(decoding: data, as: UTF8.self).printableJSON
 }

@@ -1,10 +1,10 @@
 package import NetworkTypes
 
-/// Every metric that there is: kube-proxy's under its names (`pkg/proxy/metrics/metrics.go`), and
-/// needletail's.
+/// All metrics: those of kube-proxy under its names (`pkg/proxy/metrics/metrics.go`), and those of
+/// needletail.
 package struct ProxyMetrics: Sendable {
     private static let families = [["IPv4"], ["IPv6"]]
-    /// 1 ms, doubled 14 times.
+    /// The bucket bounds in seconds: 1 ms, doubled 14 times.
     private static let latencies = (0..<15).map { 0.001 * Double(1 << $0) }
     private static let programmingLatencies =
         [0.25, 0.5] + (1...59).map(Double.init) + stride(from: 60.0, through: 115, by: 5)
@@ -21,14 +21,14 @@ package struct ProxyMetrics: Sendable {
     )
     package let fullSyncDuration = Histogram(
         "kubeproxy_sync_full_proxy_rules_duration_seconds",
-        "How long a sync of everything, against the kernel as it is, took.",
+        "How long a full sync took, which compares everything with the kernel.",
         buckets: latencies,
         labels: ["ip_family"],
         initial: families
     )
     package let partialSyncDuration = Histogram(
         "kubeproxy_sync_partial_proxy_rules_duration_seconds",
-        "How long a sync of what changed took.",
+        "How long a sync of changes took.",
         buckets: latencies,
         labels: ["ip_family"],
         initial: families
@@ -41,7 +41,7 @@ package struct ProxyMetrics: Sendable {
     )
     package let lastQueued = Gauge(
         "kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds",
-        "When a sync was last asked for.",
+        "When a sync was last requested.",
         labels: ["ip_family"],
         initial: families
     )
@@ -94,13 +94,13 @@ package struct ProxyMetrics: Sendable {
     )
     package let nftablesCleanupFailures = Counter(
         "kubeproxy_sync_proxy_rules_nftables_cleanup_failures_total",
-        "Removals of stale objects that failed; none can here, a transaction removes them.",
+        "Failed removals of stale objects; always 0 here, since a transaction removes them.",
         labels: ["ip_family"],
         initial: families
     )
     package let conntrackDuration = Histogram(
         "kubeproxy_conntrack_reconciler_sync_duration_seconds",
-        "How long looking for stale connections took.",
+        "How long a search for stale connections took.",
         buckets: latencies,
         labels: ["ip_family"],
         initial: families
@@ -114,13 +114,13 @@ package struct ProxyMetrics: Sendable {
 
     package let localhostListeners = Gauge(
         "kubeproxy_nftables_localhost_nodeport_listeners",
-        "Sockets that serve NodePorts on localhost; in every mode, of TCP and UDP.",
+        "Sockets that serve NodePorts on localhost over TCP and UDP, in every mode.",
         labels: ["ip_family"],
         initial: families
     )
     package let localhostListenFailures = Counter(
         "kubeproxy_nftables_localhost_nodeport_listener_creation_failures_total",
-        "Attempts at such a socket that failed.",
+        "Failed attempts to open a socket that serves a NodePort on localhost.",
         labels: ["ip_family"],
         initial: families
     )
@@ -134,7 +134,7 @@ package struct ProxyMetrics: Sendable {
     )
     package let requestDuration = Histogram(
         "rest_client_request_duration_seconds",
-        "How long answers of the API server took to begin.",
+        "How long the API server took to begin its answers.",
         buckets: [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60],
         labels: ["verb", "host"]
     )
@@ -148,7 +148,7 @@ package struct ProxyMetrics: Sendable {
     )
     package let stageDuration = Histogram(
         "needletail_stage_duration_seconds",
-        "From an event of the API to the kernel: waiting for the sync before, compiling, committing.",
+        "Stages from an API event to the kernel: waiting for the previous sync, compiling, committing.",
         buckets: (0..<18).map { 0.0001 * Double(1 << $0) },
         labels: ["stage"],
         initial: [["wait"], ["compile"], ["commit"]]
@@ -170,49 +170,49 @@ package struct ProxyMetrics: Sendable {
     )
     package let elements = Gauge(
         "needletail_elements",
-        "Elements of each set, as committed; of `affinity` as Linux counts them from 6.16 on, else when they were last read; 1,048,576 at most.",
+        "Elements of each set, as committed. For `affinity`: at most 1,048,576, as counted by Linux from 6.16 on, or as last read.",
         labels: ["set", "ip_family"]
     )
     package let services = Gauge("needletail_services", "Services seen.")
     package let endpoints = Gauge("needletail_endpoints", "Endpoints seen, in all EndpointSlices.")
     package let viewAge = Gauge(
         "needletail_api_view_age_seconds",
-        "For how long the API server was not heard.",
+        "How long nothing has been received from the API server.",
         labels: ["resource"]
     )
     package let followed = Gauge(
         "needletail_api_followed",
-        "Whether the objects of a kind are followed; 0: the API server refuses, or is away.",
+        "Whether the objects of a kind are followed; 0 if the API server refuses or is away.",
         labels: ["resource"]
     )
     package let unreadable = Gauge(
         "needletail_unreadable_objects",
-        "Objects that are set aside, since they cannot be read; the log names them.",
+        "Objects that are set aside because they cannot be read; the log names them.",
         labels: ["resource"]
     )
     package let serviceConnections = Counter(
         "needletail_service_connections_total",
-        "New connections of a Service, with --service-metrics; beyond the limit all of \"other\".",
+        "New connections by Service, with --service-metrics; those beyond the limit are \"other\".",
         labels: ["namespace", "service"]
     )
     package let driftDetected = Counter(
         "needletail_drift_detected_total",
-        "Times that somebody else had changed what is ours.",
+        "Changes of needletail's own objects by other programs.",
         labels: ["object"],
         initial: [["table"], ["servers"], ["addresses"]]
     )
     package let driftRepaired = Counter(
         "needletail_drift_repaired_total",
-        "Times that this was repaired."
+        "Repairs after changes by other programs."
     )
     package let repairDuration = Histogram(
         "needletail_drift_repair_duration_seconds",
-        "From noticing a foreign change to its repair, pauses included.",
+        "From noticing a change by another program to its repair, including pauses.",
         buckets: latencies
     )
     package let stale = Counter(
         "needletail_stale_entries_removed_total",
-        "Stale entries of connections and of client affinity that were deleted."
+        "Stale connections and stale entries of client affinity that were deleted."
     )
     package let trackedConnections = Gauge(
         "needletail_conntrack_entries",
@@ -220,36 +220,36 @@ package struct ProxyMetrics: Sendable {
     )
     package let trackedLimit = Gauge(
         "needletail_conntrack_limit",
-        "How many it may track (nf_conntrack_max)."
+        "The maximum number of tracked connections (nf_conntrack_max)."
     )
     package let trackingFailures = Counter(
         "needletail_conntrack_failures_total",
-        "What conntrack -S counts: packets dropped (drop), also since another connection had the same"
-            + " ports (insert_failed), and connections forgotten to make place (early_drop).",
+        "Counters of conntrack -S: packets dropped (drop), dropped because another connection had the"
+            + " same ports (insert_failed), and connections removed to make room (early_drop).",
         labels: ["counter"]
     )
     package let localhostConnections = Gauge(
         "needletail_localhost_nodeport_connections",
-        "Connections of TCP and clients of UDP that NodePorts on localhost have.",
+        "Present TCP connections and UDP clients of NodePorts on localhost.",
         labels: ["protocol"],
         initial: [["tcp"], ["udp"]]
     )
     package let localhostConnectionsTotal = Counter(
         "needletail_localhost_nodeport_connections_total",
-        "Those that there ever were.",
+        "TCP connections and UDP clients of NodePorts on localhost since the start.",
         labels: ["protocol"],
         initial: [["tcp"], ["udp"]]
     )
     package let localhostFailures = Counter(
         "needletail_localhost_nodeport_failures_total",
-        "Those that failed: the endpoint was not reached (endpoint), or there were too many (limit).",
+        "Failed connections of NodePorts on localhost: the endpoint was not reached (endpoint), or there were too many (limit).",
         labels: ["reason"],
         initial: [["endpoint"], ["limit"]]
     )
     package let forwardingObstacles = Gauge(
         "needletail_forwarding_obstacles",
-        "What keeps this node from forwarding to pods, or may: sysctls that are 0, and chains of others"
-            + " that drop what they do not accept (needletail status names them).",
+        "Possible obstacles to forwarding to pods: sysctls that are 0, and foreign chains that drop what"
+            + " they do not accept (needletail status names them).",
         labels: ["cause", "ip_family"],
         initial: ForwardingObstacle.Cause.allCases.flatMap { cause in
             families.map { [cause.rawValue] + $0 }
@@ -259,11 +259,11 @@ package struct ProxyMetrics: Sendable {
     package let ready = Gauge("needletail_ready", "Whether /readyz is green.")
     package let httpRequests = Counter(
         "needletail_http_requests_total",
-        "Requests of health and metrics.",
+        "Requests to the health and metrics servers.",
         labels: ["path", "code"]
     )
 
-    /// Kubernetes' form for `/metrics/slis`.
+    /// The check in the form of Kubernetes' `/metrics/slis`.
     package let healthcheck = Gauge(
         "kubernetes_healthcheck",
         "Whether a check is green.",
@@ -273,7 +273,8 @@ package struct ProxyMetrics: Sendable {
 
     package let process = ProcessMetrics()
 
-    /// Takes over counts by `namespace/name`, the busiest first, the rest together.
+    /// Sets the connection counts by `namespace/name`: the busiest Services alone, the rest
+    /// together.
     package func setConnections(_ counts: [String: UInt64], atMost limit: Int) {
         let sorted = counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
         var values = sorted.prefix(limit).map { service, count in
@@ -285,7 +286,9 @@ package struct ProxyMetrics: Sendable {
         serviceConnections.replace(values)
     }
 
-    /// - Parameter failures: what `conntrack -S` counts, by its names
+    /// Sets the state of connection tracking.
+    ///
+    /// - Parameter failures: the counters that `conntrack -S` shows, by the same names
     package func setTracking(entries: UInt32, limit: UInt32, failures: [String: UInt64]) {
         trackedConnections.set(Double(entries))
         trackedLimit.set(Double(limit))
@@ -294,7 +297,7 @@ package struct ProxyMetrics: Sendable {
         )
     }
 
-    /// Takes over what the forwarder of NodePorts on localhost counts, by labels.
+    /// Sets the counters of the forwarder for NodePorts on localhost.
     package func setLocalhost(
         listeners: [IPFamily: Int],
         listenFailures: [IPFamily: Int],

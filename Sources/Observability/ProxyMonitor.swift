@@ -5,9 +5,9 @@ internal import ServicePlan
 internal import Synchronization
 package import Reconciler
 
-/// Makes metrics, health, log lines and events of what the syncer does.
+/// Turns the syncer's reports into metrics, health, log lines and events.
 package final class ProxyMonitor: SyncObserver {
-    /// A word, a word, and for people: what an event of the node says.
+    /// Sends an event about the node, with its reason, its action and a text for people.
     package typealias Announce = @Sendable (_ reason: String, _ action: String, String) -> Void
 
     private struct State {
@@ -18,11 +18,11 @@ package final class ProxyMonitor: SyncObserver {
         var driftRepaired = 0
         var lastDrift: ContinuousClock.Instant?
         var foreignSince: ContinuousClock.Instant?
-        /// When drift was last told, and how often it happened since.
+        /// The time of the last log line about drift, and the number of drifts since then.
         var lastTold: ContinuousClock.Instant?
         var untold = 0
         var obstacles: [ForwardingObstacle] = []
-        /// What could not be looked at, told once.
+        /// The things that could not be inspected, each reported once.
         var unread: [String] = []
     }
 
@@ -34,7 +34,9 @@ package final class ProxyMonitor: SyncObserver {
     private let started = ContinuousClock.now
     private let state: Mutex<State>
 
-    /// - Parameter patience: seconds for which an update may wait
+    /// Makes a monitor.
+    ///
+    /// - Parameter patience: the time in seconds that an update may wait
     package init(
         _ metrics: ProxyMetrics,
         families: [IPFamily],
@@ -52,7 +54,7 @@ package final class ProxyMonitor: SyncObserver {
         )
     }
 
-    // MARK: What the syncer tells
+    // MARK: Reports of the syncer
 
     package func changesQueued() {
         let now = ContinuousClock.now
@@ -66,7 +68,7 @@ package final class ProxyMonitor: SyncObserver {
         let now = Moment.now
         let repair = state.withLock { state -> Duration? in
             state.health.updated(at: now.instant)
-            // Changes are committed beside damage that waits for its repair.
+            // Other changes are committed while damage still waits for its repair.
             if record.isRepair || state.foreignSince == nil { state.health.reasonNotReady = nil }
             state.lastSync = (record.withoutObjects, now.instant)
             guard record.isRepair, let since = state.foreignSince else { return nil }
@@ -115,14 +117,14 @@ package final class ProxyMonitor: SyncObserver {
         announce("ForeignChange", "Repair", text)
     }
 
-    // MARK: What others know
+    // MARK: Reports of others
 
-    /// Nil: connections may come.
+    /// Sets the reason why no connections should come; nil if they may come.
     package func setEligibility(_ reason: String?) {
         state.withLock { $0.health.reasonNotEligible = reason }
     }
 
-    /// What was found to keep this node from forwarding, and what could not be looked at.
+    /// Sets the obstacles to forwarding that were found, and what could not be inspected.
     package func setForwarding(_ obstacles: [ForwardingObstacle], unread: [String]) {
         let (old, wasUnread) = state.withLock { state in
             defer { (state.obstacles, state.unread) = (obstacles, unread) }
@@ -177,7 +179,7 @@ package final class ProxyMonitor: SyncObserver {
         metrics.healthcheck.set(isReady ? 1 : 0, "programmed", "readyz")
     }
 
-    /// Takes over what is not counted as it happens.
+    /// Updates the metrics that are not counted as events happen.
     package func update(_ summary: ClusterSummary) {
         updateReadiness()
         updateTimes()
@@ -197,7 +199,7 @@ package final class ProxyMonitor: SyncObserver {
         }
     }
 
-    /// Sets the metrics that are times, as the wall's clock now has them.
+    /// Updates the metrics that are times, by the present wall clock.
     private func updateTimes() {
         let now = Moment.now
         let (synced, queued) = state.withLock { ($0.lastSync?.at, $0.lastQueued) }
@@ -208,12 +210,16 @@ package final class ProxyMonitor: SyncObserver {
         metrics.process.update(started: now.time(of: started))
     }
 
-    /// - Parameter lists: those that have not arrived, without which nothing is programmed
+    /// Returns the answer for `/readyz`.
+    ///
+    /// - Parameter lists: the essential lists that have not arrived yet
     package func readyz(awaiting lists: Set<ObjectList> = []) -> HTTPResponse {
         state.withLock { $0.health.readiness(awaiting: lists.map(\.rawValue).sorted()) }
     }
 
-    /// - Parameter summary: what the store holds
+    /// Returns the status document.
+    ///
+    /// - Parameter summary: the content of the store
     package func status(
         version: String,
         mode: String,
@@ -266,7 +272,7 @@ extension ProxyMetrics {
         for family in families.map(\.kubernetesName) {
             syncDuration.observe(total, family)
             (record.isFull ? fullSyncDuration : partialSyncDuration).observe(total, family)
-            // What happened before the start says nothing of us.
+            // Changes from before the start say nothing about this process.
             for time in record.pending.changeTimes.map({ Double($0) / 1000 }) where time > started {
                 programmingDuration.observe(max(0, now - time), family)
             }
@@ -290,7 +296,7 @@ extension ProxyMetrics {
 }
 
 extension SyncRecord {
-    /// Without what grows with the cluster, for keeping.
+    /// A copy to keep, without the parts that grow with the cluster.
     fileprivate var withoutObjects: SyncRecord {
         var record = self
         (record.healthChecks, record.nodePortAddresses) = ([:], [])

@@ -1,4 +1,4 @@
-/// What the two servers answer: kube-proxy's paths with its bodies, and ours.
+/// The answers of the two servers: kube-proxy's paths with its bodies, and needletail's own.
 package struct Routes: Sendable {
     private var answers: [String: HTTPServer.Handler] = [:]
     private var changes: [String: HTTPServer.Handler] = [:]
@@ -15,7 +15,7 @@ package struct Routes: Sendable {
     }
 
     package func answer(_ request: HTTPRequest) -> HTTPResponse {
-        // Unknown paths are whatever strangers ask for.
+        // Unknown paths are not used as labels, since strangers may ask for any path.
         let isKnown = answers[request.path] != nil || changes[request.path] != nil
         let response = route(request)
         requests.add(1, isKnown ? request.path : "other", "\(response.status)")
@@ -36,7 +36,7 @@ package struct Routes: Sendable {
         }
     }
 
-    /// Of a path that is told which format the client takes.
+    /// Returns metrics in the format that the client accepts.
     package static func exposition(
         _ families: [any MetricFamily],
         accept: String

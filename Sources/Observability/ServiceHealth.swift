@@ -3,17 +3,18 @@ package import NetworkTypes
 package import ServicePlan
 internal import Synchronization
 
-/// Answers load balancers on the health check node ports of Services with external traffic policy
-/// Local: `pkg/proxy/healthcheck/service_health.go`.
+/// Answers load balancers on the health check node ports of Services.
+///
+/// Such Services have external traffic policy Local: `pkg/proxy/healthcheck/service_health.go`.
 package final class ServiceHealth: Sendable {
     fileprivate struct State {
-        /// By `namespace/name`.
+        /// The checks by `namespace/name` of their Services.
         var checks: [String: HealthCheck] = [:]
-        /// Of each port; plans leave it to one Service (`FrontendClaims`).
+        /// The Service of each port; plans give a port to one Service only (`FrontendClaims`).
         var services: [UInt16: String] = [:]
         var addresses: [IPAddress] = []
         var listeners: [ListenAddress: HTTPServer.Listener] = [:]
-        /// Told once.
+        /// The addresses on which listening failed, each reported once.
         var failed: Set<ListenAddress> = []
     }
 
@@ -33,11 +34,10 @@ package final class ServiceHealth: Sendable {
         (self.onFailure, self.logger) = (onFailure, logger)
     }
 
-    /// What was just programmed.
+    /// Applies the health checks that were just programmed.
     ///
-    /// - Parameters:
-    ///   - changes: by service; nil: it has no check any more
-    ///   - addresses: where NodePorts answer
+    /// - Parameters: - changes: the new checks by Service; nil if a Service no longer has one -
+    ///   addresses: the addresses on which NodePorts answer
     package func update(_ changes: [String: HealthCheck?], addresses: [IPAddress]) {
         state.withLock { state in
             guard state.apply(changes, addresses) || !state.failed.isEmpty else { return }
@@ -101,7 +101,7 @@ package final class ServiceHealth: Sendable {
 }
 
 extension ServiceHealth.State {
-    /// Takes over what changed; returns whether other addresses or ports are to be listened on.
+    /// Applies changes; returns whether the addresses or ports to listen on have changed.
     fileprivate mutating func apply(_ changes: [String: HealthCheck?], _ addresses: [IPAddress])
         -> Bool
     {
@@ -112,7 +112,7 @@ extension ServiceHealth.State {
             checks[service] = check
             guard old != new else { continue }
             isOther = true
-            // It may have its next owner already.
+            // The port may already belong to another Service.
             if let old, services[old] == service { services[old] = nil }
             if let new { services[new] = service }
         }

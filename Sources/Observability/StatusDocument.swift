@@ -2,11 +2,11 @@ internal import Backend
 internal import ServicePlan
 internal import Reconciler
 
-/// What `needletail status` and `/status` tell.
+/// The content of `needletail status` and `/status`.
 package struct StatusDocument: Codable, Sendable {
     package struct Sync: Codable, Sendable {
         package let at: String
-        /// `everything` or `changes`.
+        /// The scope of the sync: `everything` or `changes`.
         package let scope: String
         package let milliseconds: Double
         package let elementsAdded: Int
@@ -45,7 +45,7 @@ package struct StatusDocument: Codable, Sendable {
     package let missingLists: [String]
     package let lastSync: Sync?
     package let drift: Drift
-    /// What keeps this node from forwarding, or may; nil: it is a daemon that does not look.
+    /// The obstacles to forwarding; nil from a daemon that does not look for them.
     package let forwarding: [String]?
     package let apiViewAgeSeconds: [String: Double]
     package let families: [String: Bool]

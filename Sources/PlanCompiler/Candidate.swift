@@ -2,7 +2,7 @@ internal import KubernetesModel
 internal import NetworkTypes
 internal import ServicePlan
 
-/// An endpoint of one Service port with what its selection depends on.
+/// An endpoint of one Service port, with the facts that decide whether it is selected.
 struct Candidate {
     var endpoint: Endpoint
     var isReady: Bool
@@ -11,14 +11,14 @@ struct Candidate {
     var zoneHints: [String]
     var nodeHints: [String]
 
-    /// A terminating endpoint that still answers.
+    /// Whether the endpoint is terminating but still answers.
     var isDraining: Bool { isServing && isTerminating }
 }
 
-/// The candidates of one Service in one family, port by port.
+/// The candidates of all ports of one Service in one family.
 ///
-/// What slices say of an address is merged once for all ports whose slices are the same: a Service
-/// of many ports and many endpoints costs little more for each further port.
+/// The facts about an address are merged once for all ports that use the same slices, so further
+/// ports of a Service with many endpoints cost little.
 struct CandidateIndex {
     private struct PortName: Hashable {
         let name: String
@@ -27,9 +27,9 @@ struct CandidateIndex {
 
     private let slices: [EndpointSlice]
     private let nodeName: String
-    /// The numbers of each port, with the places of the slices that give them.
+    /// The port numbers of each port name, with the indices of the slices that contain them.
     ///
-    /// A name may stand for several numbers, for different pods.
+    /// One name may stand for several numbers, for different pods.
     private var places: [PortName: [UInt16: [Int]]] = [:]
     private var merged: [[Int]: [Candidate]] = [:]
 
@@ -48,7 +48,7 @@ struct CandidateIndex {
         }
     }
 
-    /// The candidates of a port, each address and port once, sorted.
+    /// The candidates of a port, each address and port number once, sorted.
     mutating func candidates(of port: ServicePort) -> [Candidate] {
         let numbers = places[PortName(name: port.name, transport: port.transport)] ?? [:]
         var found: [Candidate] = []
@@ -58,7 +58,7 @@ struct CandidateIndex {
         return numbers.count > 1 ? found.sorted { $0.endpoint < $1.endpoint } : found
     }
 
-    /// Every address once, whatever its ports; those of the candidates are 0.
+    /// The candidates for the health check: every address once, with port number 0.
     mutating func candidatesOfAllPorts() -> [Candidate] { candidates(at: Array(slices.indices)) }
 
     private mutating func candidates(at places: [Int]) -> [Candidate] {
@@ -93,11 +93,12 @@ extension Candidate {
         return copy
     }
 
-    /// Makes one of two endpoints with one address.
+    /// Merges two endpoints with the same address.
     ///
-    /// The one that does not terminate decides: a pod's address goes to another pod, perhaps of
-    /// another node, while slices still list the old one. Otherwise the ready one, then the serving
-    /// one, and it is local if either says so, as in `pkg/proxy/endpointslicecache.go`.
+    /// An endpoint that is not terminating wins: a pod's address may pass to another pod, perhaps
+    /// on another node, while slices still list the old one. Otherwise a ready endpoint wins, then
+    /// a serving one, and the result is local if either is, as in
+    /// `pkg/proxy/endpointslicecache.go`.
     fileprivate func merged(with other: Candidate) -> Candidate {
         guard isTerminating == other.isTerminating else { return isTerminating ? other : self }
         var best = (other.isReady, other.isServing) > (isReady, isServing) ? other : self

@@ -1,31 +1,32 @@
 package import KubernetesModel
 package import ServicePlan
 
-/// The plans of all Services, kept up to date one Service at a time.
+/// The plans of all Services, updated one Service at a time.
 package struct ClusterPlans: Sendable {
-    /// A Service with its slices, as they are now; nil: it is gone.
+    /// The present state of a Service and its slices.
     package typealias Input = (service: Service, slices: [EndpointSlice])
 
-    /// What compiling some Services brought.
+    /// The result of compiling some Services.
     package struct Update: Sendable {
         package let changes: [PlanChange]
-        /// The Services whose diagnostics may have changed: those, and whom they met.
+        /// The Services whose diagnostics may have changed: the compiled ones and their rivals.
         package let diagnosed: Set<ObjectName>
     }
 
     package private(set) var plans: [ObjectName: ServicePlan] = [:]
     package private(set) var diagnostics: [ObjectName: [Diagnostic]] = [:]
-    /// How many Services have a traffic policy Local without endpoints here.
+    /// The number of Services that have a traffic policy Local but no endpoints on this node.
     package private(set) var localGaps: [LocalGap: Int] = [:]
     private var claims = FrontendClaims()
-    /// Those of `diagnostics` that do not depend on other Services.
+    /// The part of `diagnostics` that does not depend on other Services.
     private var ownDiagnostics: [ObjectName: [Diagnostic]] = [:]
 
     package init() {}
 
-    /// Compiles some Services anew.
+    /// Compiles some Services again.
     ///
-    /// - Parameter input: looks up any Service, since others may inherit or lose a frontend
+    /// - Parameter input: looks up any Service, or returns nil if it is gone; other Services may
+    ///   inherit or lose a frontend
     package mutating func update(
         _ services: some Sequence<ObjectName>,
         for node: NodeView,
@@ -35,7 +36,7 @@ package struct ClusterPlans: Sendable {
         var changed: [ObjectName: PlanChange] = [:]
         var diagnosed: Set<ObjectName> = []
         claims.beginRound()
-        // Claims move to ever better ones, so this ends.
+        // Claims only ever move to Services with precedence, so this loop ends.
         var pending = Array(services)
         while let name = pending.popLast() {
             let input = input(name)
@@ -51,7 +52,7 @@ package struct ClusterPlans: Sendable {
             guard plans[name] != plan else { continue }
             for gap in plans[name]?.localGaps ?? [] { localGaps[gap, default: 0] -= 1 }
             for gap in plan?.localGaps ?? [] { localGaps[gap, default: 0] += 1 }
-            // A Service may be compiled several times.
+            // A Service may be compiled several times in one update; the first old plan counts.
             changed[name, default: PlanChange(name.description, old: plans[name], new: nil)].new =
                 plan
             plans[name] = plan

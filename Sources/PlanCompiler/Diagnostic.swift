@@ -1,24 +1,23 @@
 package import KubernetesModel
 
-/// Something about an object that was left out or read otherwise than written; the rest of the
-/// object is in force.
+/// A value of an object that was left out or not read as written; the rest of the object applies.
 package struct Diagnostic: Sendable, Hashable {
-    /// Why the owner of a Service should hear of it: the reason of the event about it.
+    /// The reason of the event that tells the owner of a Service.
     package enum Event: String, Sendable, Hashable {
         /// Another Service claims the same address and port.
         case frontendConflict = "FrontendConflict"
-        /// The address or port serves something that no Service may take.
+        /// The address or port serves something that no Service may take over.
         case frontendRefused = "FrontendRefused"
-        /// Something else on the node listens there.
+        /// Another program on the node listens at the address and port.
         case portInUse = "PortInUse"
-        /// More endpoints than connections can be spread over.
+        /// There are more endpoints than connections can be distributed to.
         case tooManyEndpoints = "TooManyEndpoints"
     }
 
-    /// Like `Service default/web`.
+    /// The kind and name of the object, such as `Service default/web`.
     package let object: String
     package let problem: FieldProblem
-    /// Nil: the log alone tells.
+    /// The event to send; nil if a log line is enough.
     package let event: Event?
 
     package init(_ object: String, _ problem: FieldProblem, event: Event? = nil) {
@@ -32,12 +31,14 @@ extension Diagnostic: CustomStringConvertible {
     package var description: String { "\(object): \(problem)" }
 }
 
-/// The first few of the diagnostics of one kind, and how many more there are: who writes objects
-/// decides about their number, and must not decide about the work and the lines they cost.
+/// The first few diagnostics of one kind, and the number of further ones.
+///
+/// The authors of objects decide how many problems there are, and must not thereby decide how much
+/// work and how many log lines they cause.
 struct DiagnosticList {
     private static let limit = 10
 
-    /// Whom the rest is told of.
+    /// The object that is named when the further problems are counted.
     private let object: String
     private var told: [Diagnostic] = []
     private var untold = 0
@@ -46,9 +47,9 @@ struct DiagnosticList {
 
     var all: [Diagnostic] { untold == 0 ? told : told + [Diagnostic(object, .more(untold))] }
 
-    /// Takes one that is not told yet.
+    /// Adds a diagnostic unless it is already listed.
     ///
-    /// - Parameter count: how many values it is about
+    /// - Parameter count: the number of values that it is about
     mutating func add(_ diagnostic: @autoclosure () -> Diagnostic, count: Int = 1) {
         guard told.count < Self.limit else {
             untold += count

@@ -2,11 +2,11 @@ internal import ServicePlan
 
 /// The endpoints of one Service port and family that this node may use.
 ///
-/// `pkg/proxy/topology.go: CategorizeEndpoints`, whose terms this follows.
+/// The names follow `pkg/proxy/topology.go: CategorizeEndpoints`.
 struct EndpointSelection {
     private(set) var cluster: [Endpoint] = []
     private(set) var local: [Endpoint] = []
-    /// Some endpoint could serve, though perhaps not from this node.
+    /// Whether some endpoint could serve, though perhaps not from this node.
     private(set) var hasAny = false
     private(set) var draining: [Endpoint] = []
 
@@ -15,7 +15,8 @@ struct EndpointSelection {
         if usesCluster {
             let topology = Topology(candidates, node: node)
             cluster = Self.preferReady(candidates) { topology.admits($0, node: node) }
-            // Hints never leave a Service without endpoints, so what is missing here is readiness.
+            // Hints never exclude every ready endpoint, so draining ones are used only if none is
+            // ready.
         }
         if usesLocal {
             local = Self.preferReady(candidates.filter(\.endpoint.isLocal)) { _ in true }
@@ -23,7 +24,7 @@ struct EndpointSelection {
         draining = candidates.filter(\.isDraining).map(\.endpoint)
     }
 
-    /// The ready ones that are admitted, or else all that terminate and still serve (KEP-1669).
+    /// Returns the admitted ready endpoints, or else all that terminate and still serve (KEP-1669).
     private static func preferReady(
         _ candidates: [Candidate],
         where admits: (Candidate) -> Bool
@@ -33,10 +34,11 @@ struct EndpointSelection {
     }
 }
 
-/// Which hints of the endpoints count for this node.
+/// The kind of hints of the endpoints that apply on this node.
 ///
-/// Node hints if every ready endpoint has some and one names this node; else zone hints likewise;
-/// else none (`topologyModeFromHints`; KEP-2433, KEP-3015).
+/// Node hints apply if every ready endpoint has some and one of them names this node. Otherwise
+/// zone hints apply under the same condition, and otherwise none (`topologyModeFromHints`;
+/// KEP-2433, KEP-3015).
 enum Topology {
     case node, zone, anywhere
 

@@ -2,18 +2,18 @@ package import KubernetesModel
 package import NetworkTypes
 internal import ServicePlan
 
-/// Why an endpoint gets connections of a Service port from this node, or why not.
+/// The reason why this node does or does not send connections of a Service port to an endpoint.
 package struct EndpointVerdict: Sendable, Hashable, Encodable {
     package let endpoint: String
     package let isLocal: Bool
-    /// Under traffic policy Cluster, and under Local.
+    /// Whether the endpoint is used under traffic policy Cluster.
     package let servesCluster: Bool
     package let servesLocal: Bool
     package let reason: String
 }
 
 extension PlanCompiler {
-    /// Judges every endpoint of a port in one family, by the rules of `EndpointSelection`.
+    /// Judges every endpoint of a port in one family by the rules of `EndpointSelection`.
     package func verdicts(
         _ port: ServicePort,
         _ family: IPFamily,
@@ -36,7 +36,7 @@ extension PlanCompiler {
         }
     }
 
-    /// How hints count here, and why they do not.
+    /// Explains which hints apply here, or why they do not.
     package func topologyReason(
         _ port: ServicePort,
         _ family: IPFamily,
@@ -66,7 +66,7 @@ extension PlanCompiler {
         }
     }
 
-    /// Why a port has no endpoint in a family; for a port that has none.
+    /// Explains why a port without endpoints in a family has none.
     package func absenceReason(
         _ port: ServicePort,
         _ family: IPFamily,

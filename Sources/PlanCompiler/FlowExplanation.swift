@@ -1,7 +1,7 @@
 package import NetworkTypes
 package import ServicePlan
 
-/// What happens to a client's connection to a frontend, and why.
+/// The fate of a client's connection to a frontend, and the reason for it.
 package struct FlowExplanation: Sendable, Hashable, Encodable {
     package enum Client: String, Sendable, Hashable, Encodable {
         case pod, node, outside
@@ -13,15 +13,16 @@ package struct FlowExplanation: Sendable, Hashable, Encodable {
 
     package let outcome: Outcome
     package let why: String
-    /// Where it may go; empty unless it is balanced.
+    /// The possible destinations; empty unless the connection is balanced.
     package let endpoints: [AddressAndPort]
     package let isMasqueraded: Bool
     package let whyMasqueraded: String
 
-    /// - Parameters:
-    ///   - sources: the addresses that such a client may have; empty: nobody knows
-    ///   - canTellPods: whether the node tells pods from others
-    ///   - absence: why there are no endpoints, if there are none
+    /// Explains the fate of a connection.
+    ///
+    /// - Parameters: - sources: the addresses that such a client may have; empty if unknown -
+    ///   canTellPods: whether the node can tell pods from other clients - absence: the reason why
+    ///   there are no endpoints, used if there are none
     package init(
         _ frontend: Frontend,
         of plan: ServicePlan,
@@ -70,7 +71,7 @@ package struct FlowExplanation: Sendable, Hashable, Encodable {
         (isMasqueraded, whyMasqueraded) = Self.masquerade(frontend, client, canTellPods)
     }
 
-    /// What loadBalancerSourceRanges say of a client.
+    /// The effect of loadBalancerSourceRanges on a client.
     private enum Admission: Equatable {
         case granted
         case depends

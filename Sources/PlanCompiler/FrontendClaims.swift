@@ -2,14 +2,15 @@ package import KubernetesModel
 package import NetworkTypes
 package import ServicePlan
 
-/// Who has each address and port when several Services claim it.
+/// Decides which Service owns an address and port that several Services claim.
 ///
-/// What the API server allots (cluster IPs, NodePorts, health check node ports) nobody takes. Then
-/// whoever has claimed it longest, so that nobody loses what he has to a Service that is edited; of
-/// those that came at once, as all do after a start, the oldest, and then the first by name. The
-/// order in which Services of one round are resolved does not matter.
+/// A claim that the API server allots (cluster IP, NodePort, health check node port) wins over any
+/// other. Otherwise the longest-standing claim wins, so that nobody loses a frontend to a Service
+/// that is edited. Among claims of the same round, as all are after a start, the oldest Service
+/// wins, then the first by name. The order in which Services of one round are resolved does not
+/// matter.
 ///
-/// Costs what a plan has frontends, whatever the number of Services.
+/// The cost depends on the number of frontends in a plan, not on the number of Services.
 package struct FrontendClaims: Sendable {
     fileprivate enum Purpose {
         case frontend(Frontend.Kind)
@@ -20,7 +21,7 @@ package struct FrontendClaims: Sendable {
         let service: ObjectName
         let createdAt: Int64
         let purpose: Purpose
-        /// When the Service began to claim this.
+        /// The round in which the Service began to claim this key.
         var round: Int
 
         var isAllotted: Bool {
@@ -37,33 +38,33 @@ package struct FrontendClaims: Sendable {
     }
 
     private var owners: [FrontendKey: Claim] = [:]
-    /// Those that lost; most clusters have none.
+    /// The claims that lost; most clusters have none.
     private var losers: [FrontendKey: [ObjectName: Claim]] = [:]
     private var claimed: [ObjectName: (createdAt: Int64, keys: [FrontendKey])] = [:]
     private var round = 0
-    /// Services that won or lost something and must be resolved again.
+    /// The Services that won or lost a key and must be resolved again.
     private var moved: Set<ObjectName> = []
-    /// Services about which `conflicts` may now say something else.
+    /// The Services whose `conflicts` may have changed.
     private var touched: Set<ObjectName> = []
 
     package init() {}
 
-    /// What is claimed from now on is claimed later than what was before.
+    /// Begins a round, whose claims come after those of earlier rounds.
     package mutating func beginRound() { round += 1 }
 
-    /// Replaces the claims of a Service with those of its new plan, and takes out of the plan what
-    /// another Service owns.
+    /// Replaces the claims of a Service with those of its new plan.
     ///
-    /// Returns the Services whose own plans must be resolved again because ownership moved.
+    /// Frontends that another Service owns are removed from the plan. Returns the Services whose
+    /// plans must be resolved again because ownership moved.
     ///
-    /// - Parameter healthCheckAddresses: where health checks are answered
+    /// - Parameter healthCheckAddresses: the addresses on which health checks are answered
     package mutating func resolve(
         _ plan: inout ServicePlan?,
         of service: ObjectName,
         createdAt: Int64?,
         healthCheckAddresses: [IPAddress]
     ) -> Set<ObjectName> {
-        // An object without a timestamp is one that is only about to be created.
+        // An object without a timestamp has yet to be created.
         let createdAt = createdAt ?? .max
         var claims = (plan?.frontends ?? []).map { ($0.key, Purpose.frontend($0.kind)) }
         claims += (plan?.forwardedPorts ?? []).map { ($0.key, .frontend(.nodePort)) }
@@ -71,7 +72,7 @@ package struct FrontendClaims: Sendable {
             healthCheckAddresses.map { FrontendKey($0, .tcp, port) }
         }
         claims += (checks ?? []).map { ($0, .healthCheck) }
-        // A Service that was deleted and created again between two looks at it is another one.
+        // A Service that was deleted and created again between two updates is a different one.
         let isSame = claimed[service]?.createdAt == createdAt
         let keys = claims.map(\.0)
         release(service, keeping: isSame ? keys : [])
@@ -99,7 +100,7 @@ package struct FrontendClaims: Sendable {
         return true
     }
 
-    /// Gives up what the Service no longer claims.
+    /// Releases the keys that the Service no longer claims.
     private mutating func release(_ service: ObjectName, keeping keys: [FrontendKey]) {
         guard let old = claimed[service]?.keys, old != keys else { return }
         let kept = Set(keys)
@@ -132,7 +133,7 @@ package struct FrontendClaims: Sendable {
         }
     }
 
-    /// Gives what is contested to the first of those that claim it.
+    /// Gives a contested key to the claim that takes precedence.
     private mutating func elect(_ key: FrontendKey) {
         guard var waiting = losers[key], let first = waiting.values.min(by: { $0.precedes($1) })
         else { return }
@@ -150,16 +151,16 @@ package struct FrontendClaims: Sendable {
     }
 }
 
-// MARK: - What owners and losers hear
+// MARK: - Reports to owners and losers
 
 extension FrontendClaims {
-    /// The Services of which `conflicts` may say something else than when this was last asked.
+    /// Returns the Services whose `conflicts` may have changed since the last call.
     package mutating func takeTouched() -> Set<ObjectName> {
         defer { touched = [] }
         return touched
     }
 
-    /// What a Service lost to others, and what others want of it.
+    /// The keys that a Service lost to others, and its own keys that others claim.
     package func conflicts(of service: ObjectName) -> [Diagnostic] {
         guard !losers.isEmpty, let keys = claimed[service]?.keys else { return [] }
         var list = DiagnosticList(of: "Service \(service)")

@@ -3,7 +3,7 @@ package import NetworkTypes
 package import ServicePlan
 
 extension NodeView {
-    /// Why no Service is programmed at the address in this way; nil: one may be.
+    /// The reason why no Service may use the address for this kind of frontend; nil if one may.
     func refusal(of address: IPAddress, _ kind: Frontend.Kind) -> String? {
         if let reason = address.reasonNotForServices {
             return "\(address) \(reason); no Service is programmed there"
@@ -15,9 +15,10 @@ extension NodeView {
             + " balancer, or allow it with needletail.nodeAddressesAsExternalIPs"
     }
 
-    /// Why no Service is programmed at the address and port in this way; nil: one may be.
+    /// The reason why no Service may use the address and port for this kind of frontend; nil if one
+    /// may.
     func refusal(of key: FrontendKey, _ kind: Frontend.Kind) -> String? {
-        // The API server allots cluster IPs, its own among them.
+        // The API server allots cluster IPs, including its own.
         guard kind != .clusterIP, key.transport == .tcp else { return nil }
         if apiServers.contains(key) {
             return "\(key) is where the API server is reached; no Service is programmed there"
@@ -29,10 +30,11 @@ extension NodeView {
     }
 }
 
-/// Frontends of a Service where something else on the node listens, which then gets no more
-/// connections.
+/// The frontends of a Service that may hide a port on which another program of the node listens.
+///
+/// Such a program gets no more connections.
 package struct OccupiedPorts: Sendable {
-    /// Of the Service: only these can be occupied.
+    /// The frontends at addresses of the node, the only ones that can hide a listening port.
     package let keys: [FrontendKey]
 
     package init(_ plan: ServicePlan?, on node: NodeView) {
@@ -44,7 +46,7 @@ package struct OccupiedPorts: Sendable {
             .map(\.key) ?? []
     }
 
-    /// The occupied ones, the first few by name.
+    /// Reports the frontends that hide a listening port, the first few of them by name.
     package func diagnostics(
         of service: ObjectName,
         _ listening: ListeningSockets

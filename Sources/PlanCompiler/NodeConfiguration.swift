@@ -2,20 +2,20 @@ package import KubernetesModel
 package import NetworkTypes
 package import ServicePlan
 
-/// What an operator says of the node (flags and configuration).
+/// The operator's settings for the node, from flags and configuration.
 package struct NodeConfiguration: Sendable, Hashable {
-    /// Where the blocks of `LocalDetection.podCIDRs` come from.
+    /// The source of the blocks for `LocalDetection.podCIDRs`.
     package enum PodCIDRs: Sendable, Hashable {
-        /// `--cluster-cidr`: the pods of the whole cluster.
+        /// The blocks of `--cluster-cidr`, for the pods of the whole cluster.
         case cluster([IPPrefix])
-        /// `spec.podCIDRs` of the Node: this node's pods.
+        /// The blocks in `spec.podCIDRs` of the Node, for the pods of this node.
         case node
     }
 
     package var nodeName: String
-    /// `--node-ip`; empty: the addresses of the Node object.
+    /// The addresses of `--node-ip`; empty to use those of the Node object.
     package var nodeIPs: [IPAddress] = []
-    /// `--bind-address`: the primary address of its family; nil: not set.
+    /// The address of `--bind-address`, primary in its family; nil if not set.
     package var bindAddress: IPAddress?
     package var nodePortAddresses = NodePortAddresses(["primary"])
     package var masqueradesAll = false
@@ -27,20 +27,21 @@ package struct NodeConfiguration: Sendable, Hashable {
     package var allowsExternalIPs = true
     /// Whether external IPs may be the node's own addresses.
     package var allowsNodeAddresses = false
-    /// TCP ports of the node that no external IP or load balancer VIP may take, and what they serve.
+    /// The TCP ports of the node that no external IP or load balancer VIP may take, and their
+    /// users.
     package var protectedPorts: [UInt16: String] = [22: "ssh", 10250: "the kubelet"]
 
     package init(nodeName: String) { self.nodeName = nodeName }
 
-    /// Whether frontends or masquerading want what only the Node object says.
+    /// Whether frontends or masquerading need facts that only the Node object has.
     package var needsNode: Bool { nodeIPs.isEmpty && bindAddress == nil || podCIDRs == .node }
 
     /// Whether a change of the interfaces' addresses matters.
     package var followsInterfaces: Bool { !nodePortAddresses.blocks.isEmpty }
 
-    /// What the compiler needs to know, from configuration and observation.
+    /// Returns the compiler's view of the node, from configuration and observation.
     ///
-    /// - Parameter apiServers: by which the API servers are reached
+    /// - Parameter apiServers: the addresses and ports at which the API servers are reached
     package func view(
         node: Node?,
         interfaceAddresses: [IPAddress],
@@ -74,7 +75,7 @@ package struct NodeConfiguration: Sendable, Hashable {
         return view
     }
 
-    /// What a backend needs to know.
+    /// Returns the facts about the node that a dataplane needs.
     package func facts(node: Node?, serviceCIDRs: [IPPrefix]) -> NodeFacts {
         let blocks =
             switch podCIDRs {

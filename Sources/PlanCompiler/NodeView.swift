@@ -2,33 +2,34 @@ internal import KubernetesModel
 package import NetworkTypes
 internal import ServicePlan
 
-/// What the compiler knows of the node it compiles for.
+/// The facts about a node that the compiler needs.
 package struct NodeView: Sendable, Hashable {
     package var name: String
-    /// Label `topology.kubernetes.io/zone` of the Node.
+    /// The label `topology.kubernetes.io/zone` of the Node.
     package var zone: String?
-    /// The node's addresses that answer on NodePorts.
+    /// The node's addresses on which NodePorts answer.
     package var nodePortAddresses: [IPAddress]
-    /// The loopback addresses where the daemon's forwarder answers on NodePorts.
+    /// The loopback addresses on which the daemon's forwarder answers for NodePorts.
     package var localhostAddresses: [IPAddress] = []
-    /// The node's primary addresses, one of each family at most.
+    /// The node's primary addresses, at most one of each family.
     package var primaryAddresses: [IPAddress]
-    /// Those by which the cluster knows the node: of its Node object, and by flags.
+    /// The addresses by which the cluster knows the node, from its Node object and from flags.
     package var ownAddresses: Set<IPAddress> = []
-    /// Those, and all of the node's interfaces.
+    /// The `ownAddresses`, and all addresses of the node's interfaces.
     package var addresses: Set<IPAddress> = []
-    /// The flag `--masquerade-all`.
+    /// The value of the flag `--masquerade-all`.
     package var masqueradesAll: Bool
-    /// Feature gate AllowServiceExternalIPs (KEP-5707): off, `spec.externalIPs` are left out.
+    /// The feature gate AllowServiceExternalIPs (KEP-5707); if off, `spec.externalIPs` are left
+    /// out.
     package var allowsExternalIPs: Bool
     /// Whether `spec.externalIPs` may be the node's own addresses.
     package var allowsNodeAddresses = false
-    /// By which the API servers are reached; nothing but a cluster IP may be there.
+    /// The addresses and ports of the API servers, which only a cluster IP may use.
     package var apiServers: Set<FrontendKey> = []
-    /// TCP ports at the node's addresses that no external IP or load balancer VIP may take, and what
-    /// they serve.
+    /// The TCP ports at the node's addresses that no external IP or load balancer VIP may take, and
+    /// their users.
     package var protectedPorts: [UInt16: String] = [:]
-    /// As many endpoints of a pool as get connections; nil: all.
+    /// The largest number of endpoints in a pool that get connections; nil for no limit.
     package var largestPool: Int? = Pool.largestSize
 
     package init(
@@ -47,9 +48,9 @@ package struct NodeView: Sendable, Hashable {
         self.allowsExternalIPs = allowsExternalIPs
     }
 
-    /// Where the daemon's forwarder serves a port; nil: it does not.
+    /// Returns the key at which the daemon's forwarder serves a port; nil if it does not serve it.
     func forwardedKey(of port: ServicePort, _ family: IPFamily) -> FrontendKey? {
-        // SCTP has no sockets of the kind in many kernels, and hardly a client on a node.
+        // Many kernels lack SCTP sockets, and clients for it on a node are rare.
         guard let number = port.nodePort, port.transport != .sctp,
             let address = localhostAddresses.first(where: { $0.family == family })
         else { return nil }

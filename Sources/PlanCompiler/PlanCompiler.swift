@@ -1,15 +1,16 @@
 package import KubernetesModel
 package import ServicePlan
 
-/// Turns one Service and its EndpointSlices into its plan; pure, so it runs anywhere.
+/// Compiles one Service and its EndpointSlices into a plan; it has no side effects.
 package struct PlanCompiler: Sendable {
     package let node: NodeView
 
     package init(node: NodeView) { self.node = node }
 
-    /// The plan of the Service, or nil if it is none of this proxy's business.
+    /// Returns the plan of the Service, or nil if this proxy does not serve the Service.
     ///
-    /// Bad values never fail: they are left out and reported, the first few of them by name.
+    /// Invalid values never cause an error: they are left out and reported, the first few of them
+    /// by name.
     package func compile(
         _ service: Service,
         _ slices: some Sequence<EndpointSlice>
@@ -25,6 +26,6 @@ package struct PlanCompiler: Sendable {
 }
 
 extension Service {
-    /// `spec.clusterIP: None`, or no cluster IP (yet).
+    /// Whether the Service has `spec.clusterIP: None`, or no cluster IP (yet).
     fileprivate var isHeadless: Bool { clusterIPs.isEmpty }
 }

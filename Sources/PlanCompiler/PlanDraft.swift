@@ -2,7 +2,7 @@ internal import KubernetesModel
 internal import NetworkTypes
 internal import ServicePlan
 
-/// The plan while it is made.
+/// A plan while it is being compiled.
 struct PlanDraft {
     private let service: Service
     private let slices: [EndpointSlice]
@@ -12,7 +12,7 @@ struct PlanDraft {
     private var sliceDiagnostics: DiagnosticList
     private var poolIndex: [Pool: Int] = [:]
     private var clusterIPs: [IPAddress] = []
-    /// The addresses beside the cluster IPs, but those of NodePorts.
+    /// The external IPs and load balancer VIPs.
     private var virtualIPs: [(address: IPAddress, kind: Frontend.Kind)] = []
     private var sources: SourceRanges
 
@@ -69,7 +69,7 @@ struct PlanDraft {
         }
     }
 
-    /// Takes the addresses that Services may have.
+    /// Collects the addresses that the Service may use.
     private mutating func readAddresses() {
         for address in service.clusterIPs where isUsable(address, .clusterIP) {
             clusterIPs.append(address)
@@ -99,7 +99,7 @@ struct PlanDraft {
 
     /// Adds the frontends of one port in one family.
     ///
-    /// Which endpoints they need: `UsesClusterEndpoints` and `UsesLocalEndpoints` of
+    /// The endpoints are chosen as by `UsesClusterEndpoints` and `UsesLocalEndpoints` of
     /// `pkg/proxy/serviceport.go`.
     private mutating func add(
         _ port: ServicePort,
@@ -118,7 +118,7 @@ struct PlanDraft {
             node: node
         )
         if let forwarded {
-            // Its only client is the node itself, which policy Local does not bind.
+            // The only client is the node itself, to which policy Local does not apply.
             plan.forwardedPorts.append(
                 ForwardedPort(
                     key: forwarded,
@@ -178,7 +178,7 @@ struct PlanDraft {
         )
     }
 
-    /// The addresses and port numbers beside the cluster IP.
+    /// Returns the frontends outside the cluster IPs, with their kinds.
     private mutating func externalFrontends(
         _ port: ServicePort,
         _ family: IPFamily
@@ -203,7 +203,8 @@ struct PlanDraft {
         report(FieldProblem(kind.field, reason), .frontendRefused)
     }
 
-    /// The Service's own frontend has the port if there is one, as packets reach that first.
+    /// Adds the health check, unless a frontend of the Service has its port: packets reach that
+    /// first.
     private mutating func addHealthCheck(_ port: UInt16, _ localEndpoints: Int) {
         let addresses = Set(node.nodePortAddresses)
         let taken = plan.frontends.first {
@@ -222,7 +223,7 @@ struct PlanDraft {
         plan.healthCheck = HealthCheck(port: port, localEndpoints: localEndpoints)
     }
 
-    /// Load balancers ask only where not every node serves them.
+    /// The health check port; load balancers only need it if not every node serves them.
     private var healthCheckPort: UInt16? {
         service.type == .loadBalancer && service.externalTrafficPolicy == .local
             ? service.healthCheckNodePort : nil
@@ -238,7 +239,8 @@ struct PlanDraft {
         return weights
     }
 
-    /// The index of the pool with these endpoints, which frontends share; nil without endpoints.
+    /// The index of the pool with these endpoints, which frontends may share; nil without
+    /// endpoints.
     private mutating func pool(
         _ endpoints: [Endpoint],
         _ selection: EndpointSelection,
@@ -264,8 +266,9 @@ struct PlanDraft {
         return plan.pools.count - 1
     }
 
-    /// Makes one of the frontends with one key: the first by `Kind.precedence`, restricted to the
-    /// sources to which any of them is.
+    /// Merges frontends with the same key into the first by `Kind.precedence`.
+    ///
+    /// The result is restricted to the allowed sources of any of them.
     private mutating func mergeDuplicates() {
         var kept: [Frontend] = []
         for frontend in plan.frontends {
@@ -273,7 +276,7 @@ struct PlanDraft {
                 kept.append(frontend)
                 continue
             }
-            // Two that are restricted are so in the same way: it is one Service at one address.
+            // If two are restricted, the ranges are equal: it is one Service at one address.
             first.allowedSources = first.allowedSources ?? frontend.allowedSources
             kept[kept.count - 1] = first
             if let lost = first.contradiction(with: frontend) {
@@ -292,7 +295,8 @@ struct PlanDraft {
 }
 
 extension Frontend {
-    /// What another frontend of the Service with the same key asked for in vain; nil: nothing.
+    /// The conflict with another frontend of the Service that has the same key; nil if there is
+    /// none.
     fileprivate func contradiction(with other: Frontend) -> String? {
         if portName != other.portName {
             return
@@ -306,8 +310,9 @@ extension Frontend {
 }
 
 extension Frontend.Kind {
-    /// Whose frontend it is when one Service has an address and port in several ways: what the API
-    /// server allots comes first.
+    /// The rank of the kind when one Service uses an address and port in several ways; lower wins.
+    ///
+    /// Those that the API server allots come first.
     var precedence: Int {
         switch self {
         case .clusterIP: 0

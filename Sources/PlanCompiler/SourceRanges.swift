@@ -1,11 +1,11 @@
 internal import KubernetesModel
 internal import NetworkTypes
 
-/// Who may use the load balancer's VIPs of one Service.
+/// The sources that may use the load balancer VIPs of one Service.
 struct SourceRanges {
     private let ranges: [IPPrefix]?
     private let nodeAddresses: [IPAddress]
-    /// By the VIP; a Service may have many ports.
+    /// The results by VIP, since a Service may have many ports.
     private var known: [IPAddress: [IPPrefix]?] = [:]
 
     init(of service: Service, node: NodeView) {
@@ -13,12 +13,12 @@ struct SourceRanges {
         nodeAddresses = node.primaryAddresses
     }
 
-    /// The sources that may use a VIP; nil: all.
+    /// Returns the sources that may use a VIP; nil if all may.
     ///
-    /// Ranges of the other family alone restrict nobody, as in kube-proxy. Ranges of which none
-    /// could be read admit nobody: a restriction was asked for. A node inside the ranges may
-    /// reach a VIP bound to itself, so the VIP is a source then (`serviceport.go` and
-    /// `nftables/proxier.go`, allowFromNode).
+    /// If all ranges are of the other family, nobody is restricted, as in kube-proxy. If none of
+    /// the ranges could be read, nobody is admitted, because a restriction was requested. A node
+    /// inside the ranges may reach a VIP that is bound to the node itself; the VIP is a permitted
+    /// source then (`serviceport.go` and `nftables/proxier.go`, allowFromNode).
     mutating func allowed(at vip: IPAddress) -> [IPPrefix]? {
         guard let ranges else { return nil }
         guard !ranges.isEmpty else { return [] }

@@ -1,7 +1,7 @@
 package import NetworkTypes
 internal import Synchronization
 
-/// The addresses and ports by which this program has reached API servers, the last few of them.
+/// The last few addresses and ports at which this program has reached API servers.
 ///
 /// Any thread may use it.
 package final class APIServerAddresses: Sendable {

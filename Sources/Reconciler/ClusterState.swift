@@ -2,42 +2,44 @@ package import KubernetesModel
 package import NetworkTypes
 package import PlanCompiler
 
-/// Which objects name the endpoints of Services; the others are left alone.
+/// The kind of objects that names the endpoints of Services; the other kind is ignored.
 package enum EndpointsSource: String, Sendable, CaseIterable {
     case endpointSlices = "endpointslices"
-    /// core/v1 Endpoints, for clusters without EndpointSlices.
+    /// The core/v1 Endpoints, for clusters without EndpointSlices.
     case endpoints
 }
 
-/// What has changed since it was last compiled.
+/// The changes since the last compilation.
 package struct PendingChanges: Sendable, Hashable {
-    /// Changes of objects, not objects that changed.
+    /// The number of changes, which may exceed the number of changed objects.
     package var services = 0
     package var endpoints = 0
-    /// When the endpoints changed in the cluster, as far as EndpointSlices tell: milliseconds since
-    /// 1970.
+    /// The times at which endpoints changed in the cluster, according to EndpointSlices, in
+    /// milliseconds since 1970.
     package var changeTimes: [Int64] = []
 
     package init() {}
 }
 
-/// The objects of the cluster, and which Services changes of them touch.
+/// The objects of the cluster, and the Services that changes of them affect.
 package struct ClusterState: Sendable {
     package private(set) var services: [ObjectName: Service] = [:]
     package private(set) var node: Node?
-    /// Of each Service, in the order of their names.
+    /// The slices of each Service, sorted by name.
     private var slices: [ObjectName: [EndpointSlice]] = [:]
     private var serviceOfSlice: [ObjectName: ObjectName] = [:]
     private var serviceCIDRObjects: [String: ServiceCIDR] = [:]
     private let nodeName: String
     private let source: EndpointsSource
 
-    /// Services to compile again.
+    /// The Services that must be compiled again.
     private var dirty: Set<ObjectName> = []
     private var isNodeDirty = false
     package private(set) var pending = PendingChanges()
 
-    /// - Parameter nodeName: the only Node that matters
+    /// Makes an empty state.
+    ///
+    /// - Parameter nodeName: the name of the only Node that matters
     package init(nodeName: String, endpointsFrom source: EndpointsSource = .endpointSlices) {
         self.nodeName = nodeName
         self.source = source
@@ -47,7 +49,7 @@ package struct ClusterState: Sendable {
         IPPrefix.aggregated(serviceCIDRObjects.values.flatMap(\.cidrs))
     }
 
-    /// What is wrong with objects that belong to no Service.
+    /// The problems with objects that belong to no Service.
     package var nodeDiagnostics: [(ObjectName, [Diagnostic])] {
         let node = node.map { node in
             (
@@ -61,7 +63,7 @@ package struct ClusterState: Sendable {
         return [node, (ObjectName(namespace: "", name: "servicecidrs"), blocks)].compactMap(\.self)
     }
 
-    /// The endpoints of Service default/kubernetes.
+    /// The API servers' addresses and ports: the endpoints of Service default/kubernetes.
     package var apiServers: Set<FrontendKey> {
         let slices = slices[ObjectName(namespace: "default", name: "kubernetes")] ?? []
         return Set(
@@ -73,7 +75,7 @@ package struct ClusterState: Sendable {
         )
     }
 
-    /// The Services that have addresses beside their cluster IPs and NodePorts.
+    /// The Services that have external IPs or load balancer VIPs.
     package var servicesWithVirtualIPs: [ObjectName] {
         services.values.filter { !$0.externalIPs.isEmpty || !$0.loadBalancerVIPs.isEmpty }
             .map(\.name)
@@ -83,12 +85,12 @@ package struct ClusterState: Sendable {
 
     package var hasChanges: Bool { !dirty.isEmpty || isNodeDirty }
 
-    /// A Service with its slices in the order of their names.
+    /// Returns a Service with its slices, sorted by name.
     package func input(_ name: ObjectName) -> (service: Service, slices: [EndpointSlice])? {
         services[name].map { ($0, slices[name] ?? []) }
     }
 
-    /// What changed since the last call.
+    /// Returns the changes since the last call, and forgets them.
     package mutating func takeChanges() -> (services: Set<ObjectName>, node: Bool) {
         defer { (dirty, isNodeDirty, pending) = ([], false, PendingChanges()) }
         return (dirty, isNodeDirty)
@@ -110,7 +112,7 @@ package struct ClusterState: Sendable {
     }
 
     package mutating func set(_ slice: EndpointSlice) {
-        // A slice may be given to another Service.
+        // A slice may move to another Service.
         if let owner = serviceOfSlice[slice.name], owner != slice.service {
             removeEndpointSlice(slice.name)
         }
@@ -139,7 +141,8 @@ package struct ClusterState: Sendable {
         pending.endpoints += 1
     }
 
-    /// Where the slice is among those of its Service, or would be.
+    /// Returns the index of the slice among those of its Service, or the index at which to insert
+    /// it.
     private func place(
         of slice: ObjectName,
         in service: ObjectName
@@ -155,7 +158,7 @@ package struct ClusterState: Sendable {
         return (range.lowerBound, false)
     }
 
-    /// An Endpoints object, in place of all EndpointSlices of its Service.
+    /// Replaces all slices of a Service with those of its Endpoints object.
     package mutating func set(_ endpoints: Endpoints) {
         removeEndpoints(endpoints.name, except: Set(endpoints.slices.map(\.name)))
         for slice in endpoints.slices { set(slice) }
@@ -187,7 +190,8 @@ package struct ClusterState: Sendable {
 
     // MARK: Whole lists
     //
-    // What is kept is not in the list because it cannot be read now, not because it is gone.
+    // The objects to keep are missing from the list because they cannot be read now, not because
+    // they are gone.
 
     package mutating func replaceServices(
         _ list: [Service],

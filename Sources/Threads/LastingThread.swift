@@ -1,9 +1,9 @@
 internal import Dispatch
 internal import Synchronization
 
-/// A thread that lives as long as the process; a pool ends its threads when it likes.
+/// A thread that lives as long as the process; the threads of a pool may end at any time.
 package final class LastingThread: Sendable {
-    /// In the network namespace of whoever uses it first.
+    /// The shared thread, which runs in the network namespace of its first user.
     package static let shared = LastingThread()
 
     private let jobs = Mutex<[@Sendable () -> Void]>([])
@@ -18,7 +18,7 @@ package final class LastingThread: Sendable {
         }
     }
 
-    /// Runs the body there, and waits for it.
+    /// Runs the closure on this thread and waits for it.
     package func run<Value: Sendable>(
         _ body: @escaping @Sendable () throws -> Value
     ) throws -> Value {

@@ -2,11 +2,12 @@ internal import Dispatch
 internal import Glibc
 internal import Synchronization
 
-/// Writes lines to a descriptor from a thread of its own, so that nobody who has something to say waits for a
-/// reader that is slow, stands still or has gone.
+/// Writes lines to a descriptor from a thread of its own, so that callers never wait for a slow,
+/// stopped or closed reader.
 ///
-/// Lines wait in memory, up to a limit; beyond it they are lost, counted, and a line says how many. What cannot be written (a closed pipe, a full disk) is lost in the same way; each
-/// new line is tried anew.
+/// Lines wait in memory up to a limit. Further lines are dropped and counted, and a line reports
+/// their number later. Lines that cannot be written (closed pipe, full disk) count as dropped, too;
+/// every new line is attempted again.
 package final class LineWriter: Sendable {
     private struct State {
         var waiting: [UInt8] = []
@@ -16,13 +17,15 @@ package final class LineWriter: Sendable {
     }
 
     private let descriptor: Int32
-    /// In bytes.
+    /// The limit of waiting text in bytes.
     private let limit: Int
     private let lossLine: @Sendable (Int) -> String
     private let state = Mutex(State())
     private let work = DispatchSemaphore(value: 0)
 
-    /// - Parameter lossLine: a line, with its end, that says how many lines were lost
+    /// Makes a writer and starts its thread.
+    ///
+    /// - Parameter lossLine: makes the line, with its line end, that reports a number of lost lines
     package init(
         _ descriptor: Int32,
         limit: Int = 1 << 20,
@@ -41,7 +44,7 @@ package final class LineWriter: Sendable {
 
     deinit { work.signal() }
 
-    /// Takes a line with its end; never blocks.
+    /// Takes a line that includes its line end; never blocks.
     package func write(_ line: String) {
         let isFirst = state.withLock { state in
             guard state.waiting.count + line.utf8.count <= limit else {
@@ -55,7 +58,7 @@ package final class LineWriter: Sendable {
         if isFirst { work.signal() }
     }
 
-    /// Waits until all lines are written, so long at most.
+    /// Waits until all lines are written, or until the limit has passed.
     package func flush(atMost limit: Duration = .seconds(1)) {
         let deadline = ContinuousClock.now + limit
         while state.withLock({ $0.lines > 0 || $0.isWriting }), .now < deadline { usleep(500) }
@@ -78,7 +81,7 @@ package final class LineWriter: Sendable {
         }
     }
 
-    /// Returns whether all of it was written.
+    /// Returns whether all bytes were written.
     private func writeAll(_ bytes: [UInt8]) -> Bool {
         var rest = bytes[...]
         while !rest.isEmpty {
@@ -89,7 +92,7 @@ package final class LineWriter: Sendable {
             }
             switch errno {
             case EINTR: break
-            // The descriptor is shared with somebody who made it so.
+            // The descriptor is shared with another process that made it non-blocking.
             case EAGAIN:
                 var entry = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
                 poll(&entry, 1, -1)
@@ -100,7 +103,7 @@ package final class LineWriter: Sendable {
     }
 }
 
-/// A write to a pipe without a reader is an error here, not the end of the process.
+/// Makes a write to a pipe without a reader an error on this thread, instead of ending the process.
 private func blockBrokenPipe() {
     var signals = sigset_t()
     sigemptyset(&signals)

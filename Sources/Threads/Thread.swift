@@ -1,9 +1,10 @@
 internal import Glibc
 
-/// Starts a thread of its own, for work that blocks: Dispatch has a limit to its threads, and
-/// whoever blocks in them takes them from everybody.
+/// Starts a dedicated thread for work that blocks.
 ///
-/// The thread belongs to the network namespace of its starter, and ends with the body.
+/// Dispatch has a limited number of threads, and work that blocks in one of them takes it away from
+/// everyone else. The thread inherits the network namespace of its creator, and ends when the
+/// closure returns.
 package func startThread(_ body: @escaping @Sendable () -> Void) {
     let work = Unmanaged.passRetained(ThreadBody(body))
     var thread = pthread_t()

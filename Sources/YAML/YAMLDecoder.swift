@@ -1,7 +1,9 @@
-/// Decodes values from nodes, for types that read JSON as well.
+/// Decodes values from YAML nodes, for types that can be decoded from JSON as well.
 package struct YAMLDecoder {
     package init() {}
 
+    /// Decodes a value.
+    ///
     /// - Throws: `DecodingError`, with the path
     package func decode<Value: Decodable>(
         _: Value.Type = Value.self,
@@ -11,7 +13,7 @@ package struct YAMLDecoder {
     }
 }
 
-/// A node as a decoder, and as the container of one value.
+/// A decoder for one node, which is also the container for a single value.
 private struct NodeDecoder: Decoder, SingleValueDecodingContainer {
     let node: YAMLNode
     let codingPath: [any CodingKey]
@@ -56,7 +58,7 @@ private struct NodeDecoder: Decoder, SingleValueDecodingContainer {
     func decode(_ type: UInt64.Type) throws -> UInt64 { try integer(type) }
 
     func decode<Value: Decodable>(_ type: Value.Type) throws -> Value {
-        // These ask for a container that has no value of their own type.
+        // A String is decoded directly, without asking for a container again.
         if type == String.self, let text = try decode(String.self) as? Value { return text }
         return try Value(from: self)
     }

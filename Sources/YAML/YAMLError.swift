@@ -1,7 +1,7 @@
-/// Why a text is not YAML that can be read.
+/// The reason why text cannot be read as YAML.
 package struct YAMLError: Error, Sendable, Hashable, CustomStringConvertible {
     package let reason: String
-    /// The first line is 1; nil: unknown.
+    /// The line, counted from 1; nil if unknown.
     package let line: Int?
 
     package init(_ reason: String, line: Int?) { (self.reason, self.line) = (reason, line) }

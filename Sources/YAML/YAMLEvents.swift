@@ -1,14 +1,14 @@
 internal import CYAML
 
-/// libyaml's parser over a text, one event after the other.
+/// The events of libyaml's parser for a text, one after the other.
 ///
-/// libyaml keeps a pointer to its own parser, so that one stays where it is.
+/// libyaml stores a pointer to its own parser, so the parser must not move in memory.
 struct YAMLEvents: ~Copyable {
     enum Kind {
         case documentStart, sequenceStart, sequenceEnd, mappingStart, mappingEnd
         case scalar(YAMLScalar)
         case alias(String)
-        /// What says nothing here.
+        /// An event that carries no content.
         case other
         case end
     }
@@ -16,13 +16,15 @@ struct YAMLEvents: ~Copyable {
     struct Event {
         let kind: Kind
         let anchor: String?
-        /// The first line is 1.
+        /// The line, counted from 1.
         let line: Int
     }
 
     private let parser = UnsafeMutablePointer<yaml_parser_t>.allocate(capacity: 1)
 
-    /// - Parameter text: must outlive this
+    /// Makes a parser for the text.
+    ///
+    /// - Parameter text: must outlive the parser
     init(_ text: UnsafeBufferPointer<UInt8>) {
         yaml_parser_initialize(parser)
         yaml_parser_set_encoding(parser, YAML_UTF8_ENCODING)

@@ -1,4 +1,4 @@
-/// A part of a YAML document: aliases are resolved, merge keys are merged.
+/// A part of a YAML document, with aliases resolved and merge keys merged.
 package struct YAMLNode: Sendable {
     package enum Content: Sendable {
         case scalar(YAMLScalar)
@@ -7,7 +7,7 @@ package struct YAMLNode: Sendable {
     }
 
     package let content: Content
-    /// The first line is 1.
+    /// The line, counted from 1.
     package let line: Int
 
     package init(_ content: Content, line: Int) {
@@ -22,11 +22,12 @@ package struct YAMLNode: Sendable {
     }
     package var mapping: [YAMLEntry]? { if case .mapping(let list) = content { list } else { nil } }
 
-    /// The text of a scalar, as it was written.
+    /// The text of a scalar, as written.
     package var text: String? { scalar?.text }
     package var isNull: Bool { scalar?.isNull ?? false }
 
-    /// The last value of a key in a mapping, as Go's YAML reads a key that is given twice.
+    /// Returns the last value of a key in a mapping, as Go's YAML does for a key that is given
+    /// twice.
     package subscript(key: String) -> YAMLNode? {
         mapping?.last { $0.key == key }?.value
     }
@@ -37,11 +38,11 @@ package struct YAMLNode: Sendable {
     }
 }
 
-/// A key with its value.
+/// A key of a mapping and its value.
 package struct YAMLEntry: Sendable {
     package let key: String
     package let value: YAMLNode
-    /// Where the key stands.
+    /// The line of the key, counted from 1.
     package let line: Int
 
     package init(_ key: String, _ value: YAMLNode, line: Int) {
@@ -49,10 +50,10 @@ package struct YAMLEntry: Sendable {
     }
 }
 
-/// A scalar with what YAML 1.1 takes it for, which is what Kubernetes' readers speak.
+/// A scalar, which is interpreted by YAML 1.1 like in Kubernetes' own readers.
 package struct YAMLScalar: Sendable, Hashable {
     package let text: String
-    /// Neither quoted nor tagged as text: it may mean something else than its letters.
+    /// Whether the scalar is neither quoted nor tagged as text, so that it may be more than text.
     package let isPlain: Bool
 
     package init(_ text: String, isPlain: Bool) { (self.text, self.isPlain) = (text, isPlain) }
@@ -68,8 +69,9 @@ package struct YAMLScalar: Sendable, Hashable {
         }
     }
 
-    /// A whole number: decimal, or with the prefix 0x, 0o, 0b or 0 (octal); also `80.0`, which is
-    /// what some programs make of 80.
+    /// Reads a whole number: decimal, or with the prefix 0x, 0o, 0b or 0 (octal).
+    ///
+    /// `80.0` is accepted too, since some programs write 80 in this form.
     package func integer<Value: FixedWidthInteger>(_: Value.Type = Value.self) -> Value? {
         guard isPlain else { return nil }
         var digits = text.filter { $0 != "_" }

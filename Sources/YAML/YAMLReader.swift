@@ -1,10 +1,10 @@
 /// Reads YAML with libyaml.
 ///
-/// Errors quote nothing of the text, which may be a secret.
+/// Errors do not quote the text, which may be secret.
 package enum YAMLReader {
-    /// The documents of a text in their order.
+    /// Returns the documents of a text in order.
     ///
-    /// What an alias stands for counts each time that it is used, so that a short text cannot grow
+    /// Each use of an alias counts all the parts that it stands for, so a short text cannot expand
     /// without bound.
     package static func documents(in text: String) throws(YAMLError) -> [YAMLNode] {
         try reading(text) { composer throws(YAMLError) in
@@ -14,9 +14,9 @@ package enum YAMLReader {
         }
     }
 
-    /// The first document, and the line where another one begins, if one does that says something.
+    /// Returns the first document, and the line of a second one that is not empty, if there is one.
     ///
-    /// Whether what follows can be read does not matter.
+    /// It does not matter whether the second document can be read.
     package static func firstDocument(
         in text: String
     ) throws(YAMLError) -> (root: YAMLNode?, following: Int?) {
@@ -35,7 +35,7 @@ package enum YAMLReader {
         _ body: (inout Composer) throws(YAMLError) -> Value
     ) throws(YAMLError) -> Value {
         var text = text
-        // A byte order mark says nothing in UTF-8.
+        // A byte order mark has no meaning in UTF-8.
         if text.unicodeScalars.first == "\u{FEFF}" { text.unicodeScalars.removeFirst() }
         return try text.withUTF8 { bytes in
             Result { () throws(YAMLError) in
@@ -46,9 +46,9 @@ package enum YAMLReader {
     }
 }
 
-/// Makes nodes of events.
+/// Builds nodes from events.
 private struct Composer: ~Copyable {
-    /// A part of a document, and how many parts it has with its own.
+    /// A part of a document, and the number of parts in it including itself.
     private struct Part {
         let node: YAMLNode
         let size: Int
@@ -56,13 +56,14 @@ private struct Composer: ~Copyable {
 
     private var events: YAMLEvents
     private var anchors: [String: Part] = [:]
-    /// Where the last document begins.
+    /// The line on which the current document begins.
     private(set) var documentLine = 1
     private var read = 0
     private var copied = 0
 
     private static let deepest = 200
-    /// Parts that aliases may add to any text, and to each part that was written.
+    /// The number of parts that aliases may add to any text; each part that was written adds
+    /// `copiesPerPart` to it.
     private static let freeCopies = 10_000
     private static let copiesPerPart = 10
 
@@ -148,7 +149,8 @@ private struct Composer: ~Copyable {
             }
         }
         if !merged.isEmpty {
-            // What the mapping says itself counts more, and what was merged first.
+            // The mapping's own keys take precedence over merged keys, and earlier merges over
+            // later ones.
             var known = Set(entries.map(\.key))
             for entry in merged where known.insert(entry.key).inserted { entries.append(entry) }
         }

@@ -50,7 +50,7 @@ struct BenchCommand: AsyncParsableCommand {
     private func measure(_ size: Int) async throws {
         let namespace = try NetworkNamespace()
         try namespace.ip(["link set lo up"])
-        // Its sockets stay in the namespace where they were opened.
+        // The dataplane's sockets stay in the namespace in which they were opened.
         let backend = try namespace.inside { try mode.backend() }
         let node = NodeFacts()
         var plans = (0..<size).map { plan($0, replaced: 0) }
@@ -89,7 +89,7 @@ struct BenchCommand: AsyncParsableCommand {
         )
     }
 
-    /// A Service with a cluster IP; each round replaces one of its endpoints by another.
+    /// Returns a Service with a cluster IP; each round replaces one of its endpoints.
     private func plan(_ index: Int, replaced round: Int) -> ServicePlan {
         let pods = (0..<endpoints).map { number in
             let host = number == 0 ? UInt32(round % 200) : UInt32(200 + number)

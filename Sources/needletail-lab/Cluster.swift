@@ -40,7 +40,8 @@ final class Cluster: Sendable {
 
     // MARK: The API server
 
-    /// Answers on the nodes' network, and on loopback of this machine; also again after `stop`.
+    /// Serves the API on the nodes' network and on this machine's loopback; works again after
+    /// `stopAPI`.
     func startAPI() throws {
         let inside = try topology.api.inside {
             try api.listen(Topology.apiAddress, port: Topology.apiPort)
@@ -53,13 +54,13 @@ final class Cluster: Sendable {
 
     func stopAPI() { api.stop() }
 
-    /// How often EndpointSlices were asked for: lists and watches.
+    /// The number of requests for EndpointSlices: lists and watches.
     var slicesRequests: Int { api.requests.count { $0.contains("/endpointslices?") } }
 
-    /// Where this machine reaches it.
+    /// The URL of the API server on this machine.
     var apiURL: String { "http://127.0.0.1:\(outsidePort.withLock { $0 })" }
 
-    /// Changes something by a request, as kubectl would.
+    /// Sends a request that changes something, as kubectl would.
     func request(
         _ method: String,
         _ path: String,
@@ -71,7 +72,7 @@ final class Cluster: Sendable {
         try await client.send(method, path, body, contentType: contentType)
     }
 
-    /// Makes the nodes and the objects, and gives the Service its load balancer.
+    /// Creates the nodes and the objects, and gives the Service its load balancer.
     func create(_ objects: [JSONValue]) async throws {
         let namespace = "namespaces/\(SampleServices.namespace)"
         for object in topology.nodes.map(\.object) + objects {
@@ -101,7 +102,7 @@ final class Cluster: Sendable {
         )
     }
 
-    /// A program that was built beside this one.
+    /// Returns the path of a program in the same directory as this one.
     static func program(_ name: String) throws -> String {
         guard let own = realpath("/proc/self/exe", nil) else { throw LabError("/proc is missing") }
         defer { free(own) }
@@ -109,7 +110,7 @@ final class Cluster: Sendable {
         return "\(path)/\(name)"
     }
 
-    /// What the proxies logged, for a failure.
+    /// The logs of the proxies, to print after a failure.
     var logs: String {
         topology.nodes.map { node in
             let text = try? String(
@@ -120,7 +121,7 @@ final class Cluster: Sendable {
         }.joined(separator: "\n")
     }
 
-    /// Removes everything; may be called twice.
+    /// Removes everything; it is safe to call this twice.
     func tearDown() {
         daemons.stop()
         api.stop()
@@ -131,7 +132,7 @@ final class Cluster: Sendable {
 }
 
 extension Topology.Node {
-    /// As a kubelet would announce it.
+    /// The Node object that a kubelet would create.
     fileprivate var object: JSONValue {
         [
             "apiVersion": "v1", "kind": "Node",
@@ -146,7 +147,7 @@ extension Topology.Node {
     }
 }
 
-/// Calls the closure when the process is told to stop, then ends the process.
+/// Calls the closure when the process receives a signal to stop, and then exits.
 func onInterrupt(_ body: @escaping @Sendable () -> Void) -> [any DispatchSourceSignal] {
     [SIGINT, SIGTERM, SIGHUP].map { number in
         signal(number, SIG_IGN)

@@ -6,9 +6,9 @@ internal import Synchronization
 final class Daemons: Sendable {
     private let children = Mutex<[pid_t]>([])
 
-    /// Starts needletail on each node, which follows the API server at the URL.
+    /// Starts needletail on each node; it follows the API server at the URL.
     ///
-    /// `setpriv` lets them end with the lab, however that ends.
+    /// With `setpriv`, the processes end when the lab does, for whatever reason.
     func start(_ nodes: [Topology.Node], binary: String, api: String, logs: String) throws {
         for node in nodes {
             let log = open(
@@ -35,7 +35,7 @@ final class Daemons: Sendable {
         }
     }
 
-    /// Ends them and waits until they are gone.
+    /// Stops all processes, and waits until they have ended.
     func stop() {
         let running = children.withLock { list in
             defer { list = [] }

@@ -66,7 +66,7 @@ struct Demo {
         )
     }
 
-    // MARK: Who answers
+    // MARK: The table of answers
 
     private func showTable(_ clusterIP: FrontendKey) throws {
         let pod = topology.pods[0]
@@ -113,12 +113,12 @@ struct Demo {
             + "   \(seen.sorted().joined(separator: ", "))" + (lost > 0 ? " (\(lost) failed)" : "")
     }
 
-    // MARK: An endpoint goes, and comes back
+    // MARK: Removing and restoring an endpoint
 
     private static let slice =
         "/apis/discovery.k8s.io/v1/namespaces/\(SampleServices.namespace)/endpointslices/web-4"
 
-    /// Sends a JSON patch, and shows it as kubectl would be told.
+    /// Sends a JSON patch, and prints the kubectl command for it.
     private func patchSlice(_ patch: JSONValue) async throws {
         let text = String(decoding: try JSONEncoder.readable.encode(patch), as: UTF8.self)
         print("  kubectl -n shop patch endpointslice web-4 --type json -p '\(text)'")
@@ -174,7 +174,7 @@ struct Demo {
         print("  \(back.name) answers after \((ContinuousClock.now - added).formattedMilliseconds)")
     }
 
-    /// Connects again and again; `lastSeen` is when the pod answered last.
+    /// Connects again and again; `lastSeen` is the time of the pod's last answer.
     private func connect(
         to target: FrontendKey,
         for duration: Duration,
@@ -188,7 +188,8 @@ struct Demo {
             total += 1
             if !outcome.isAnswer { failed += 1 }
             if outcome.pod == pod.name { lastSeen = ContinuousClock.now - start }
-            // Tens of thousands of connections would meet their own ports in TIME_WAIT.
+            // Without a pause, tens of thousands of connections would run into their own ports in
+            // TIME_WAIT.
             usleep(1000)
         }
         return (total, failed, lastSeen)
@@ -223,7 +224,7 @@ struct Demo {
 }
 
 extension Probe.Outcome {
-    /// Who answered.
+    /// The name of the pod that answered; nil if none did.
     fileprivate var pod: String? {
         if case .answered(let pod, _) = self { return pod }
         return nil

@@ -1,6 +1,6 @@
 internal import ArgumentParser
 
-/// Clusters of network namespaces on one machine: demonstration, exploration, benchmarks.
+/// Clusters of network namespaces on one machine, for demonstrations, exploration and benchmarks.
 @main
 struct Lab: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -13,7 +13,7 @@ struct Lab: AsyncParsableCommand {
     )
 }
 
-/// An error that ends the program, told in one line.
+/// An error that ends the program with a message of one line.
 struct LabError: Error, CustomStringConvertible {
     let description: String
 

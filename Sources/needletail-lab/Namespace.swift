@@ -2,7 +2,7 @@ internal import NetworkNamespaces
 
 /// A named network namespace of a lab.
 struct Namespace: Sendable, Hashable {
-    /// Everything that a lab makes begins so.
+    /// The beginning of all names that a lab creates.
     static let prefix = "nlab-"
 
     let name: String
@@ -19,7 +19,7 @@ struct Namespace: Sendable, Hashable {
         get throws { try NetworkNamespace(named: name) }
     }
 
-    /// Removes every namespace of a lab, also of one that was killed.
+    /// Removes every namespace of a lab, including those left by a lab that was killed.
     static func removeAll() throws {
         let listed = try Command.run(["ip", "netns", "list"])
         for line in listed.split(separator: "\n") where line.hasPrefix(prefix) {

@@ -2,10 +2,10 @@ internal import Dispatch
 internal import Glibc
 internal import NetworkTypes
 
-/// Answers on TCP and UDP in a pod's namespace with the pod's name and whom it saw.
+/// Answers on TCP and UDP in a pod's namespace, with the pod's name and the client's address.
 ///
 /// The sockets live in the namespace; this process serves them all.
-// SAFETY: `sources` is set in the initializer only; cancelling a source is thread-safe.
+// SAFETY: `sources` is set only in the initializer, and cancelling a source is thread-safe.
 final class PodServer: @unchecked Sendable {
     private var sources: [any DispatchSourceRead] = []
 

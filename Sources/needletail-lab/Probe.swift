@@ -1,10 +1,10 @@
 internal import Glibc
 internal import NetworkTypes
 
-/// One question to a Service and its answer.
+/// One request to a Service and its answer.
 struct Probe {
     enum Outcome: Hashable {
-        /// Which pod answered, and the client address that it saw.
+        /// An answer, with the name of the pod and the client address that the pod saw.
         case answered(pod: String, seen: String)
         case refused
         case silent
@@ -12,7 +12,7 @@ struct Probe {
 
     let target: FrontendKey
 
-    /// Asks from inside a namespace; waits a second at most.
+    /// Sends the request from inside a namespace, and waits at most one second.
     func send(from namespace: Namespace) throws -> Outcome {
         let isTCP = target.transport == .tcp
         let descriptor = try namespace.inside {

@@ -8,9 +8,9 @@ internal import Logging
 internal import NetworkNamespaces
 internal import Reconciler
 
-/// How long a process takes to read a cluster, and what it needs to hold it.
+/// Measures how long a process takes to read a cluster, and how much memory it needs.
 ///
-/// Each row is a process of its own, so that one's memory is not another's.
+/// Each row is measured in a new process, so that rows do not share memory.
 struct ReadingBench {
     let objects: Int
     let endpoints: Int
@@ -97,7 +97,7 @@ struct ReadingBench {
 
 extension JSONValue: ExpressibleByStringInterpolation {}
 
-/// One row of the bench, as a process.
+/// One row of the benchmark, run as a separate process.
 struct ReadCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "read",
@@ -140,7 +140,7 @@ struct ReadCommand: AsyncParsableCommand {
         var iterator = lists.makeAsyncIterator()
         for _ in followers { await iterator.next() }
         let time = ContinuousClock.now - start
-        // They still have the list in their hands.
+        // The followers still hold the list.
         for follower in followers {
             follower.cancel()
             await follower.value
@@ -163,7 +163,7 @@ private actor HeldCluster {
     func update(_ body: @Sendable (inout ClusterState) -> Void) { body(&state) }
 }
 
-/// What this process uses; memory in bytes.
+/// The resources used by this process, with memory in bytes.
 private struct Resources {
     let processorTime: Duration
     let peak: Int
@@ -175,7 +175,7 @@ private struct Resources {
         processorTime =
             .seconds(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec)
             + .microseconds(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec)
-        // Not ru_maxrss, which the parent passes on.
+        // The value of ru_maxrss is not used, since it is inherited from the parent.
         let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
         func bytes(_ field: String) -> Int {
             let line = status.split(separator: "\n").first { $0.hasPrefix(field) }

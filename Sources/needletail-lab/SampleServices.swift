@@ -9,14 +9,14 @@ struct SampleServices {
     static let nodePort: UInt16 = 30080
     static let podPort: UInt16 = 8080
     static let podUDPPort: UInt16 = 5353
-    /// A Service that has no endpoints and must refuse at once.
+    /// The cluster IP of a Service without endpoints, which must refuse connections at once.
     static let emptyIP = "10.96.0.11"
 
     private let pods: [Topology.Pod]
 
     init(pods: [Topology.Pod]) { self.pods = pods }
 
-    /// In the order in which they are made, without status.
+    /// The objects in the order of creation, without status.
     var objects: [JSONValue] {
         [
             [
@@ -28,7 +28,7 @@ struct SampleServices {
         ]
     }
 
-    /// What a load balancer's controller writes into the status of the Service.
+    /// The status that a load balancer's controller writes to the Service.
     static var loadBalancerStatus: JSONValue {
         ["status": ["loadBalancer": ["ingress": [["ip": .string(loadBalancerIP)]]]]]
     }

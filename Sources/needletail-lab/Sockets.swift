@@ -23,7 +23,7 @@ struct SocketAddress {
         }
     }
 
-    /// Copies a family's own form; returns its length.
+    /// Stores an address structure of one family, and returns its length.
     private static func store<Form>(
         _ form: Form,
         in storage: inout sockaddr_storage
@@ -34,7 +34,7 @@ struct SocketAddress {
         return socklen_t(MemoryLayout<Form>.size)
     }
 
-    /// Calls with the form that socket functions take.
+    /// Calls the closure with the pointer and length that socket functions take.
     func with<T>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> T) -> T {
         withUnsafePointer(to: storage) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, length) }
@@ -43,11 +43,11 @@ struct SocketAddress {
 }
 
 extension IPAddress {
-    /// The address family of sockets.
+    /// The address family for socket calls.
     var socketDomain: Int32 { family == .ipv4 ? AF_INET : AF_INET6 }
 }
 
-/// The address of a connection's other side as text.
+/// Returns the address of a connection's peer as text.
 func peerAddress(_ storage: sockaddr_storage) -> String {
     withUnsafeBytes(of: storage) { bytes in
         let range = storage.ss_family == sa_family_t(AF_INET) ? 4..<8 : 8..<24

@@ -1,12 +1,12 @@
 /// A cluster of namespaces: nodes on one switch, each with a bridge for its pods, and a client
-/// outside of the cluster.
+/// outside the cluster.
 ///
 ///     client ──┐
 ///     api ─────┤ switch (172.31.0.0/24, fd31::/64)
 ///     node1 ───┤
 ///     node2 ───┘   └ node: bridge cni0 (10.244.N.1/24) ─ pods
 ///
-/// Nodes route each other's pods; nothing else knows of pods, and nobody but the proxies knows of
+/// Nodes have routes to each other's pods. Nothing else knows of pods, and only the proxies know of
 /// Services.
 struct Topology: Sendable {
     struct Node: Sendable {
@@ -36,7 +36,7 @@ struct Topology: Sendable {
     static let apiAddress = "172.31.0.2"
     static let apiAddress6 = "fd31::2"
     static let apiPort: UInt16 = 6443
-    /// Routed by the client to the first node, as a load balancer's addresses would be.
+    /// The addresses of load balancers, which the client routes to the first node.
     static let loadBalancerCIDR = "203.0.113.0/24"
 
     let nodes: [Node]
@@ -45,7 +45,9 @@ struct Topology: Sendable {
     let api = Namespace("api")
     private let fabric = Namespace("switch")
 
-    /// - Parameter podNames: given to the nodes in turn
+    /// Makes the description of a cluster; `build` creates it.
+    ///
+    /// - Parameter podNames: the names of the pods, which are assigned to the nodes in turn
     init(nodeCount: Int, podNames: [String]) {
         let nodes = (1...nodeCount).map(Node.init)
         self.nodes = nodes
@@ -107,7 +109,7 @@ struct Topology: Sendable {
 
     private func build(_ pod: Pod) throws {
         let port = "v\(pod.node.index)-\(pod.index)"
-        // Hairpin: a bridge must send a pod's packet back through the port it came in by.
+        // Hairpin: a bridge must be able to send a pod's packet back through the port it came from.
         try pod.node.namespace.ip([
             "link add \(port) type veth peer name eth0 netns \(pod.namespace.name)",
             "link set \(port) master cni0", "link set \(port) type bridge_slave hairpin on",

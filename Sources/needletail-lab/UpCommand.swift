@@ -25,7 +25,7 @@ struct UpCommand: AsyncParsableCommand {
             Ctrl-C takes it down.
             """
         )
-        // Also into a file or a pipe.
+        // Flushed at once, even if the output is a file or a pipe.
         fflush(nil)
         while true { try await Task.sleep(for: .seconds(3600)) }
     }

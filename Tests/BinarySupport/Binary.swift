@@ -2,10 +2,10 @@ internal import FoundationEssentials
 internal import Glibc
 package import NetworkNamespaces
 
-/// The needletail that was built beside the tests, run as a user runs it.
+/// The needletail program that was built with the tests, run as a user runs it.
 package enum Binary {
     package static let path: String = {
-        // The virtual machine is slow: a small program for it.
+        // The virtual machine is slow and gets a smaller program.
         if let path = ProcessInfo.processInfo.environment["NEEDLETAIL_BINARY"] { return path }
         let own =
             (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
@@ -17,14 +17,14 @@ package enum Binary {
         package let status: Int32
     }
 
-    /// Runs it to its end in a namespace; `wrapper` goes before it.
+    /// Runs the program to its end in a namespace; `wrapper` is put before its arguments.
     package static func run(
         _ arguments: [String],
         in namespace: NetworkNamespace,
         wrapper: [String] = [],
         input: String = ""
     ) throws -> Result {
-        // The shell tells the status beside the output.
+        // The shell prints the status after the output.
         let quoted = (wrapper + [path] + arguments).map { "'\($0)'" }.joined(separator: " ")
         let text = try namespace.run(
             ["sh", "-c", "\(quoted); status=$?; echo; echo status=$status"],
@@ -62,12 +62,12 @@ package final class Daemon {
 
     package var output: String { (try? String(contentsOfFile: log, encoding: .utf8)) ?? "" }
 
-    /// Waits until the log holds the text so many times.
+    /// Waits until the log contains the text `count` times.
     package func wait(for text: String, count: Int = 1) throws {
         try wait { output.components(separatedBy: text) >= count }
     }
 
-    /// Waits until something holds; if it never does, the log is in the error.
+    /// Waits until a condition holds; if it never does, the error contains the log.
     package func wait(until holds: () throws -> Bool) throws {
         let clock = ContinuousClock()
         let deadline = clock.now + .seconds(120)
@@ -77,7 +77,7 @@ package final class Daemon {
         }
     }
 
-    /// Ends it with a signal and returns the wait status.
+    /// Stops the daemon with a signal and returns its wait status.
     @discardableResult
     package func stop(_ signal: Int32 = SIGTERM) -> Int32 {
         guard isRunning else { return 0 }
@@ -97,7 +97,7 @@ extension String {
     }
 }
 
-/// A folder of the test's own.
+/// A temporary folder for one test.
 package final class Folder {
     package let path: String
 
@@ -107,7 +107,7 @@ package final class Folder {
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     }
 
-    /// Puts a file there in one step.
+    /// Writes a file to the folder in one step.
     @discardableResult
     package func write(_ text: String, to name: String) throws -> String {
         let file = "\(path)/\(name)"

@@ -2,9 +2,9 @@ internal import Glibc
 package import NetworkNamespaces
 internal import Threads
 
-/// Sends back what it gets, on any number of connections, from a thread of its own.
+/// Sends back what it receives, on any number of connections, from its own thread.
 package final class EchoServer: Sendable {
-    /// Its end ends the thread.
+    /// A descriptor whose closing ends the thread.
     private let bell: Int32
 
     package init(_ namespace: NetworkNamespace, port: UInt16) throws {
@@ -46,7 +46,7 @@ package final class EchoServer: Sendable {
 }
 
 extension Stream {
-    /// Whether a byte comes back.
+    /// Whether the server sends a byte back.
     package var echoes: Bool {
         var byte: UInt8 = 42
         guard send(descriptor, &byte, 1, Int32(MSG_NOSIGNAL)) == 1 else { return false }

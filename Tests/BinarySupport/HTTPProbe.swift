@@ -1,13 +1,13 @@
 internal import Glibc
 package import NetworkNamespaces
 
-/// A plain HTTP client, for looking at servers from outside.
+/// A plain HTTP client for tests of servers.
 package struct HTTPProbe {
     package let status: Int
     package let headers: String
     package let body: String
 
-    /// Asks once; nil if nobody answers.
+    /// Sends one request; nil if there is no answer.
     package static func get(
         _ path: String,
         port: UInt16,
@@ -24,7 +24,7 @@ package struct HTTPProbe {
         return try exchange(text, port: port, in: namespace).flatMap(HTTPProbe.init)
     }
 
-    /// Sends any bytes and returns all that comes back.
+    /// Sends any bytes and returns everything that is received.
     package static func exchange(
         _ text: String,
         port: UInt16,
@@ -42,7 +42,7 @@ package struct HTTPProbe {
         return String(decoding: received, as: UTF8.self)
     }
 
-    /// A socket that waits a minute at most for anything.
+    /// Returns a connected socket on which every call waits at most one minute.
     package static func connected(
         host: String = "127.0.0.1",
         port: UInt16,

@@ -10,10 +10,12 @@ package final class Node {
     package static let address6 = "fd00:192::1"
     package static let clientAddress = "192.0.2.9"
     private let names: [String]
-    /// What NodePorts are to answer on.
+    /// The `nodePortAddresses` of the node.
     package var nodePortAddresses = "primary"
 
-    /// - Parameter pods: hosts of 10.244.1.0/24
+    /// Creates the namespaces.
+    ///
+    /// - Parameter pods: the last parts of the pods' addresses in 10.244.1.0/24
     package init(pods: [Int] = [2, 3]) throws {
         let prefix = "nltest-\(getpid())-\(UInt32.random(in: 0...0xFFFF))"
         names = ["node", "client"].map { "\(prefix)-\($0)" } + pods.map { "\(prefix)-pod\($0)" }
@@ -85,15 +87,16 @@ package final class Node {
         )
     }
 
-    /// What Debian's ipvsadm sees, sorted.
+    /// The output of Debian's ipvsadm, sorted.
     package func ipvsadm() throws -> [String] { try namespace.run(["ipvsadm", "-Sn"]).sortedLines }
 
     package func addresses() throws -> String {
         try namespace.run(["ip", "-br", "addr", "show", "dev", "kube-ipvs0"])
     }
 
-    /// The Service shop/web with endpoints on hosts of 10.244.1.0/24.
-    /// - Parameter elsewhere: those of them that are said to be on another node
+    /// Writes the Service shop/web, whose endpoints are given by their last part in 10.244.1.0/24.
+    ///
+    /// - Parameter elsewhere: the endpoints that are listed as being on another node
     package func write(
         _ endpoints: [Int],
         ports: String = "{name: http, port: 80}",
@@ -132,7 +135,7 @@ extension String {
     package var sortedLines: [String] { split(separator: "\n").map(String.init).sorted() }
 }
 
-/// A TCP socket of a namespace, or one of another protocol that has connections.
+/// A TCP socket in a namespace, or one of another protocol with connections.
 package final class Stream: Sendable {
     package let descriptor: Int32
 
@@ -141,7 +144,7 @@ package final class Stream: Sendable {
         limit(10)
     }
 
-    /// Gives each call so much time.
+    /// Limits the time of each call.
     private func limit(_ seconds: Int) {
         var limit = timeval(tv_sec: seconds, tv_usec: 0)
         for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
@@ -178,9 +181,10 @@ package final class Stream: Sendable {
         return stream
     }
 
-    /// - Parameters:
-    ///   - host: `::` takes both families
-    ///   - transport: an `IPPROTO_…`
+    /// Opens a listening socket.
+    ///
+    /// - Parameters: - host: the address; `::` accepts both families - transport: an `IPPROTO_…`
+    ///   constant
     package static func listening(
         _ namespace: NetworkNamespace,
         _ host: String = "::",
@@ -196,11 +200,10 @@ package final class Stream: Sendable {
         }
     }
 
-    /// Nil if it is refused, or nobody answers.
+    /// Connects; nil if the connection is refused or not answered.
     ///
-    /// - Parameters:
-    ///   - source: the client's port; 0: any
-    ///   - seconds: how long to wait for an answer
+    /// - Parameters: - source: the client's port; 0 for any - seconds: how long to wait for an
+    ///   answer
     package static func connecting(
         _ namespace: NetworkNamespace,
         _ host: String,
@@ -217,8 +220,10 @@ package final class Stream: Sendable {
         }
     }
 
-    /// Ends the connection with a reset; its port is free at once, even if a program that is just
-    /// being started has the descriptor, too.
+    /// Ends the connection with a reset.
+    ///
+    /// The port is free at once, even if a program that is just being started holds the descriptor,
+    /// too.
     package func reset() {
         var address = sockaddr()
         address.sa_family = sa_family_t(AF_UNSPEC)
@@ -227,7 +232,7 @@ package final class Stream: Sendable {
 
     package func accepted() -> Stream { Stream(accept(descriptor, nil, nil)) }
 
-    /// Whether a byte comes through.
+    /// Whether a byte sent here arrives at the other socket.
     package func reaches(_ other: Stream) -> Bool {
         var byte: UInt8 = 42
         guard send(descriptor, &byte, 1, Int32(MSG_NOSIGNAL)) == 1 else { return false }

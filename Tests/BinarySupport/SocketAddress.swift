@@ -1,6 +1,6 @@
 package import Glibc
 
-/// Calls the body with an address of either family and a port, as `bind` and `connect` take them.
+/// Calls the closure with an address and port in the form that `bind` and `connect` take.
 package func withSocketAddress<T>(
     _ text: String,
     _ port: UInt16,

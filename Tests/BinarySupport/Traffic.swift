@@ -3,11 +3,11 @@ package import NetworkNamespaces
 internal import Synchronization
 internal import Threads
 
-/// Connections to an address without a pause: many that stay, and one short one after the other.
+/// Constant connections to an address: many that stay open, and short ones, one after the other.
 package final class Traffic: Sendable {
     private struct State {
         var opened = 0
-        /// What became of those that failed.
+        /// The descriptions of failed connections.
         var failures: [String] = []
         var phase = ""
         var isEnding = false
@@ -55,16 +55,16 @@ package final class Traffic: Sendable {
 
     package var opened: Int { state.withLock(\.opened) }
 
-    /// Of the short ones: when, and how.
+    /// The time and kind of each failure among the short connections.
     package var failures: [String] { state.withLock(\.failures) }
 
-    /// A word for what happens from now on.
+    /// Names the phase that begins now, for the descriptions.
     package func enter(_ phase: String) { state.withLock { $0.phase = phase } }
 
-    /// How many of those that stay are broken.
+    /// The number of lasting connections that are broken.
     package var broken: Int { lasting.count { !$0.echoes } }
 
-    /// Waits until so many more short connections were made.
+    /// Waits until `count` more short connections have been made.
     package func wait(forMore count: Int) throws {
         let goal = opened + count
         let deadline = ContinuousClock.now + .seconds(300)

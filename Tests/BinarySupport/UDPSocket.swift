@@ -1,11 +1,13 @@
 internal import Glibc
 package import NetworkNamespaces
 
-/// A UDP socket of a namespace.
+/// A UDP socket in a namespace.
 package final class UDPSocket {
     private let descriptor: Int32
 
-    /// - Parameter host: `::` takes both families
+    /// Opens and binds the socket.
+    ///
+    /// - Parameter host: the address; `::` accepts both families
     package init(_ namespace: NetworkNamespace, _ host: String, port: UInt16) throws {
         descriptor = try namespace.inside {
             let family = host.contains(":") ? AF_INET6 : AF_INET
@@ -20,7 +22,7 @@ package final class UDPSocket {
 
     /// Whether a datagram to the host reaches the other socket, and its answer comes back.
     ///
-    /// Datagrams may be lost: a few attempts are made, of a second each.
+    /// Datagrams may be lost, so there are several attempts of one second each.
     package func reaches(_ other: UDPSocket, by host: String, _ port: UInt16) -> Bool {
         let connected = withSocketAddress(host, port) { connect(descriptor, $0, $1) }
         guard connected == 0 else { return false }
@@ -51,7 +53,7 @@ package final class UDPSocket {
         return poll(&entry, 1, 1000) == 1
     }
 
-    /// Sends back what it gets, if it is this.
+    /// Sends back the received byte if it is this number.
     private func answer(_ number: UInt8) -> Bool {
         var byte: UInt8 = 0
         var sender = sockaddr_storage()

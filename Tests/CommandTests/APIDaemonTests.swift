@@ -6,7 +6,7 @@ import NetworkNamespaces
 import TestSupport
 import Testing
 
-/// The daemon beside an API server.
+/// Tests of the daemon with an API server.
 @Suite(.timeLimit(.minutes(10))) struct APIDaemonTests {
     private let namespace: NetworkNamespace
     private let folder: Folder
@@ -83,7 +83,8 @@ import Testing
         }
     }
 
-    // CVE-2020-8554 for the proxy itself: its requests would go to the Service's endpoints for good.
+    // CVE-2020-8554 for the proxy itself: its requests would go to the Service's endpoints for
+    // ever.
     @Test
     func `no Service takes the address of the API server or of another, and owners hear of it`()
         async throws
@@ -120,7 +121,7 @@ import Testing
         #expect(try !ruleset.contains("192.0.2.50 . tcp . \(port)"))
         #expect(try ruleset.contains("192.0.2.50 . tcp . 80 comment \"test/thief:web\""))
         #expect(try ruleset.contains("10.96.0.10 . tcp . 80 comment \"test/web:http\""))
-        // What comes after it is programmed.
+        // Later changes are still programmed.
         server.delete("Service", "test", "thief")
         try daemon.wait { try !ruleset.contains("10.96.0.66") }
         #expect(daemon.stop() == 0)
@@ -140,7 +141,7 @@ import Testing
             ]
         }
         try server.apply(endpoints("10.244.1.5", "10.244.1.6"))
-        // It must not even be asked for.
+        // EndpointSlices must not even be requested.
         try server.apply(slice("10.244.1.7"))
         let daemon = try start(["--endpoints-source", "endpoints"])
         try daemon.wait(for: "synced")
@@ -151,7 +152,8 @@ import Testing
         #expect(!server.requests.contains { $0.contains("/endpointslices") })
     }
 
-    // An empty view is no reason to remove a Service: kubernetes/kubernetes#34028 and its like.
+    // An empty view is no reason to remove a Service: kubernetes/kubernetes#34028 and similar
+    // issues.
     @Test func `nothing is changed before every list is there, nor while the server is away`()
         async throws
     {
@@ -161,7 +163,7 @@ import Testing
         try first.wait(for: "synced")
         let before = try ruleset
         first.stop()
-        // A second Service is known at once; the endpoints are not.
+        // A second Service is known at once, but its endpoints are not.
         try server.apply([
             "kind": "Service", "metadata": ["name": "two", "namespace": "test"],
             "spec": ["clusterIP": "10.96.0.11", "ports": [["name": "http", "port": 80]]],
@@ -177,7 +179,7 @@ import Testing
         server.stop()
         try second.wait(for: "objects cannot be followed; what was programmed stays")
         #expect(try ruleset == before)
-        // The same address again, as of a server that was restarted.
+        // The server returns at the same address, as after a restart.
         let port = try #require(UInt16(url.split(separator: ":").last ?? ""))
         let listener = try namespace.inside { try server.listen(port: port) }
         listener.start()
@@ -185,7 +187,7 @@ import Testing
         #expect(try ruleset.contains("10.96.0.11") && ruleset.contains(": 10.244.1.5 . 8080"))
     }
 
-    // Roles of clusters before 1.33 do not know of ServiceCIDRs.
+    // Roles in clusters before 1.33 do not include ServiceCIDRs.
     @Test func `what is refused and not essential holds nothing up`() async throws {
         defer { server.stop() }
         try server.apply(slice("10.244.1.5"))
@@ -200,7 +202,7 @@ import Testing
         let metrics = try namespace.run(["curl", "-s", "127.0.0.1:10249/metrics"])
         #expect(metrics.contains(#"needletail_api_followed{resource="ServiceCIDR"} 0"#))
         #expect(metrics.contains(#"needletail_api_followed{resource="Service"} 1"#))
-        // Nobody knows of the Node, which is no reason to send load balancers away.
+        // Without the Node, load balancers are not sent away.
         #expect(try namespace.run(["curl", "-s", "127.0.0.1:10256/healthz"]).contains("true"))
         server.clearFaults()
         try daemon.wait(for: "Node objects are followed again")
@@ -232,7 +234,7 @@ import Testing
                 "{current-context: c, contexts: [{name: c, context: {cluster: c}}], clusters: [{name: c, cluster: {server: \"\(server)\"}}]}"
             try text.write(toFile: file, atomically: true, encoding: .utf8)
         }
-        // Without a scheme, as client-go takes it.
+        // The URL has no scheme; client-go accepts that.
         try write(String(url.dropFirst("http://".count)))
         let daemon = try Daemon(
             ["--kubeconfig", file, "--hostname-override", "here", "-v", "2"],
@@ -252,11 +254,12 @@ import Testing
     @Test func `a thousand reconnects leak nothing`() async throws {
         defer { server.stop() }
         let path = "/apis/discovery.k8s.io/v1/endpointslices"
-        // Every watch ends after one event, the first one after its initial bookmark.
+        // Every watch ends after one event; the first one ends after its initial bookmark.
         server.inject(Fault(.end, path: path, count: 2000, afterEvents: 1))
         let daemon = try start()
         var watches = 2
-        // A watch that ends without an event is opened again, so there may be more than expected.
+        // A watch that ends without an event is opened again, so there may be more watches than
+        // expected.
         func wait() throws {
             try daemon.wait { server.requests.count { $0.contains("\(path)?") } >= watches }
             watches = server.requests.count { $0.contains("\(path)?") }
@@ -282,7 +285,7 @@ import Testing
 }
 
 extension Daemon {
-    /// Open descriptors, and resident memory in bytes.
+    /// The number of open descriptors, and the resident memory in bytes.
     fileprivate func resources() throws -> (descriptors: Int, memory: Int) {
         let status = try String(contentsOfFile: "/proc/\(child)/status", encoding: .utf8)
         let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") })

@@ -68,7 +68,7 @@ import Testing
         let flags = ["--conntrack-max-per-core", "--conntrack-min"].map {
             "\($0)=9223372036854775807"
         }
-        // What the kernel has is not this test's to change.
+        // This test must not change the kernel's settings.
         let nobody = ["setpriv", "--bounding-set=-all", "--reuid=65534", "--clear-groups"]
         let result = try Binary.run(["run", "--init-only"] + flags, in: namespace, wrapper: nobody)
         #expect(
@@ -231,7 +231,7 @@ import Testing
         let refused = try Binary.run(["run", "--write-config-to", link], in: namespace)
         #expect(refused.status == 1 && refused.output.contains("is a symbolic link"), "\(refused)")
         #expect(try namespace.run(["cat", victim]) == "keep")
-        // What the name had before is replaced, its other links keep it.
+        // The file is replaced; its other hard link keeps the old content.
         let other = "\(folder.path)/other"
         try namespace.run(["ln", victim, other])
         #expect(try Binary.run(["run", "--write-config-to", victim], in: namespace).status == 0)

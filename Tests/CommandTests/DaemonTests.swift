@@ -13,7 +13,8 @@ import Testing
         namespace = try NetworkNamespace()
         folder = try Folder()
         log = "\(folder.path)/.log"
-        // Endpoints are addresses of the namespace itself; the virtual IP is routed somewhere.
+        // The endpoints are addresses of the namespace itself; the virtual IP is routed to
+        // loopback.
         try namespace.ip([
             "link set lo up", "addr add 10.244.1.5/32 dev lo", "addr add 10.244.1.6/32 dev lo",
             "addr add 192.0.2.1/32 dev lo", "route add default dev lo",
@@ -148,7 +149,7 @@ import Testing
     }
 }
 
-/// Connections through the virtual IP, both ends of which are here.
+/// Connections through the virtual IP, with both ends in this process.
 private final class Connections {
     private var clients: [Int32] = []
     private var servers: [Int32] = []
@@ -181,13 +182,13 @@ private final class Connections {
         }
     }
 
-    /// A byte through each of them.
+    /// Sends a byte through each connection.
     func exchange(_ text: Character) throws {
         for server in servers {
             var byte = text.asciiValue ?? 0
             try #require(send(server, &byte, 1, Int32(MSG_NOSIGNAL)) == 1)
         }
-        // The ends were accepted in the order in which they connected.
+        // The server ends were accepted in the order in which the clients connected.
         for client in clients {
             var byte: UInt8 = 0
             try #require(

@@ -5,7 +5,7 @@ import NetworkNamespaces
 import TestSupport
 import Testing
 
-/// In kube-proxy's place: its flags, its file, its endpoints, its leftovers.
+/// Tests that needletail can replace kube-proxy: flags, file, endpoints and leftovers.
 @Suite(.timeLimit(.minutes(10))) struct DropInTests {
     private let namespace: NetworkNamespace
     private let folder: Folder
@@ -58,7 +58,7 @@ import Testing
         return try #require(probe, "\(path) has no answer")
     }
 
-    /// Of kube-proxy 1.36 (`cmd/kube-proxy/app/options.go`), each with a value.
+    /// The flags of kube-proxy 1.36 (`cmd/kube-proxy/app/options.go`), each with a value.
     private static let flags = [
         "--feature-gates=NFTablesProxyMode=true,MultiCIDRServiceAllocator=false",
         "--kube-api-content-type=application/json", "--kube-api-burst=20", "--kube-api-qps=7",
@@ -350,7 +350,7 @@ import Testing
             "--master", url, "--hostname-override", "here", "--service-metrics", "1",
         ])
         try daemon.wait(for: "synced")
-        // Nobody listens at the endpoint: its refusals are connections all the same.
+        // No program listens at the endpoint; its refusals count as connections all the same.
         for _ in 1...5 {
             #expect(try HTTPProbe.connected(host: "10.96.0.10", port: 80, in: namespace) == nil)
         }
@@ -359,7 +359,7 @@ import Testing
         let listing = try namespace.run(["nft", "list", "set", "ip", "needletail", "frontends"])
         #expect(listing.contains("counter packets 5 "), "\(listing)")
         daemon.stop()
-        // Without it the table is another one, and stays so.
+        // Without the flag the table is a different one, and stays so.
         let plain = ["--master", url, "--hostname-override", "here"]
         #expect(try Binary.run(["diff"] + plain, in: namespace).status == 1)
         #expect(try Binary.run(["run", "--once"] + plain, in: namespace).status == 0)

@@ -2,7 +2,7 @@ import BinarySupport
 import NetworkNamespaces
 import Testing
 
-/// What `explain` says of connections that there are.
+/// Tests of what `explain` says about existing connections.
 @Suite(.timeLimit(.minutes(10))) struct ExplainTests {
     @Test func `a connection is found, with its endpoint and the address that this sees`() throws {
         let node = try Node()
@@ -33,7 +33,7 @@ import Testing
             try explain(["shop/web", "--from", "192.0.2.9:40003"])
                 .contains("connections of this client: none on this node")
         )
-        // The endpoint leaves; its connections may go on.
+        // The endpoint leaves, but its connections may go on.
         try node.write(
             [3],
             ports: "{name: http, port: 80, nodePort: 30080}",

@@ -2,12 +2,12 @@ import BinarySupport
 import NetworkNamespaces
 import Testing
 
-/// Other programs of a node translate connections, too: host ports of network plugins, container
-/// runtimes, administrators.
+/// Tests with connections that other programs of the node translate: host ports of network plugins,
+/// container runtimes, administrators.
 @Suite(.timeLimit(.minutes(5))) struct ForeignTranslationTests {
     private static let nodePort = "{name: http, port: 80, nodePort: 30080}"
 
-    /// As the plugin portmap does for a pod's host port.
+    /// Adds a host port as the portmap plugin does for a pod.
     private func addHostPort(_ node: Node) throws {
         try node.namespace.run(
             ["nft", "-f", "-"],
@@ -32,7 +32,7 @@ import Testing
         if isForeignFirst { try addHostPort(node) }
         #expect(try node.once("nftables").status == 0)
         if !isForeignFirst { try addHostPort(node) }
-        // Nobody listens at the other pod.
+        // No program listens at the other pod.
         #expect(try Stream.connecting(node.client, Node.address, 30080)?.echoes == true)
         withExtendedLifetime(server) {}
     }
@@ -51,7 +51,7 @@ import Testing
         withExtendedLifetime(server) {}
     }
 
-    /// A tenant may ask for any external IP.
+    /// A tenant may claim any external IP.
     @Test(arguments: ["", "{addresses: [10.244.1.3]}"])
     func `a translated connection may go to an address that is a frontend`(endpoints: String) throws
     {

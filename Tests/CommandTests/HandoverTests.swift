@@ -3,11 +3,14 @@ import Glibc
 import NetworkNamespaces
 import Testing
 
-/// 10,000 connections are opened and 1,000 stay open while one program follows the other on a node:
-/// none fails, none breaks.
+/// Tests of a node on which one program takes over from another under load.
+///
+/// 10,000 connections are opened and 1,000 stay open meanwhile; none may fail or break.
 @Suite(.serialized, .timeLimit(.minutes(10))) struct HandoverTests {
-    /// What kube-proxy leaves for the Service shop/web in its modes nftables and iptables, and the
-    /// programs that take it: iptables may be the one of nf_tables or the one before.
+    /// The leftovers of kube-proxy for the Service shop/web in modes nftables and iptables.
+    ///
+    /// Each comes with the program that loads it: iptables may be the nf_tables version or the
+    /// legacy one.
     private static let leftovers = [
         (
             ["nft", "-f", "-"],
@@ -57,7 +60,7 @@ import Testing
             try daemon.wait(for: "scope=everything", count: round + 2)
             try traffic.wait(forMore: 1500)
         }
-        // Endpoints that go take no new connections, and keep the old ones.
+        // Endpoints that leave get no new connections, and keep their old ones.
         try node.write([3])
         try traffic.wait(forMore: max(500, 10_000 - traffic.opened))
         traffic.end()

@@ -8,10 +8,9 @@ import Testing
 
 @testable import needletail
 
-/// Names that would be something else in an output, if they came out as they came in.
+/// Tests with names that would change the meaning of an output if they were printed unchanged.
 @Suite(.timeLimit(.minutes(10))) struct InjectionTests {
-    /// Texts with each byte in them; bytes that are no UTF-8 have become replacement characters by
-    /// the time that they are text.
+    /// Texts that contain each byte; bytes that are not UTF-8 became replacement characters.
     private static let names: [String] =
         (0...128).map { String(decoding: [0x61, $0, 0x62], as: UTF8.self) }
         + [
@@ -66,7 +65,7 @@ import Testing
         )
     }
 
-    /// Services with these names, the address of each with its number.
+    /// A manifest of Services with these names, whose addresses contain their number.
     private var manifest: String {
         get throws {
             let services = Self.names.enumerated().map { number, name in
@@ -92,7 +91,7 @@ import Testing
         let file = try folder.write(try manifest, to: "services.json")
         let rendered = try Binary.run(["render", "-o", "nft", "--manifests", file], in: namespace)
         #expect(rendered.status == 0 && isHarmless(rendered.output))
-        // The warnings are on the same stream here.
+        // The warnings are on the same stream.
         let script = rendered.output.split(separator: "\n", omittingEmptySubsequences: false)
             .filter { !$0.hasPrefix("needletail: warning: ") }.joined(separator: "\n")
         try folder.write(script, to: "rules.nft")
@@ -103,8 +102,8 @@ import Testing
         let tables = try namespace.run(["nft", "list", "tables"]).sortedLines
         #expect(tables == ["table ip needletail", "table ip6 needletail"])
         let loaded = try namespace.run(["nft", "list", "set", "ip", "needletail", "frontends"])
-        // What we program ourselves is the same; rules are written so that older versions of nft read
-        // them, too.
+        // The elements are those that we program ourselves; rules may differ, since they are
+        // rendered so that older versions of nft can read them, too.
         let diff = try Binary.run(["diff", "--manifests", file], in: namespace)
         #expect(!diff.output.contains("element"), "\(diff.output)")
         #expect(try Binary.run(["run", "--once", "--manifests", file], in: namespace).status == 0)

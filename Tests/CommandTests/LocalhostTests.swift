@@ -2,7 +2,7 @@ import BinarySupport
 import NetworkNamespaces
 import Testing
 
-/// NodePorts on 127.0.0.1 and ::1, as a process of the node sees them.
+/// Tests of NodePorts on 127.0.0.1 and ::1, as a process of the node sees them.
 @Suite(.timeLimit(.minutes(10))) struct LocalhostTests {
     private let node: Node
 
@@ -28,7 +28,7 @@ import Testing
         try HTTPProbe.get("/metrics", port: 10249, in: node.namespace)?.body ?? ""
     }
 
-    /// Waits until the pod is reached there.
+    /// Waits until the pod is reached through 127.0.0.1.
     private func reaches(_ daemon: Daemon) throws {
         try daemon.wait {
             try Stream.connecting(node.namespace, "127.0.0.1", 30080)?.echoes == true
@@ -64,7 +64,7 @@ import Testing
             explained.output.contains("the daemon's forwarder listens there, no rule of the kernel")
         )
         #expect(explained.output.contains("    10.244.1.2:8080\n"))
-        // The pod moves; what is connected stays, new ones follow.
+        // The pod is replaced; existing connections stay, and new ones go to the new pod.
         let old = try #require(try Stream.connecting(node.namespace, "127.0.0.1", 30080))
         let second = try EchoServer(node.pod(1), port: 8080)
         try write([3])
@@ -73,7 +73,7 @@ import Testing
         }
         try reaches(daemon)
         #expect(old.echoes)
-        // Nothing is left of a Service that has no endpoint.
+        // A Service without an endpoint leaves nothing behind.
         try write([])
         try daemon.wait { try Stream.connecting(node.namespace, "127.0.0.1", 30080) == nil }
         withExtendedLifetime((server, second)) {}

@@ -3,7 +3,7 @@ import Glibc
 import NetworkNamespaces
 import Testing
 
-/// What the daemon does when its surroundings fail: its log, and its descriptors.
+/// Tests of the daemon when its log or its supply of descriptors fails.
 @Suite(.serialized, .timeLimit(.minutes(10))) struct LogPipeTests {
     private let namespace: NetworkNamespace
     private let manifests: Folder
@@ -91,7 +91,7 @@ import Testing
         #expect(daemon.stop() == 0)
     }
 
-    /// What it has had of the processor.
+    /// Returns the processor time that a process has used, in seconds.
     private func processorSeconds(_ process: Int32) throws -> Double {
         let words = try Command.run(["cat", "/proc/\(process)/stat"]).split(separator: " ")
         let ticks = words[13...14].compactMap { Double($0) }.reduce(0, +)

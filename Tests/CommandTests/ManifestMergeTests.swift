@@ -4,7 +4,7 @@ import NetworkNamespaces
 import TestSupport
 import Testing
 
-/// `manifests/` against what they meet in a cluster.
+/// Tests that apply `manifests/` to what a cluster already contains.
 @Suite(.timeLimit(.minutes(10))) struct ManifestMergeTests {
     private static let root = "\(Fixture.root)/.."
     private static let overlay = "\(root)/manifests/overlays/kubeadm"
@@ -35,7 +35,7 @@ import Testing
         )
     }
 
-    /// The only DaemonSet's pod.
+    /// Returns the pod of the only DaemonSet.
     private func pod() throws -> JSONValue {
         let objects = server.objects("DaemonSet")
         try #require(objects.count == 1 && objects[0]["metadata"]["name"] == "kube-proxy")
@@ -44,7 +44,8 @@ import Testing
 
     private func words(_ value: JSONValue) -> [String] { value.array?.compactMap(\.string) ?? [] }
 
-    /// kubeadm's object is created, not applied: no annotation tells what an apply may remove.
+    /// The object of kubeadm was created, not applied, so no annotation says what an apply may
+    /// remove.
     @Test(arguments: [
         ["apply", "-k", overlay],
         ["apply", "--server-side", "--force-conflicts", "-k", overlay],
@@ -62,7 +63,7 @@ import Testing
         #expect(words(proxy["command"]) == ["/usr/local/bin/needletail"])
         #expect(proxy["securityContext"]["privileged"] == .bool(false))
         #expect(proxy["securityContext"]["capabilities"]["add"] == ["NET_ADMIN"])
-        // `ValidateSecurityContext` of the API server.
+        // These are the rules of `ValidateSecurityContext` in the API server.
         for container in containers + (pod["initContainers"].array ?? []) {
             let context = container["securityContext"]
             #expect(
@@ -77,7 +78,7 @@ import Testing
         try starts(words(proxy["args"]))
     }
 
-    /// Whether the arguments start the program with kubeadm's file.
+    /// Checks that the arguments start the program with kubeadm's file.
     private func starts(_ arguments: [String]) throws {
         let config = try folder.write(
             Fixture.text("Fixtures/kubeadm-kube-proxy.yaml"),

@@ -4,11 +4,11 @@ import NetworkNamespaces
 import TestSupport
 import Testing
 
-/// What an operator is told about flags, files and settings: `Tests/Fixtures/messages.txt` has each
-/// input with its answer.
+/// Compares messages about flags, files and settings with `Tests/Fixtures/messages.txt`.
 ///
-/// `make golden` writes what there is now and fails, so that a reviewer reads the difference, as
-/// somebody with that problem at three in the morning.
+/// The file contains each input with its answer. `make golden` writes the current answers and
+/// fails, so that a reviewer reads the difference with the eyes of an operator who has that problem
+/// at three in the morning.
 @Suite struct MessageGoldenTests {
     private let namespace: NetworkNamespace
     private let folder: Folder
@@ -100,7 +100,7 @@ import Testing
         return "\(title ?? arguments.joined(separator: " ")) = \(result.status)\n\(shown)"
     }
 
-    /// A line of the log begins with one.
+    /// Removes the time from the beginning of a log line.
     private static func withoutTime(_ line: Substring) -> Substring {
         let words = line.split(separator: " ", maxSplits: 1)
         guard words.count == 2, words[0].hasPrefix("20"), words[0].hasSuffix("Z") else {

@@ -3,7 +3,7 @@ import NetworkNamespaces
 import TestSupport
 import Testing
 
-/// HTTPS_PROXY and NO_PROXY, which a process gets from its environment.
+/// Tests of HTTPS_PROXY and NO_PROXY, which a process gets from its environment.
 @Suite(.timeLimit(.minutes(10))) struct ProxyTests {
     private let namespace: NetworkNamespace
     private let proxy: ScriptedServer

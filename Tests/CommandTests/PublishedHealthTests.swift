@@ -15,7 +15,7 @@ import Testing
 @Suite(.timeLimit(.minutes(10))) struct PublishedHealthTests {
     private struct NoRequest: Error {}
 
-    // A Service whose compiling takes 15 s made `/healthz` wait as long.
+    // A Service that took 15 s to compile once delayed `/healthz` by as much.
     @Test func `health, metrics and status are told while the reconciler is busy`() async throws {
         let reconciler = Reconciler(
             Cluster(NodeConfiguration(nodeName: "here")),
@@ -40,7 +40,7 @@ import Testing
         await work.value
     }
 
-    /// Not asynchronous: nothing here can wait for an actor.
+    /// This function is not asynchronous, so nothing in it can wait for an actor.
     private func ask(_ reconciler: Reconciler, once entered: DispatchSemaphore) throws {
         entered.wait()
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }

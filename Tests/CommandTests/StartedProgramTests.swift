@@ -10,12 +10,12 @@ import Threads
         let ids = Mutex<(thread: String, program: pid_t)?>(nil)
     }
 
-    /// Of the calling thread, below `/proc`.
+    /// The calling thread's path below `/proc`.
     private static var thread: String {
         (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/thread-self")) ?? ""
     }
 
-    // A pool's threads end when nothing is to be done; daemons of the lab went with them.
+    // The threads of a pool end when idle, and daemons of the lab once ended with them.
     @Test func `a program outlives the thread that asked for it`() throws {
         let namespace = try NetworkNamespace()
         let null = open("/dev/null", O_RDWR | O_CLOEXEC)

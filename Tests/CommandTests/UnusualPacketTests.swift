@@ -4,8 +4,10 @@ import NetworkNamespaces
 import TestSupport
 import Testing
 
-/// Packets that are not just a header and a payload: fragments, IPv6 extension headers, and ICMP
-/// errors that quote what was translated.
+/// Tests with packets that are more than a header and a payload.
+///
+/// These are fragments, packets with IPv6 extension headers, and ICMP errors that quote a
+/// translated packet.
 @Suite(.timeLimit(.minutes(10))) struct UnusualPacketTests {
     private let node: Node
 
@@ -39,7 +41,7 @@ import Testing
         try #require(result.status == 0, "\(result.output)")
     }
 
-    /// Echoes on both protocols and families, from the only endpoint.
+    /// Echoes on both protocols and families from the only endpoint.
     private final class Server {
         private let child: Int32
 
@@ -56,7 +58,7 @@ import Testing
             close(null)
             close(ends[1])
             var byte: UInt8 = 0
-            // It says that it listens, or ends.
+            // The program prints a byte when it listens, or ends.
             let count = read(ends[0], &byte, 1)
             close(ends[0])
             try #require(count == 1)
@@ -89,7 +91,7 @@ import Testing
             """
     }
 
-    /// What a client does before its own lines.
+    /// The code that each client runs before its own lines.
     private static let prelude = """
         import errno, os, socket
         def connected(kind, host, options=()):
@@ -107,7 +109,7 @@ import Testing
 
         """
 
-    /// Runs the lines of a client.
+    /// Runs the lines of a client from each of the namespaces.
     private func check(_ script: String, from clients: [NetworkNamespace]) throws {
         let server = try Server(node.pod(0))
         for client in clients {
@@ -117,7 +119,7 @@ import Testing
         withExtendedLifetime(server) {}
     }
 
-    /// A client outside, and one in a pod, who is not masqueraded.
+    /// A client outside the cluster, and one in a pod, which is not masqueraded.
     private var everyone: [NetworkNamespace] {
         get throws { [node.client, try node.pod(1)] }
     }
@@ -153,7 +155,7 @@ import Testing
     }
 
     @Test func `a smaller link behind a Service is found by its clients`() throws {
-        // The bridge takes the smallest of its links.
+        // A bridge has the smallest MTU of its links.
         try node.namespace.ip(["link set p2 mtu 1300", "link set cni0 mtu 1300"])
         try node.pod(0).ip(["link set eth0 mtu 1300"])
         try check(
@@ -175,7 +177,8 @@ import Testing
                 assert echoes(connected(socket.SOCK_STREAM, host), 200_000), host
             print("good")
             """,
-            // The kernel tells no neighbor of the endpoint on the same bridge, even without our rules.
+            // Even without our rules, the kernel sends no such error to a neighbor on the
+            // endpoint's bridge.
             from: [node.client]
         )
     }
@@ -203,7 +206,7 @@ import Testing
         try namespace.ip(["link delete gone0"])
         try daemon.wait { try !has() }
         try daemon.wait { try !namespace.run(["conntrack", "-L"]).contains("sport=1001") }
-        // The endpoints' own link is none of its business.
+        // The daemon does not depend on the endpoints' own links.
         try namespace.ip(["link delete p2"])
         try namespace.ip([
             "link add gone0 type veth peer name gone1", "addr add 198.51.100.1/24 dev gone0",

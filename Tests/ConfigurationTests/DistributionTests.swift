@@ -2,7 +2,7 @@ import Configuration
 import TestSupport
 import Testing
 
-/// How distributions start kube-proxy: the same arguments and files start needletail.
+/// Tests with the arguments and files with which distributions start kube-proxy.
 @Suite struct DistributionTests {
     private struct Effective {
         var configuration: KubeProxyConfiguration

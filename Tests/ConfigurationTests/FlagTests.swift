@@ -1,7 +1,7 @@
 import Configuration
 import Testing
 
-/// Flags as pflag reads them.
+/// Tests that flags are read as pflag reads them.
 @Suite struct FlagTests {
     private let grammar = FlagGrammar(
         others: ["once": .boolean, "config": .value, "output": .value],

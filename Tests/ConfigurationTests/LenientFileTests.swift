@@ -1,7 +1,7 @@
 import Configuration
 import Testing
 
-/// What kube-proxy 1.36 takes, though it is not as it should be.
+/// Tests with files that kube-proxy 1.36 accepts although they are not quite valid.
 @Suite struct LenientFileTests {
     private static let head = """
         apiVersion: kubeproxy.config.k8s.io/v1alpha1
@@ -18,26 +18,26 @@ import Testing
     @Test(arguments: [
         (
             head + "mode: nftables\nclusterCIDR: 10.0.0.0/8\nmode: ipvs\n",
-            "mode (line 3): given again further down, where it counts"
+            "mode (line 3): given again further down; the last one counts"
         ),
         (
             head + "mode: nftables\n\"mode\": iptables\n'mode': ipvs\n",
-            "mode (line 3), mode (line 4): given again further down, where it counts"
+            "mode (line 3), mode (line 4): given again further down; the last one counts"
         ),
         (
             head + "conntrack: {min: 5, min: 6}\nmode: ipvs\n",
-            "min (line 3): given again further down, where it counts"
+            "min (line 3): given again further down; the last one counts"
         ),
         (
             "{apiVersion: kubeproxy.config.k8s.io/v1alpha1, kind: A, kind: KubeProxyConfiguration,"
                 + " mode: ipvs}",
-            "kind (line 1): given again further down, where it counts"
+            "kind (line 1): given again further down; the last one counts"
         ),
         (
             head.replacing("\n", with: "\r\n") + "# é\r\nmode: a\r\nmode: ipvs\r\n",
-            "mode (line 4): given again further down, where it counts"
+            "mode (line 4): given again further down; the last one counts"
         ),
-        ("\u{FEFF}" + head + "mode: ipvs\n", "line 1: a byte order mark is passed over"),
+        ("\u{FEFF}" + head + "mode: ipvs\n", "line 1: a byte order mark is ignored"),
         (head + "mode: ipvs\n---\nmode: nftables\n", "line 5: a second document is not read"),
         (head + "mode: ipvs\n---\n[not, yaml\n", "line 4: a second document is not read"),
     ])

@@ -3,7 +3,8 @@ import NetworkTypes
 import TestSupport
 import Testing
 
-/// Where NodePorts answer, by mode: what a cluster relies on goes on.
+/// Tests of the addresses on which NodePorts answer in each mode, since clusters rely on the
+/// defaults.
 @Suite struct NodePortDefaultTests {
     private func configuration(_ text: String) throws -> KubeProxyConfiguration {
         let head = "apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n"

@@ -4,7 +4,7 @@ import ServicePlan
 import TestSupport
 import Testing
 
-/// What a kernel would hold after the operations; it refuses what a kernel refuses.
+/// The state of a kernel after the operations; it refuses what a real kernel refuses.
 struct FakeIPVS {
     var servers: [FrontendKey: [Destination.ID: UInt32]] = [:]
     var attributes: [FrontendKey: VirtualServer] = [:]
@@ -35,12 +35,12 @@ struct FakeIPVS {
         }
     }
 
-    /// What the destinations of a server that has no connections do.
+    /// The connections of a server's destinations once all of them have ended.
     func ended(_ key: FrontendKey) -> [Destination.ID: ServerTable.Connections] {
         (servers[key] ?? [:]).mapValues { _ in .init(active: 0) }
     }
 
-    /// As it would be read back.
+    /// The servers as the kernel would return them.
     var dump: [VirtualServer] {
         attributes.values.map { server in
             var server = server
@@ -94,7 +94,7 @@ func id(_ host: Int) -> Destination.ID {
     Destination.ID(ip("10.244.1.\(host)"), 8080)
 }
 
-/// A table with one plan, and a kernel that holds it.
+/// Returns a table with one plan, and a kernel that holds it.
 func start(_ plan: ServicePlan) -> (ServerTable, FakeIPVS) {
     var table = ServerTable(BalancingDefaults(), drainTimeout: 900)
     var kernel = FakeIPVS()

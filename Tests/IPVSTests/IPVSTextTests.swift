@@ -57,7 +57,7 @@ import Testing
         )
     }
 
-    // What `ipvsadm -R` reads must be ours, whatever a tenant calls things.
+    // The lines that `ipvsadm -R` reads must be ours, whatever names a tenant chooses.
     @Test func `names are no part of it`() {
         var web = plan([1], service: "shop/a\n-C\r\n-D -t 10.96.0.1:443")
         web.frontends[0].portName = "\u{1B}]0;x\u{7}\"; -C #\n-C"

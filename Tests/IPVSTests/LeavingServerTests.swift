@@ -4,7 +4,7 @@ import ServicePlan
 import TestSupport
 import Testing
 
-/// Servers that no Service has any more, and what a kernel refuses.
+/// Tests with servers that no longer belong to a Service, and with refusals of the kernel.
 @Suite struct LeavingServerTests {
     private let node = ip("192.0.2.1")
     private var key: FrontendKey { FrontendKey(node, .tcp, 80) }
@@ -19,7 +19,7 @@ import Testing
         kernel.perform(table.apply([("shop/web", nil)], now: 10))
         #expect(kernel.servers[key] == [id(1): 0, id(2): 0, own: 1])
         #expect(kernel.attributes[key] == VirtualServer(key: key, scheduler: "rr"))
-        // A restart finds the same.
+        // A restart finds the same state.
         let (adopted, operations) = ServerTable.adopting(
             kernel.dump,
             plans: [],
@@ -67,7 +67,7 @@ import Testing
         #expect(addresses.count == count && table.drainingServers.count == count)
         let start = ContinuousClock.now
         #expect(addresses.allSatisfy(table.needs))
-        // Some milliseconds, where asking each server for each address takes many seconds.
+        // This takes milliseconds; asking each server for each address would take many seconds.
         #expect(.now - start < .seconds(2))
         for key in table.drainingServers {
             _ = table.finishDraining(key, connections: [:], now: 20)
@@ -76,7 +76,7 @@ import Testing
     }
 }
 
-/// What no tenant's object must bring about.
+/// Tests of effects that no tenant's object may have.
 @Suite struct RefusalTests {
     private let key = FrontendKey(vip, .tcp, 80)
 
@@ -120,7 +120,7 @@ import Testing
         let web = plan([1], draining: [1, 2])
         var (table, kernel) = start(web)
         #expect(kernel.servers[key] == [id(1): 1, id(2): 0])
-        // The kernel's list is no snapshot, either.
+        // The kernel's list is not a snapshot, either.
         var doubled = kernel.dump
         doubled[0].destinations.append(doubled[0].destinations[0])
         let (_, operations) = ServerTable.adopting(
@@ -191,7 +191,7 @@ import Testing
         #expect(kernel.servers.values.allSatisfy { $0.count == 1000 })
     }
 
-    // A rule of nftables has 32,768 slots; a virtual server has no such limit.
+    // A rule in nftables has 32,768 slots, but a virtual server has no such limit.
     @Test func `every one of very many endpoints is a destination`() {
         var web = plan([1])
         web.pools[0].endpoints = (0..<70_000).map {

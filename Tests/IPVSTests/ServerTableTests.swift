@@ -31,7 +31,7 @@ import Testing
         #expect(table.drainingServers.isEmpty)
     }
 
-    // kubernetes/kubernetes#84322: clients stuck for ever on a destination with weight 0.
+    // kubernetes/kubernetes#84322: clients were stuck for ever on a destination with weight 0.
     @Test func `draining has a deadline`() {
         var (table, kernel) = start(plan([1, 2]))
         kernel.perform(table.apply([("shop/web", plan([1]))], now: 10))
@@ -84,7 +84,7 @@ import Testing
             table.drainingDestinations
                 == [drained, DrainingDestination(frontend, ip("10.244.1.2"))]
         )
-        // A restart finds the same.
+        // A restart finds the same state.
         let (adopted, operations) = ServerTable.adopting(
             kernel.dump,
             plans: [],
@@ -177,7 +177,7 @@ import Testing
         #expect(retiring(kernel, [plan([1])], excluded: vip).1.isEmpty)
     }
 
-    // kubernetes/kubernetes#55857: others' virtual servers were flushed at start.
+    // kubernetes/kubernetes#55857: virtual servers of others were flushed at start.
     @Test func `what is excluded is not removed`() {
         let foreign = VirtualServer(
             key: FrontendKey(ip("192.0.2.5"), .tcp, 443),
@@ -195,7 +195,7 @@ import Testing
         #expect(operations.isEmpty && table.isEmpty)
     }
 
-    /// A random plan of one of five Services.
+    /// Returns a random plan for one of five Services.
     private func change(_ random: inout Seeded) -> (service: String, plan: ServicePlan?) {
         let number = Int.random(in: 0..<5, using: &random)
         let service = "shop/s\(number)"
@@ -253,7 +253,7 @@ import Testing
         retire(&kernel, plans, &random)
     }
 
-    /// Nothing new comes, what is left follows the plans, and nothing stays.
+    /// Checks that no new destination appears, the rest follows the plans, and nothing stays.
     private func retire(
         _ kernel: inout FakeIPVS,
         _ plans: [String: ServicePlan],

@@ -38,7 +38,7 @@ import Testing
     private let clients =
         (1...20).map { ip("10.1.0.\($0)") } + (1...20).map { ip("fd00:1:2::\($0)") }
 
-    /// Sends a datagram from each client's address.
+    /// Sends a datagram from the address of each client.
     private func send(_ table: KernelTable) throws {
         for client in clients {
             try table.namespace.inside {
@@ -101,7 +101,7 @@ import Testing
             let found = try await table.client.rememberedEndpoint(of: client, at: frontend)
             #expect(found?.port == 5353, "\(client)")
         }
-        // Neither of them shares a bucket with one of those.
+        // These clients must not share a bucket with one of the others.
         for stranger in [ip("10.9.9.9"), ip("fd00:9::9")] {
             let bucket = ClientBucket.of(stranger)
             try #require(
@@ -135,7 +135,7 @@ import Testing
         async throws
     {
         let table = try await start()
-        // More than one frontend can have, so that its keys are asked for one by one.
+        // There are more elements than one frontend can have, so its keys are looked up one by one.
         let flood = (0..<16_384).flatMap { bucket in
             ["1", "2"].map { "\(bucket) . 10.96.0.2\($0) . tcp . 80 timeout 1h : 10.244.9.9 . 80" }
         }

@@ -31,7 +31,8 @@ import Testing
             .makeAsyncIterator()
         try table.namespace.run(["nft", "-f", "-"], input: command + "\n")
         _ = await changes.next()
-        // A change is tried all the same: where the damage is not in its way, it is in force at once.
+        // A change is attempted all the same: where the damage is not in its way, it takes effect
+        // at once.
         var random = RandomPlans(seed: 80)
         let plan = random.plan(100)
         plans.append(plan)
@@ -56,7 +57,8 @@ import Testing
             )
             let plan = random.plan(100 + round)
             plans.append(plan)
-            // Needs no reading back: the notifications tell that ours were not touched.
+            // Nothing needs to be read back: the notifications show that our tables were not
+            // touched.
             _ = try await table.client.commit(.some([(plan.service, plan)]), node: table.node)
         }
         try await table.check(plans)
@@ -73,7 +75,7 @@ import Testing
             all.append(plan)
             _ = try await table.client.commit(.some([(plan.service, plan)]), node: table.node)
         }
-        // The next foreign change is the first that the stream tells of.
+        // The next foreign change is the first that the stream reports.
         try table.nft("add", "chain", "ip", "needletail", "foreign")
         var iterator = changes.makeAsyncIterator()
         _ = await iterator.next()
@@ -86,7 +88,7 @@ import Testing
         let other = try KernelTable.open(table.namespace)
         let fewer = Array(plans.dropLast())
         let report = try await other.commit(.everything(fewer), node: table.node)
-        // What is added are endpoints that are former ones now.
+        // The added elements are endpoints that have just become former ones.
         let gone = Set(plans.last?.pools.flatMap(\.endpoints) ?? [])
         #expect(report.elementsAdded <= gone.count && report.elementsRemoved > gone.count)
         #expect(try await table.differences(fewer) == 0)

@@ -5,7 +5,7 @@ import NetworkTypes
 import Netlink
 import Testing
 
-/// What others have at the forward hook: policies and last rules that drop.
+/// Tests with other programs' chains at the forward hook: policies and last rules that drop.
 @Suite(.timeLimit(.minutes(10))) struct ForwardChainTests {
     private func chains(_ table: KernelTable, _ rules: String) async throws -> [ForwardChain] {
         try table.namespace.run(["nft", "-f", "-"], input: rules)
@@ -71,7 +71,7 @@ import Testing
         #expect(found.map(\.ending) == [ending] && found.map(\.ruleCount) == [count])
     }
 
-    /// What firewalld 2 writes.
+    /// The rules are those that firewalld 2 writes.
     @Test func `a rule for translated connections is seen`() async throws {
         let table = try KernelTable()
         let found = try await chains(
@@ -108,7 +108,7 @@ import Testing
         _ = await changes.next()
         var found = try await table.client.forwardChains()
         #expect(found.map(\.ending) == [.droppedByPolicy])
-        // A rule of a chain that is known is looked at as well.
+        // A new rule in a chain that is already known is noticed as well.
         try iptables("-P FORWARD ACCEPT")
         _ = await changes.next()
         found = try await table.client.forwardChains()

@@ -7,8 +7,9 @@ import ServicePlan
 import TestSupport
 import Testing
 
-/// kubernetes/kubernetes#74839: a packet that conntrack calls INVALID must not leave with the
-/// endpoint's own address, or the client answers it with a reset.
+/// Tests that an INVALID packet does not leave with the endpoint's own address.
+///
+/// The client would answer such a packet with a reset (kubernetes/kubernetes#74839).
 @Suite struct InvalidPacketTests {
     enum Sender: CaseIterable { case endpoint, terminating, gone, serviceGone, stranger }
 
@@ -42,7 +43,7 @@ import Testing
             plan.pools = [Pool(other, draining: endpoint)]
             next = plan
         case .gone:
-            // It goes, comes back and goes again.
+            // The endpoint leaves, comes back and leaves again.
             for pool in [Pool(other), Pool(endpoint), Pool(other)] {
                 plan.pools = [pool]
                 _ = try await table.client.commit(.some([("test/web", plan)]), node: table.node)
@@ -51,7 +52,7 @@ import Testing
         case .serviceGone: next = nil
         }
         _ = try await table.client.commit(.some([("test/web", next)]), node: table.node)
-        // A restart keeps what it knows of the past.
+        // A restart keeps the former endpoints.
         let restarted = try KernelTable.open(table.namespace)
         let report = try await restarted.commit(
             .everything(next.map { [$0] } ?? []),
@@ -59,7 +60,7 @@ import Testing
         )
         #expect(report.isEmpty)
 
-        // A SYN-ACK that answers nothing is invalid to conntrack.
+        // conntrack treats a SYN-ACK without a SYN as invalid.
         let receiver = try client.inside { try rawSocket() }
         defer { close(receiver) }
         try pod.inside {
@@ -84,7 +85,8 @@ import Testing
             #expect(sent == segment.count)
         }
         var limit = pollfd(fd: receiver, events: Int16(POLLIN), revents: 0)
-        // The untranslated packet of a pod that is no endpoint arrives: nobody asked us to stop it.
+        // The untranslated packet of a pod that is no endpoint arrives, since nothing asks us to
+        // stop it.
         #expect(poll(&limit, 1, isEndpoint ? 300 : 2000) == (isEndpoint ? 0 : 1))
         let counters = try table.nft("list", "chain", "ip", "needletail", "invalid")
         let isThere = [.endpoint, .terminating].contains(sender)
@@ -107,7 +109,8 @@ import Testing
         _ rightNet: String
     ) throws {
         for (name, peer, net) in [("left", left, leftNet), ("right", right, rightNet)] {
-            // Unnamed namespaces are reached by a process: the moving end is made there.
+            // An unnamed namespace can only be named by a process in it, so the end to move is
+            // created here.
             try peer.ip(["link set lo up"])
             try node.ip(["link add \(name) type veth peer name \(name)0"])
             try move("\(name)0", from: node, to: peer)
@@ -120,7 +123,7 @@ import Testing
         try node.setSysctl("net/ipv4/ip_forward", "1")
     }
 
-    /// Moves an interface by way of a process that sleeps in the target.
+    /// Moves an interface with the help of a process that sleeps in the target namespace.
     private func move(_ link: String, from: NetworkNamespace, to: NetworkNamespace) throws {
         let null = open("/dev/null", O_RDWR | O_CLOEXEC)
         defer { close(null) }
@@ -142,7 +145,7 @@ import Testing
         return descriptor
     }
 
-    /// A TCP header without options, with its checksum.
+    /// Returns a TCP header without options, with its checksum.
     private func synAck(from: IPAddress, _ fromPort: UInt16, to: IPAddress, _ toPort: UInt16)
         -> [UInt8]
     {

@@ -8,7 +8,7 @@ import ServicePlan
 import TestSupport
 import Testing
 
-/// A real kernel's tables in a network namespace of the test's own.
+/// The tables of a real kernel, in a network namespace of the test.
 struct KernelTable {
     let namespace: NetworkNamespace
     let client: TableClient
@@ -26,7 +26,7 @@ struct KernelTable {
         try namespace.ip(["link set lo up"])
     }
 
-    /// Another process, as far as the kernel can tell.
+    /// Opens a second dataplane, which the kernel takes for another process.
     static func open(_ namespace: NetworkNamespace) throws -> TableClient {
         try namespace.inside {
             var logger = Logger(label: "test")
@@ -37,13 +37,13 @@ struct KernelTable {
         }
     }
 
-    /// Debian's own nft, the oracle that other programs on a node use.
+    /// Runs Debian's nft, the oracle, which other programs on a node use.
     @discardableResult
     func nft(_ arguments: String...) throws -> String {
         try namespace.run(["nft"] + arguments)
     }
 
-    /// A newer nft, which can also parse everything that is rendered.
+    /// Runs a newer nft, which can parse everything that is rendered.
     func newerNft(_ arguments: String...) throws -> String {
         try namespace.run([Self.newerNft.get()] + arguments)
     }
@@ -55,12 +55,12 @@ struct KernelTable {
         .split(separator: "\n").last.map(String.init) ?? ""
     }
 
-    /// How many lines `needletail diff` would print.
+    /// Returns the number of lines that `needletail diff` would print.
     func differences(_ plans: [ServicePlan]) async throws -> Int {
         try await client.difference(plans, node: node).count
     }
 
-    /// The tables are what the plans say, by our own reading and by nft's.
+    /// Checks that the tables match the plans, by our own reading and by nft's.
     func check(_ plans: [ServicePlan]) async throws {
         #expect(try await differences(plans) == 0)
         let listing = try nft("list", "ruleset")

@@ -40,7 +40,7 @@ import Testing
 
                 """
         )
-        // Answers to the second connection would be those to the first.
+        // Replies to the second connection would look the same as those to the first.
         let connecting = """
             import socket
             server = socket.create_server(("127.0.0.1", 7))
@@ -66,7 +66,7 @@ import Testing
         #expect(statistics.earlyDropped == sum("early_drop"))
     }
 
-    /// One message about a table called nothing, in a batch.
+    /// Commits a batch with one message about a table called nothing.
     private func commit(
         _ operation: String,
         type: UInt16,
@@ -117,7 +117,7 @@ import Testing
         #expect(try namespace.run(["nft", "list", "ruleset"]).isEmpty)
     }
 
-    // Found by fuzzing: negating it overflows.
+    // This was found by fuzzing: negating the code overflows.
     @Test func `the most negative error code is one`() {
         var bytes = [UInt8](repeating: 0, count: 20)
         bytes[0] = 20
@@ -135,7 +135,7 @@ import Testing
         var bytes = (0..<Int.random(in: 0...120, using: &random)).map { _ in
             UInt8.random(in: 0...255, using: &random)
         }
-        // Plausible lengths lead further in.
+        // A plausible length lets the reader go further.
         if bytes.count > 8 {
             bytes[0] = UInt8(bytes.count); bytes[1] = 0; bytes[2] = 0; bytes[3] = 0
         }

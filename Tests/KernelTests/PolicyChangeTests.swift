@@ -6,7 +6,7 @@ import ServicePlan
 import TestSupport
 import Testing
 
-/// Which connections without a handshake outlive a change of who may go where.
+/// Tests of connections without a handshake when a change decides who may go where.
 ///
 /// Entries are made with the conntrack tool, as if packets had made them.
 @Suite struct PolicyChangeTests {
@@ -32,7 +32,7 @@ import Testing
         addresses.map { Endpoint(ip($0), 5353, isLocal: isLocal) }
     }
 
-    /// Local endpoints are 10.244.1.x, those of other nodes 10.244.2.x.
+    /// Returns pools in which local endpoints are 10.244.1.x and those of other nodes 10.244.2.x.
     private func pools() -> [Pool] {
         let draining =
             endpoints(["10.244.1.9"], isLocal: true)
@@ -56,7 +56,9 @@ import Testing
         plan(frontend(transport, action: .split(cluster: 0, local: 1), masquerade: .node))
     }
 
-    /// - Parameter seenAs: whom the endpoint answers
+    /// Adds a connection tracking entry.
+    ///
+    /// - Parameter seenAs: the address that the endpoint answers to
     private func track(
         _ table: KernelTable,
         _ port: Int,
@@ -86,7 +88,7 @@ import Testing
         }.sorted()
     }
 
-    /// Goes from one plan to another: live, or with a restart between them.
+    /// Changes from one plan to another, either live or with a restart between them.
     private func change(
         _ table: KernelTable,
         from old: ServicePlan,
@@ -120,7 +122,7 @@ import Testing
             isRestart: isRestart
         ) {
             try track(table, 1001, from: outside, to: "10.244.2.5", seenAs: node, transport)
-            // It is to be seen as what it is from now on.
+            // The endpoint must see this client's own address from now on.
             try track(table, 1002, from: outside, to: "10.244.1.5", seenAs: node, transport)
             try track(table, 1003, from: outside, to: "10.244.1.5", transport)
             try track(table, 1004, from: outside, to: "10.244.1.9", transport)
@@ -178,7 +180,7 @@ import Testing
         #expect(try tracked(table) == [1001, 1002])
     }
 
-    // Topology hints may leave local endpoints out of what all clients share.
+    // Topology hints may exclude local endpoints from the endpoints that all clients share.
     @Test func `the policy Cluster moves who was at an endpoint that it does not use`() async throws
     {
         let table = try KernelTable()
@@ -243,13 +245,13 @@ import Testing
             node: table.node
         )
         try track(table, 1001, from: "203.0.113.9", to: "10.244.1.5", transport)
-        // Another Service's, or nobody's.
+        // The entry belongs to another Service, or to none.
         try table.namespace.run([
             "conntrack", "-I", "-p", "udp", "-s", "203.0.113.9", "-d", "192.0.2.1", "--sport",
             "1002", "--dport", "30054", "-r", "10.244.1.5", "-q", "203.0.113.9",
             "--reply-port-src", "5353", "--reply-port-dst", "1002", "--timeout", "600",
         ])
-        // The table of another version is replaced, not read.
+        // The table of another version is replaced without being read.
         table.node.facts.countsConnections = isOtherProgram
         let restarted = try KernelTable.open(table.namespace)
         let report = try await restarted.commit(.everything([]), node: table.node)

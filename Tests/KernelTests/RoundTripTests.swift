@@ -78,8 +78,8 @@ import Testing
         let file = "/tmp/needletail-test-\(getpid())-\(detection.fileName).nft"
         defer { unlink(file) }
         try script.write(toFile: file, atomically: false, encoding: .utf8)
-        // nft makes the tables; to us they are as if we had made them ourselves, to the byte of
-        // every expression and of the user data of every set.
+        // nft creates the tables, and we read them as if we had made them: every byte of each
+        // expression and of each set's user data is the same.
         _ = try table.newerNft("-f", file)
         #expect(try await table.differences(plans) == 0)
         let loaded = try table.newerNft("-s", "list", "ruleset").lines
@@ -92,7 +92,7 @@ import Testing
         async throws
     {
         var random = RandomPlans(seed: 5)
-        // nft 1.0.6 aborts on the rule of IPv6 affinity, for which it finds no registers.
+        // nft 1.0.6 aborts on the rule for IPv6 affinity, for which it finds no registers.
         let plans = random.cluster(12).map { plan in
             var plan = plan
             for index in plan.frontends.indices
@@ -117,12 +117,12 @@ import Testing
             try table.nft("-f", file)
         }
         let report = try await table.client.commit(.everything(plans), node: table.node)
-        // Rules alone differ, and not the sets.
+        // Only rules differ, not the sets.
         #expect(report.elementsAdded == 0 && report.elementsRemoved == 0)
         try await table.check(plans)
     }
 
-    // Such a name overflowed the length of its comment.
+    // Such a name once overflowed the length of its comment.
     @Test(arguments: ["\u{1F921}", "\u{0301}", "\r\n", "\u{7F}"])
     func `names of any length and character are written and read back`(text: String) async throws {
         let table = try KernelTable()
@@ -151,7 +151,7 @@ import Testing
         try await table.check([])
     }
 
-    /// One for each family.
+    /// Returns one connection of each family.
     private static func connections(_ port: UInt16) -> [InheritedConnection] {
         [("192.0.2.9", "10.96.0.10"), ("fd00:192::9", "fd96::10")].map { client, address in
             InheritedConnection(
@@ -184,7 +184,7 @@ import Testing
         try await table.check([])
     }
 
-    /// A frontend that admits a block of each length.
+    /// Returns a frontend that admits one block of each prefix length.
     private static func restricted(_ family: IPFamily) -> ServicePlan {
         let isIPv4 = family == .ipv4
         return ServicePlan(
@@ -197,7 +197,7 @@ import Testing
                     action: .reject,
                     masquerade: .everyone,
                     allowedSources: (1...family.bitWidth).compactMap { length in
-                        // A one behind zeros, so that no block holds another.
+                        // A one after zeros, so that no block contains another.
                         let bit = family.bitWidth - length
                         let address =
                             isIPv4
@@ -264,7 +264,7 @@ import Testing
         let table = try KernelTable()
         var plans: [ServicePlan] = []
         _ = try await table.client.commit(.everything([]), node: table.node)
-        // The longest that the API admits is a day.
+        // The longest timeout that the API admits is a day.
         for timeouts in [[1, 86400], Array(100..<200), [7] + Array(150..<250), [86400, 86400]] {
             let new = timeouts.enumerated().map { sticky($0, UInt32($1)) }
             let gone = plans.dropFirst(new.count)
@@ -345,7 +345,8 @@ import Testing
             )
         }
         let report = try await table.client.commit(.everything(plans), node: table.node)
-        // Frontend, cluster IP, five slots and five endpoints each; service and pod CIDRs.
+        // Each Service has a frontend, a cluster IP, five slots and five endpoints; the rest are
+        // CIDRs.
         #expect(report.elementsAdded == 3000 * 12 + 3)
         #expect(try await table.differences(plans) == 0)
         _ = try await table.client.commit(.everything([]), node: table.node)
@@ -358,7 +359,7 @@ extension LocalDetection {
 }
 
 extension String {
-    /// Lines in any order, without what only separates elements.
+    /// The lines without the characters that only separate elements.
     fileprivate var lines: [String] {
         split(separator: "\n").map { line in
             line.filter { $0 != "\t" && $0 != "," && $0 != " " && $0 != "}" }

@@ -6,7 +6,7 @@ import ServicePlan
 import TestSupport
 import Testing
 
-/// Connection tracking entries are made with the conntrack tool, as if packets had made them.
+/// Tests with connection tracking entries made with the conntrack tool, as if by packets.
 @Suite struct StaleEntriesTests {
     private func plan(
         _ endpoints: [String],
@@ -53,7 +53,7 @@ import Testing
         )
     }
 
-    /// The client ports of what is still tracked.
+    /// Returns the client ports of the remaining entries.
     private func tracked(_ table: KernelTable) throws -> [Int] {
         try table.namespace.run(["conntrack", "-L"]).split(separator: "\n").compactMap { line in
             line.split(separator: " ").first { $0.hasPrefix("sport=") }.flatMap {
@@ -156,7 +156,7 @@ import Testing
         }
         _ = try entry("10.1.0.1", "10.244.1.5")
         _ = try entry("10.1.0.2", "10.244.2.5")
-        // Somebody else wrote into our table; we learn of it and read it again.
+        // Another program wrote into our table; we notice it and read the table again.
         let gone = plan(["10.244.2.5", "10.244.3.5"], affinity: 600)
         _ = try await table.client.commit(.everything([gone]), node: table.node)
         let map = try table.nft("list", "map", "ip", "needletail", "affinity")

@@ -6,9 +6,10 @@ import Netlink
 import TestSupport
 import Testing
 
-/// What kube-proxy leaves in iptables-legacy goes; what others have stays, counters included.
+/// Tests that kube-proxy's leftovers in iptables-legacy are removed, and everything else stays.
 ///
-/// The oracle is `iptables-legacy-save`, whose text says which lines are whose.
+/// Counters stay too. The oracle is `iptables-legacy-save`, whose text shows the owner of each
+/// line.
 @Suite(.timeLimit(.minutes(10))) struct XTablesTests {
     private let namespace: NetworkNamespace
 
@@ -23,7 +24,7 @@ import Testing
             .split(separator: "\n").map(String.init).filter { !$0.hasPrefix("#") }
     }
 
-    /// The lines that do not belong to kube-proxy.
+    /// Returns the lines that do not belong to kube-proxy.
     private func others(_ lines: [String]) -> [String] {
         lines.filter { line in
             let words = line.split(separator: " ").map(String.init)
@@ -107,7 +108,7 @@ import Testing
         for (table, hooks) in [
             ("filter", ["INPUT", "FORWARD", "OUTPUT"]), ("nat", ["PREROUTING"]),
         ] {
-            // A chain leads to later ones only.
+            // A chain jumps to later ones only.
             let chains =
                 hooks
                 + (0..<Int.random(in: 0...6, using: &generator)).map { number in

@@ -33,7 +33,7 @@ import Testing
         }
         #expect(second.metadata == first.metadata && second.note == "1")
         #expect(second.series == .init(count: 2, lastObservedTime: "1970-01-01T00:16:41.500000Z"))
-        // Every minute, told again after half an hour.
+        // The notice comes every minute, and is sent again after half an hour.
         var writes: [EventAggregator.Write] = []
         for minute in 1...50 {
             let now = 1000 + Double(minute) * 60
@@ -41,7 +41,7 @@ import Testing
             writes += events.tick(now: now)
         }
         #expect(writes.map(\.object.series?.count) == [33])
-        // The end of the series.
+        // The series ends.
         #expect(events.tick(now: 4300) == [])
         let last = events.tick(now: 4360)
         #expect(last.map(\.object.series?.count) == [52])
@@ -109,7 +109,7 @@ import Testing
 }
 
 extension EventAggregator {
-    /// With both clocks alike.
+    /// Adds a notice while both clocks show the same time.
     fileprivate mutating func add(_ notice: EventNotice, now: Double) -> Write? {
         add(notice, now: now, time: now)
     }

@@ -5,7 +5,7 @@ import Glibc
 import TestSupport
 import Testing
 
-/// Exec plugins, as shell scripts.
+/// Tests of exec plugins that are shell scripts.
 @Suite(.timeLimit(.minutes(10))) struct ExecPluginTests {
     private let folder: String
 
@@ -16,10 +16,11 @@ import Testing
 
     private func finish() { try? FileManager.default.removeItem(atPath: folder) }
 
-    /// A kubeconfig whose user asks the script; each run adds a line to the file `runs`.
+    /// Writes a kubeconfig whose user runs the script; each run adds a line to the file `runs`.
     private func credentials(_ server: String, _ script: String) throws -> Credentials {
         try write("echo run >> \(folder)/runs\n\(script)\n", to: "script")
-        // Not the script itself: a child of another test may hold it open for writing (ETXTBSY).
+        // The script itself is not run: a child of another test may have it open for writing
+        // (ETXTBSY).
         symlink("/bin/sh", "\(folder)/plugin")
         let config = try write(
             """

@@ -5,7 +5,7 @@ import KubernetesModel
 import TestSupport
 import Testing
 
-/// What goes wrong on the way, with the embedded API server and with recorded bytes.
+/// Tests of failures in transit, with the embedded API server and with recorded bytes.
 @Suite(.timeLimit(.minutes(10))) struct FaultTests {
     private func start(
         _ configuration: APIServer.Configuration = .init(),
@@ -105,7 +105,7 @@ import Testing
         defer { server.stop() }
         var services = Observed<Service>(client(url, patience: 5))
         await services.wait { $0.count == 2 }
-        // The watch is cut, and what it would go on from is forgotten.
+        // The watch is cut, and the version it would continue from is forgotten.
         server.inject(Fault(.refuse, path: "/api/v1/services", code: 503))
         server.inject(Fault(.expire, path: "/api/v1/services"))
         try server.apply(Sample.service("c"))
@@ -121,7 +121,7 @@ import Testing
         configuration.watchList = .refused
         let (server, url) = try start(configuration, services: (0..<501).map { "s\($0)" })
         defer { server.stop() }
-        // The second page's token has expired; the first list is out of the cache, in one piece.
+        // The second page's token has expired; the first list comes from the cache, in one piece.
         let informer = Informer<Service>(client(url), nodeName: "here", logger: .silent)
         #expect(try await informer.list().count == 501)
         #expect(server.requests.count { $0.contains("continue=") } == 1)
@@ -186,7 +186,7 @@ import Testing
         let port = try #require(UInt16(url.split(separator: ":").last ?? ""))
         server.stop()
         let client = client(url, patience: 600)
-        // Alone, it would ask again after half a minute at the earliest.
+        // Alone, this informer would ask again after half a minute at the earliest.
         let log = CapturedLog()
         var slices = Observed(
             Informer<EndpointSlice>(
@@ -243,7 +243,7 @@ import Testing
             .chunks([
                 #"{"type": "ERROR", "object": {"kind": "Status", "code": 410}}"# + "\n"
             ]), list("\(service("c")),\(broken)"),
-            // It may have been damaged on its way: another list has to say the same.
+            // The object may have been damaged in transit, so another list has to confirm it.
             list("\(service("c")),\(broken)"),
         ])
         server.start()
@@ -316,7 +316,7 @@ import Testing
         let words =
             expected["message"].string ?? expected["text"].string
             ?? expected["textStartsWith"].string ?? ""
-        // The moment is in the words of some.
+        // The words of some messages contain the time.
         let length = facts["differs"] == .null ? 100 : 30
         #expect(error?.status?.message.hasPrefix(words.prefix(length)) == true, "\(name)")
         if facts["retryAfterHeader"] != .null {

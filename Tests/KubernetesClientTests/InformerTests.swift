@@ -5,7 +5,7 @@ import KubernetesModel
 import TestSupport
 import Testing
 
-/// What holds with every API server.
+/// Tests that must pass with every API server.
 @Suite(.timeLimit(.minutes(10))) struct InformerTests {
     @Test(arguments: ServerKind.available, WireEncoding.allCases)
     func `a list, then each change`(kind: ServerKind, encoding: WireEncoding) async throws {
@@ -36,7 +36,7 @@ import Testing
         headless["spec"]["clusterIP"] = "None"
         try await cluster.put(Sample.services, headless)
         try await cluster.put(Sample.services, Sample.service("a", labels: [label: "x"]))
-        // This label is for EndpointSlices.
+        // This label matters on EndpointSlices only.
         let other = "service.kubernetes.io/headless"
         try await cluster.put(Sample.services, Sample.service("labelled", labels: [other: ""]))
         try await cluster.put(Sample.services, Sample.service("b"))
@@ -52,7 +52,7 @@ import Testing
         await slices.wait { $0["proxied"] != nil }
         #expect(slices.view["headless"] == nil)
         slices.stop()
-        // One that leaves the selector is gone.
+        // An object that leaves the selector is gone.
         try await cluster.client.send(
             "PATCH",
             "\(Sample.services)/b",

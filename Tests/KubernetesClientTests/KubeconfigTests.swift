@@ -128,7 +128,7 @@ import Testing
         #expect(credentials.server == "https://[fd00::1]:443")
     }
 
-    /// Writes kubeconfigs into folders of their own and returns their paths.
+    /// Writes each kubeconfig to its own folder, and calls the closure with their paths.
     private func folders(_ texts: [String], _ body: ([String]) throws -> Void) throws {
         let root = FileManager.default.temporaryDirectory.path() + "needletail-test-\(UUID())"
         defer { try? FileManager.default.removeItem(atPath: root) }

@@ -5,7 +5,7 @@ import NetworkNamespaces
 import TestSupport
 import Testing
 
-/// The embedded API server, as kubectl sees it.
+/// Tests of the embedded API server with kubectl.
 @Suite(.timeLimit(.minutes(10))) struct KubectlTests {
     private let server = APIServer()
     private let url: String

@@ -5,7 +5,7 @@ import KubernetesModel
 import TestSupport
 import Testing
 
-/// Random changes and random faults: what a listener is told is what the server had, in its order.
+/// Tests with random changes and faults: a listener must see the states of the server in order.
 @Suite(.timeLimit(.minutes(10))) struct ModelTests {
     private static let steps = 10_000
 
@@ -48,7 +48,7 @@ import Testing
         }
         services.stop()
         try model.check(services.history)
-        // Or nothing was disturbed.
+        // If this fails, nothing was disturbed.
         #expect(server.requests.count > 50)
         #expect(Model.state(services.view) == model.state)
     }
@@ -69,7 +69,7 @@ import Testing
 
     private func disturb(_ server: APIServer, _ step: Int, _ random: inout Seeded) {
         if Int.random(in: 0..<20, using: &random) == 0 { server.compact() }
-        // A connection that stalls costs a second each time.
+        // Each connection that stalls costs a second.
         let kinds = Fault.Kind.allCases.filter { $0 != .stall || step.isMultiple(of: 500) }
         guard let kind = kinds.randomElement(using: &random) else { return }
         server.inject(
@@ -83,7 +83,7 @@ import Testing
     }
 }
 
-/// Every state that the server had, as the changes that led to it.
+/// Every state that the server had, stored as the changes that led to it.
 private struct Model {
     typealias State = [String: UInt16]
 
@@ -99,7 +99,7 @@ private struct Model {
         view.compactMapValues { $0.ports.first?.port }
     }
 
-    /// Goes through the states beside the events; each must be met, and none again.
+    /// Follows the states along the events; each event must match a state, and none may come again.
     func check(_ events: [Informer<Service>.Event]) throws {
         var (past, view): (State, State) = ([:], [:])
         var rest = changes[...]

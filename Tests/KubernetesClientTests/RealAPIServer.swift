@@ -4,7 +4,7 @@ import Glibc
 import KubernetesModel
 import TestSupport
 
-/// kube-apiserver and etcd out of `KUBEBUILDER_ASSETS`, on loopback, until they are stopped.
+/// The kube-apiserver and etcd of `KUBEBUILDER_ASSETS`, on loopback, until they are stopped.
 final class RealAPIServer: Sendable {
     let credentials: Credentials
     private let folder: String
@@ -46,7 +46,7 @@ final class RealAPIServer: Sendable {
         var credentials = Credentials(server: "https://127.0.0.1:\(ports[2])")
         credentials.skipsVerification = true
         self.credentials = credentials
-        // Not a synchronisation between threads: another program starts as it likes.
+        // Polling is right here: this waits for another program to start, not for a thread.
         let client = APIClient(credentials)
         for _ in 0..<300 {
             if (try? await client.page(Node.self, [:])) != nil { return }

@@ -5,7 +5,7 @@ import KubernetesModel
 import NetworkTypes
 import TestSupport
 
-/// What `Tests/Fixtures/apiserver/EXPECTED.json` says about the recordings.
+/// The facts about the recordings in `Tests/Fixtures/apiserver/EXPECTED.json`.
 struct Recordings {
     let fixtures: [String: JSONValue]
     let negative: [String: JSONValue]
@@ -33,13 +33,13 @@ struct Recordings {
         Array(try Fixture.data("Fixtures/apiserver/\(name)"))
     }
 
-    /// The facts of a fixture; a protobuf body has those of its JSON twin.
+    /// Returns the facts of a fixture; a protobuf body has those of its JSON twin.
     func facts(_ name: String) -> JSONValue {
         let facts = fixtures[name] ?? .null
         return facts["sameFactsAs"].string.map { fixtures[$0] ?? .null } ?? facts
     }
 
-    /// Facts that are given in full somewhere else in the file.
+    /// Returns the object that a reference points to, or the object itself.
     func resolved(_ object: JSONValue) -> JSONValue {
         object["ref"].string.map { objects[$0] ?? .null } ?? object
     }
@@ -54,7 +54,7 @@ struct Recordings {
     }
 }
 
-/// One text for each fact, so that a difference shows itself.
+/// An object whose facts are one text each, so that a difference is easy to see.
 protocol HasFacts: Resource {
     var facts: [String] { get }
     static func facts(_ expected: JSONValue) -> [String]
@@ -138,7 +138,7 @@ extension EndpointSlice: HasFacts {
             \(port["port"].integer ?? 0)
             """
         }
-        // Of very many, the first and the last are given.
+        // If there are very many endpoints, only the first and the last are listed.
         guard let count = expected["endpointCount"].integer else {
             return head + ports + (expected["endpoints"].array ?? []).map(endpointFact)
         }

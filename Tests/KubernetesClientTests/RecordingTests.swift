@@ -6,7 +6,7 @@ import KubernetesWire
 import TestSupport
 import Testing
 
-/// Recorded traffic of a real API server, in both encodings.
+/// Tests with recorded traffic of a real API server, in both encodings.
 @Suite struct RecordingTests {
     private static func names(_ folder: String, _ kind: String) -> [String] {
         Recordings.all.fixtures.keys.filter {
@@ -18,7 +18,7 @@ import Testing
         name.hasSuffix(".pb") ? .protobuf : .json
     }
 
-    /// Calls with the bytes in pieces of all sizes, as a network delivers them.
+    /// Calls the closure with the bytes in pieces of all sizes, as a network delivers them.
     private static func cut(_ bytes: [UInt8], _ body: ([UInt8]) throws -> Void) rethrows {
         var random = Seeded(UInt64(bytes.count))
         var rest = bytes[...]
@@ -82,7 +82,7 @@ import Testing
 
     // MARK: Watches
 
-    /// What an event says; bookmarks come when the server likes.
+    /// Describes an event; bookmarks come whenever the server likes.
     private func text<Object: HasFacts>(_ event: WatchEvent<Object>) -> String {
         switch event.payload {
         case .set(let object): "set \(event.resourceVersion) \(object.facts)"
@@ -123,8 +123,8 @@ import Testing
         var expected = (Recordings.all.facts(name)["events"].array ?? [])
             .map { text($0, Object.self) }
         if name.hasSuffix(".pb") {
-            // Recorded beside its twin: bookmarks come at other moments, and initial events in
-            // another order.
+            // The recordings were made side by side: bookmarks come at other times, and initial
+            // events in another order.
             events = events.filter { $0 != "bookmark" }
             expected = expected.filter { $0 != "bookmark" }
             if name.contains("watchlist") {
@@ -194,7 +194,7 @@ import Testing
     func `a list that is cut anywhere is no list`(encoding: WireEncoding) throws {
         let type = encoding == .json ? "json" : "pb"
         let bytes = try Recordings.bytes("list/services-limit3-rv0.\(type)")
-        // JSON ends with a newline that is not missed.
+        // JSON ends with a newline that is not needed.
         for end in stride(from: 0, to: bytes.count - 2, by: 97) {
             var decoder = ListDecoder<Service>(encoding)
             #expect(throws: WireError.self, "\(end)") {
@@ -210,7 +210,7 @@ import Testing
     ) throws {
         var decoder = WatchDecoder<Service>(encoding)
         #expect(throws: WireError.self) {
-            // As a length this is 1.6 GB.
+            // As a length, this is 1.6 GB.
             for _ in 0..<20 {
                 decoder.append([UInt8](repeating: 0x61, count: 1 << 20))
                 _ = try decoder.next()

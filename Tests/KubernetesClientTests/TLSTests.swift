@@ -5,7 +5,7 @@ import NetworkNamespaces
 import TestSupport
 import Testing
 
-/// Certificates, beside a server that keeps its connections and says whom it sees.
+/// Tests of certificates, with a server that keeps its connections and names the client it sees.
 @Suite(.timeLimit(.minutes(10))) struct TLSTests {
     private let folder: String
     private let child: pid_t

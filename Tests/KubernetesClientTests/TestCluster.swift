@@ -4,7 +4,7 @@ import FoundationEssentials
 import Logging
 import TestSupport
 
-/// An API server to test against: the embedded one, and a real one where there is one.
+/// The API server to test against: the embedded one, or a real one if available.
 ///
 /// `KUBEBUILDER_ASSETS` names a folder with `kube-apiserver` and `etcd`, as for envtest.
 enum ServerKind: String, CaseIterable, Sendable {
@@ -63,7 +63,7 @@ final class TestCluster: Sendable {
     func delete(_ path: String) async throws { try await client.send("DELETE", path) }
 }
 
-/// The objects that tests make.
+/// The objects that tests use.
 enum Sample {
     static let services = "/api/v1/namespaces/default/services"
     static let slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
@@ -88,11 +88,11 @@ enum Sample {
     }
 }
 
-/// What an informer has told, as a test waits for it.
+/// The events of an informer, for a test to wait for.
 struct Observed<Object: Resource> {
     private var events: AsyncStream<Informer<Object>.Event>.Iterator
     private let task: Task<Void, Never>
-    /// By name.
+    /// The objects by name.
     private(set) var view: [String: Object] = [:]
     private(set) var log: [String] = []
     private(set) var history: [Informer<Object>.Event] = []
@@ -115,7 +115,7 @@ struct Observed<Object: Resource> {
         )
     }
 
-    /// Waits for the next event; returns it in words.
+    /// Waits for the next event, and returns a description of it.
     @discardableResult
     mutating func next() async -> String {
         guard let event = await events.next() else { return "end" }

@@ -6,7 +6,8 @@ import Synchronization
 import TestSupport
 import Testing
 
-/// Objects that cannot be read, which one tenant may make and all others must not feel.
+/// Tests with objects that cannot be read; a tenant may create them, and others must not be
+/// affected.
 @Suite(.timeLimit(.minutes(10))) struct UnreadableObjectTests {
     private func client(_ server: ScriptedServer) -> APIClient {
         APIClient(Credentials(server: "http://127.0.0.1:\(server.port)"))
@@ -78,7 +79,7 @@ import Testing
 
     @Test(arguments: [
         WireBytes.service(Array("a".utf8), tail: WireBytes.damage),
-        // A number of eleven bytes.
+        // A number of eleven bytes is invalid.
         WireBytes.service(Array("a".utf8), tail: [0x20] + [UInt8](repeating: 0xFF, count: 11)),
     ])
     func `damage is told with the object's name`(damaged: [UInt8]) throws {
@@ -107,7 +108,7 @@ import Testing
         let changes = (20..<320).map { WireBytes.event("MODIFIED", bad($0)) }
         let server = ScriptedServer([
             .protobufWatch(initial),
-            // One more list, in case it was damaged on its way.
+            // One more list is made, in case the object was damaged in transit.
             .protobufWatch(
                 initial + changes + [
                     WireBytes.event("ADDED", WireBytes.service("c", version: "400")),
@@ -165,12 +166,12 @@ import Testing
         #expect(!names.contains(ObjectName(namespace: "other", name: "b")))
         let homeless = try list(WireBytes.list([WireBytes.damage])).unreadable.names
         #expect(homeless.contains(ObjectName(namespace: "other", name: "b")))
-        // Which object is gone cannot be told: a new list has to show it.
+        // The deleted object cannot be identified, so a new list has to show which one it was.
         #expect(throws: WireError.self) { try events(WireBytes.event("DELETED", nameless)) }
     }
 }
 
-/// What was logged, as level and message.
+/// The captured log lines, as level and message.
 final class CapturedLog: Sendable {
     private let captured = Mutex<[String]>([])
 

@@ -31,7 +31,7 @@ import Testing
     @Test func `an expired version leads to a new list at once, and then not too often`() {
         var policy = watching(from: "5")
         #expect(policy.onFailure(status(410), jitter: 0) == .zero)
-        // Not a step back in time.
+        // The list must not go back in time.
         #expect(policy.next == .streamingList(notOlderThan: "5"))
         #expect(policy.onFailure(status(410), jitter: 0) > .zero)
     }

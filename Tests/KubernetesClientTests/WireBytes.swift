@@ -1,8 +1,8 @@
 import TestSupport
 
-/// Protobuf of an API server, byte by byte, so that it can be wrong.
+/// An API server's protobuf, built byte by byte so that it can be wrong.
 enum WireBytes {
-    /// A field that is a text or a message.
+    /// Encodes a field that holds text or a message.
     static func field(_ number: UInt8, _ bytes: [UInt8]) -> [UInt8] {
         var head = [number << 3 | 2]
         var length = bytes.count
@@ -19,9 +19,9 @@ enum WireBytes {
 
     static let notUTF8: [UInt8] = [0x61, 0xFF, 0xC0, 0x80]
 
-    /// A Service of namespace `n`.
+    /// Encodes a Service of namespace `n`.
     ///
-    /// - Parameter tail: follows its fields
+    /// - Parameter tail: bytes to append to its fields
     static func service(
         _ name: [UInt8],
         version: String = "7",
@@ -38,7 +38,7 @@ enum WireBytes {
         service(Array(name.utf8), version: version)
     }
 
-    /// What no reader of protobuf takes: a field that is longer than the object.
+    /// Bytes that no reader of protobuf accepts: a field that is longer than the object.
     static let damage: [UInt8] = [0x1A, 0x7F]
 
     private static func envelope(_ kind: String, _ raw: [UInt8]) -> [UInt8] {
@@ -49,7 +49,7 @@ enum WireBytes {
         envelope("ServiceList", field(1, field(2, version)) + services.flatMap { field(2, $0) })
     }
 
-    /// An event of a watch.
+    /// Encodes an event of a watch.
     static func event(_ type: String, _ service: [UInt8]) -> [UInt8] {
         let frame = field(1, type) + field(2, field(1, envelope("Service", service)))
         return withUnsafeBytes(of: UInt32(frame.count).bigEndian, Array.init) + frame

@@ -22,7 +22,7 @@ private func decode<T: Decodable>(_: T.Type, _ json: String) throws -> T {
         let slices = objects.compactMap {
             if case .endpointSlice(let slice) = $0 { slice } else { nil }
         }
-        // The counts of the recording's own inventory (kubernetes included).
+        // The counts are from the inventory of the recording, and include Service kubernetes.
         #expect(services.count >= 33)
         #expect(slices.count >= 24)
         #expect(services.contains { $0.belongsToOtherProxy })

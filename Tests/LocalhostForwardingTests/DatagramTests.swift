@@ -16,7 +16,7 @@ import Testing
         for (host, endpoint) in [("127.0.0.1", "10.244.1.5"), ("::1", "fd00:1::5")] {
             let server = try UDPSocket(bench.namespace, endpoint, port: 53)
             let client = try UDPSocket(bench.namespace, host, port: 40_000)
-            // Connected, so it hears nobody else.
+            // The socket is connected, so it receives from this address only.
             #expect(client.reaches(server, by: host, 30053), "\(host)")
         }
         #expect(bench.forwarder.statistics.open[.udp] == 2)

@@ -9,7 +9,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-/// A forwarder in a namespace whose endpoints are addresses of the namespace itself.
+/// A forwarder in a namespace; its endpoints are addresses of the same namespace.
 final class ForwarderBench {
     let namespace: NetworkNamespace
     let forwarder: LocalhostForwarder
@@ -52,7 +52,7 @@ final class ForwarderBench {
         )
     }
 
-    /// Takes the ports over, and waits until so many are listened on.
+    /// Updates the ports, and waits until the expected number of them is listened on.
     func serve(_ ports: [ForwardedPort], service: String = "shop/web", listeners: Int? = nil) throws
     {
         try namespace.inside { forwarder.update([service: ports]) }
@@ -83,7 +83,7 @@ final class ForwarderBench {
         for host in ["127.0.0.1", "::1"] {
             #expect(try bench.connect(host)?.echoes == true, "\(host)")
         }
-        // Nobody else is to reach it.
+        // The forwarder must not be reachable from other addresses.
         #expect(try bench.connect("10.244.1.5") == nil)
         let statistics = bench.forwarder.statistics
         #expect(statistics.listeners == [.ipv4: 1, .ipv6: 1] && statistics.opened[.tcp] == 2)
@@ -121,7 +121,7 @@ final class ForwarderBench {
         var byte: UInt8 = 0
         #expect(recv(client.descriptor, &byte, 1, 0) == -1 && errno == ECONNRESET)
         let refused = try bench.connect("127.0.0.1", 30081)
-        // It may be reset before the client has even seen that it was accepted.
+        // The reset may come even before the client sees that it was accepted.
         if let refused {
             #expect(recv(refused.descriptor, &byte, 1, 0) == -1 && errno == ECONNRESET)
         }
@@ -134,7 +134,8 @@ final class ForwarderBench {
         try bench.serve([ForwarderBench.port(["10.244.1.5"])])
         let client = try #require(try bench.connect())
         let server = listener.accepted()
-        // The kernel's buffers on the way are a few megabytes; a forwarder that reads on would take all.
+        // The kernel's buffers on the path hold a few megabytes; a forwarder that kept reading
+        // would take all.
         let pattern = (0..<65_521).map { UInt8(truncatingIfNeeded: $0 &* 31) }
         var sent = 0
         var stalls = 0

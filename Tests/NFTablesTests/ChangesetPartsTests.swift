@@ -27,7 +27,7 @@ import Testing
         }
     }
 
-    /// What a new connection to each frontend meets.
+    /// Returns the view of a new connection for each frontend.
     private func views(_ table: FakeTable, _ sizes: [UInt32]) -> [ElementBytes: View] {
         let flags: [SetID] = [
             .frontends, .localPolicy, .sticky, .stickyTimeouts, .masqueradeFrontends, .noEndpoints,
@@ -92,7 +92,7 @@ import Testing
                             || view.flags == wanted[frontend]?.flags
                     )
                     guard view.flags.contains(.frontends) else { continue }
-                    // Who is translated finds an endpoint, and who is refused none.
+                    // A translated connection finds an endpoint, and a refused one finds none.
                     if view.flags.contains(.noEndpoints) {
                         #expect(view.hasSome.isEmpty)
                     } else if !view.flags.contains(.noLocalEndpoints) {

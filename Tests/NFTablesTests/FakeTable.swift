@@ -1,8 +1,9 @@
 import NFTables
 import NetworkTypes
 
-/// A table that takes changesets as the kernel does: what is deleted must be there, what is added
-/// must not, unless it is the same.
+/// A table that applies changesets as the kernel does.
+///
+/// A deleted element must exist; an added one must not exist, unless it is the same.
 struct FakeTable {
     struct Refusal: Error, CustomStringConvertible { let description: String }
 
@@ -30,7 +31,7 @@ struct FakeTable {
         }
         for (set, elements) in changes.added {
             guard sets.contains(set) else { throw Refusal(description: "no set \(set.name)") }
-            // What the kernel forgets is not read back.
+            // Elements that the kernel forgets are not read back.
             for element in elements where !SetDefinition(set).isForgetful {
                 if let old = contents.elements[set, default: [:]].updateValue(
                     element,

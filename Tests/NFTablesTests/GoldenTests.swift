@@ -9,11 +9,11 @@ import ServicePlan
 import TestSupport
 import Testing
 
-/// `Tests/Golden/<case>/input.yaml` against the plan, the rulesets of both modes and the virtual
-/// servers beside it.
+/// Compares the results for `Tests/Golden/<case>/input.yaml` with the files beside it.
 ///
-/// `make golden` (NEEDLETAIL_RECORD=1) writes what there is now and fails, so that a reviewer sees
-/// the difference.
+/// These are the plan, the rulesets of both modes and the virtual servers. `make golden`
+/// (NEEDLETAIL_RECORD=1) writes the current results and fails, so that a reviewer sees the
+/// difference.
 @Suite struct GoldenTests {
     static let cases =
         ((try? FileManager.default.contentsOfDirectory(atPath: "\(Fixture.root)/Golden")) ?? [])

@@ -33,7 +33,8 @@ import Testing
             #expect((shares.values.max() ?? 0) - (shares.values.min() ?? 0) <= 1)
             if next.size == layout.size, next.size > 32 {
                 let moved = zip(layout.endpoints, next.endpoints).count { $0 != $1 }
-                // One endpoint's share, and at most one slot of each other for the remainder.
+                // The limit is the share of one endpoint, and one slot of each other endpoint for
+                // the remainder.
                 #expect(moved <= next.endpoints.count / members.count + 1 + members.count)
             }
             layout = next

@@ -29,7 +29,7 @@ import Testing
                 let isGone = Int.random(in: 0..<4, using: &random.random) == 0
                 return (service: "test/service-\(index)", plan: isGone ? nil : random.plan(index))
             }
-            // One commit names a Service once.
+            // A commit names each Service once.
             let unique = Dictionary(
                 changes.map { ($0.service, $0.plan) },
                 uniquingKeysWith: { _, last in last }
@@ -108,7 +108,7 @@ import Testing
         let changes = state.apply([("a", plan(["10.0.0.0", "10.0.0.2", "10.0.0.3"]))], node: facts)
         #expect(changes.removed[.endpoints]?.count == 1)
         #expect(changes.added[.endpoints]?.count == 1)
-        // One endpoint, and its predecessor's place among the former ones.
+        // One endpoint is replaced, and the old one becomes a former endpoint.
         #expect(changes.removedCount == 2 && changes.addedCount == 3)
         #expect(changes.added[.formerEndpoints] == changes.removed[.serviceEndpoints])
         #expect(state.state.elementCounts[.formerEndpoints] == nil)
@@ -174,7 +174,7 @@ import Testing
         )
         var state = ToldTable(.ipv4)
         _ = state.apply([("a", plan)], node: facts)
-        // Slots of a pool that has had another history are not those of a fresh one.
+        // The slots of a pool with another history differ from those of a new pool.
         plan.pools[1] = pool(0..<100, 8082)
         _ = state.apply([("a", plan)], node: facts)
         plan.frontends = [frontend(80, pool: 0), frontend(81, pool: 1), frontend(82, pool: 2)]
@@ -182,7 +182,7 @@ import Testing
         let changes = state.apply([("a", plan)], node: facts)
         #expect(changes.removedCount == 0)
         #expect(changes.added[.endpoints]?.count == 3)
-        // Another frontend of the same pool has the slots that the pool has.
+        // Another frontend of the same pool uses the slots that the pool already has.
         plan.frontends.insert(frontend(79, pool: 2), at: 0)
         let more = state.apply([("a", plan)], node: facts)
         #expect(more.removedCount == 0)
@@ -195,7 +195,7 @@ import Testing
         #expect(difference.removed[.endpoints] == nil)
     }
 
-    /// What a table has got by these changes.
+    /// Returns the contents of a table after these changes.
     private func contents(of state: ToldTable, after changes: [Changeset]) -> TableContents {
         var contents = TableContents()
         contents.numbers = state.program.numbers
@@ -217,12 +217,12 @@ import Testing
         _ = state.apply([("a", plan(Array(0..<600)))], node: facts)
         let hosts = (0..<600).filter { $0 != 70 } + [7000]
         let changes = state.apply([("a", plan(hosts))], node: facts)
-        // 8192 slots for 600 endpoints: 13 or 14 for each, of each port.
+        // With 8192 slots for 600 endpoints, each endpoint of each port has 13 or 14.
         let slots = changes.added[.endpoints]?.count ?? 0
         #expect((20 * 13...20 * 14).contains(slots) && changes.removed[.endpoints]?.count == slots)
         #expect(changes.added[.serviceEndpoints]?.count == 20)
         #expect(changes.removed[.serviceEndpoints]?.count == 20)
-        // 70 and 7000 are local.
+        // Endpoints 70 and 7000 are local.
         #expect(changes.added[.hairpin]?.count == 1 && changes.removed[.hairpin]?.count == 1)
         #expect(changes.added[.formerEndpoints]?.count == 20)
         #expect(changes.added.count == 4 && changes.removed.count == 3 && changes.chains.isEmpty)

@@ -5,7 +5,7 @@ import Testing
 @Suite struct IPAddressTests {
     @Test(arguments: [
         ("10.96.0.10", "10.96.0.10"), ("255.255.255.255", "255.255.255.255"),
-        // ParseIPSloppy: leading zeros are decimal.
+        // As in ParseIPSloppy, leading zeros are decimal.
         ("010.000.001.009", "10.0.1.9"),
         ("::", "::"), ("::1", "::1"), ("fd00::", "fd00::"),
         ("2001:DB8:0:0:1:0:0:1", "2001:db8::1:0:0:1"),
@@ -32,7 +32,7 @@ import Testing
     func `text and bytes are read back equal`(seed: UInt64) {
         var random = Seeded(seed)
         for _ in 0..<200 {
-            // Zero groups are what the text form is about.
+            // Many groups should be zero, because the text form depends on them.
             let mask = UInt64.random(in: .min ... .max, using: &random)
             let high = (random.next() & mask) & 0xFFFF_0000_FFFF_00FF
             let address =

@@ -10,7 +10,7 @@ import Testing
             (["primary", "10.0.0.0/8"], true, ["10.0.0.0/8"], []),
             (["127.0.0.0/8"], false, ["127.0.0.0/8"], [.ipv4]),
             (["10.0.0.0/8", "::1/128"], false, ["10.0.0.0/8", "::1/128"], [.ipv6]),
-            // The forwarder is at 127.0.0.1, which none of these asks for by itself.
+            // The forwarder listens on 127.0.0.1, which none of these blocks requests by itself.
             (["127.0.0.2/32"], false, ["127.0.0.2/32"], []),
             (["0.0.0.0/0"], false, ["0.0.0.0/0"], []),
             (["all", "localhost"], false, ["0.0.0.0/0", "::/0"], [.ipv4, .ipv6]),

@@ -2,7 +2,7 @@ import NetworkTypes
 import Testing
 
 @Suite struct PrintableTextTests {
-    /// Every scalar of one and two bytes, and others that act on a terminal or on lines.
+    /// Every scalar of one or two bytes, and others that affect a terminal or lines.
     private static let scalars =
         (0..<0x800).compactMap(Unicode.Scalar.init)
         + [
@@ -33,7 +33,7 @@ import Testing
         }
     }
 
-    // One Character, which is neither of its halves.
+    // The pair is one Character, which equals neither of its halves.
     @Test func `a carriage return with a newline is two scalars`() {
         #expect("a\r\nb".printable == "a\\r\\nb")
         #expect("\u{1B}[31m\t".printable == "\\u{1B}[31m\\t")

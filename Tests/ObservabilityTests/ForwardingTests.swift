@@ -6,7 +6,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-/// What is told of other programs that stop forwarding.
+/// Tests of the reports about other programs that stop forwarding.
 @Suite struct ForwardingTests {
     private let pods = [prefix("10.244.0.0/16"), prefix("fd00:1::/48")]
 

@@ -13,7 +13,7 @@ import Threads
     init() throws {
         let server = HTTPServer(maximumConnections: 200)
         self.server = server
-        // Nobody can tell beforehand which port is free.
+        // It is not known beforehand which port is free.
         for port in (20000...60000).shuffled().prefix(50) {
             let address = ListenAddress(IPAddress(ipv4: 0x7F00_0001), UInt16(port))
             let listener = try? server.listen(on: address) { request in
@@ -80,7 +80,7 @@ import Threads
         for number in 0..<1000 {
             guard let descriptor = try HTTPProbe.connected(port: port) else { continue }
             idle.append(descriptor)
-            // Some say nothing, some only begin.
+            // Some clients send nothing, and some send the beginning of a request only.
             if number.isMultiple(of: 2) { _ = send(descriptor, "GET /", 5, Int32(MSG_NOSIGNAL)) }
             if number.isMultiple(of: 100) { #expect(try ask().hasPrefix("HTTP/1.1 200 ")) }
         }
@@ -88,7 +88,7 @@ import Threads
         #expect(try ask().hasPrefix("HTTP/1.1 200 "))
     }
 
-    /// More than the server keeps come between the parts of somebody's request.
+    /// More connections than the server keeps arrive between the parts of another client's request.
     @Test(arguments: [("GET /a HT", ""), ("", "GET /a HT")])
     func `a crowd that all do the same takes no place from others`(
         first: String,
@@ -136,7 +136,7 @@ import Threads
             try server.listen(on: other) { _ in .refusal(404) }
         }
         server.stopListening(listener)
-        // The server's thread does it when it comes to it.
+        // The server's thread closes the address a little later.
         let deadline = ContinuousClock.now + .seconds(20)
         while (try? server.listen(on: other) { _ in .refusal(404) }) == nil {
             try #require(.now < deadline)
@@ -153,7 +153,7 @@ import Threads
     }
 }
 
-/// Connections that say nothing, up to 20,000 a second, of which the last 256 stay open.
+/// Up to 20,000 connections a second that send nothing; the last 256 of them stay open.
 private final class Flood: Sendable {
     private let state = Mutex((made: 0, isStopped: false, isOver: false))
 
@@ -161,7 +161,7 @@ private final class Flood: Sendable {
 
     var made: Int { state.withLock(\.made) }
 
-    /// Returns when all its connections are closed.
+    /// Stops the flood, and returns when all of its connections are closed.
     func stop() {
         state.withLock { $0.isStopped = true }
         while !state.withLock(\.isOver) { usleep(1000) }

@@ -16,7 +16,9 @@ import Testing
 
     private func after(_ seconds: Double) -> ContinuousClock.Instant { start + .seconds(seconds) }
 
-    /// - Parameter time: what the wall's clock says then
+    /// Returns a moment that is some seconds after the start.
+    ///
+    /// - Parameter time: the wall clock at that moment, in seconds since 1970
     private func moment(_ seconds: Double, time: Double? = nil) -> Moment {
         Moment(instant: after(seconds), time: time ?? 1000 + seconds)
     }
@@ -46,7 +48,7 @@ import Testing
         )
     }
 
-    // A node without a clock of its own begins in 1970, until it finds a time server.
+    // A node without a hardware clock begins in 1970, until it finds a time server.
     @Test(arguments: [-1e9, -3600, 3600, 1.7e9])
     mutating func `a clock that is set changes neither health nor ages`(jump: Double) {
         health.updated(at: after(10))
@@ -121,7 +123,7 @@ import Testing
             logger: Logger(label: "test")
         )
         let loopback = [IPAddress(ipv4: 0x7F00_0001)]
-        // Nobody can tell beforehand which port is free.
+        // It is not known beforehand which port is free.
         let port = (20000...60000).shuffled().prefix(50).lazy.map(UInt16.init).first { port in
             failed.withLock { $0 = false }
             let check = HealthCheck(port: port, localEndpoints: 1)

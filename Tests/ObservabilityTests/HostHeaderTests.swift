@@ -2,7 +2,7 @@ import NetworkTypes
 import Observability
 import Testing
 
-/// A web page that lets its own name stand for 127.0.0.1 cannot hide that name.
+/// Tests that a web page cannot hide its name when it makes that name resolve to 127.0.0.1.
 @Suite struct HostHeaderTests {
     private let loopback = IPAddress(ipv4: 0x7F00_0001)
     private let wildcard = IPAddress(ipv4: 0)

@@ -41,7 +41,7 @@ import Threads
         }
         let writer = LineWriter(ends.write, limit: 100_000, lossLine: lossLine)
         let line = String(repeating: "x", count: 99) + "\n"
-        // More than the pipe, the writer and what waits can hold.
+        // This is more than the pipe, the writer and its queue can hold.
         for _ in 0..<5000 { writer.write(line) }
         var (read, lost) = (0, 0)
         var rest = ""
@@ -74,7 +74,7 @@ import Threads
             writer.write("nobody reads this\n")
             writer.flush(atMost: .seconds(60))
         }
-        // Somebody opens it again.
+        // A reader opens the pipe again.
         let file = open("/proc/self/fd/\(ends.write)", O_RDONLY | O_CLOEXEC)
         defer {
             close(file)

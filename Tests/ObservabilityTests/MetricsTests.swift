@@ -10,7 +10,8 @@ import Testing
         [0.25, 0.5] + (1...59).map(Double.init) + stride(from: 60.0, through: 115, by: 5)
         + stride(from: 120.0, through: 300, by: 30)
 
-    /// `pkg/proxy/metrics/metrics.go`, without those of mode iptables, which count what is not here.
+    /// The metrics of `pkg/proxy/metrics/metrics.go`, without those that only make sense in mode
+    /// iptables.
     private static let inventory:
         [(name: String, type: String, labels: [String], buckets: [Double])] =
             [

@@ -6,10 +6,11 @@ import Observability
 import ServicePlan
 import Testing
 
-/// Names in every output that is read by programs: whatever they hold, it is read back as one name.
+/// Tests that any name in any machine-readable output is read back as one name.
 @Suite struct OutputTests {
-    /// Texts with each byte in them, alone and beside others; bytes that are no UTF-8 have become
-    /// replacement characters by then.
+    /// Texts that contain each byte, alone and beside others.
+    ///
+    /// Bytes that are not UTF-8 have become replacement characters.
     static let names: [String] =
         (0...255).flatMap { byte in
             [
@@ -38,7 +39,7 @@ import Testing
         }
     }
 
-    /// As Prometheus' parser does; no quotation mark may end the value early.
+    /// Unescapes a value like Prometheus' parser; no quotation mark may end the value early.
     private func unescaped(_ text: String) throws -> String {
         var result = String.UnicodeScalarView()
         var isEscaped = false

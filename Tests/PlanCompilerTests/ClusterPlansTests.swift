@@ -69,7 +69,7 @@ import Testing
             for: NodeView(name: "here")
         ) { services[$0.name].map { ($0, []) } }
         #expect(outcome.changes.isEmpty)
-        // The owner was not compiled, and hears of it all the same.
+        // The owner was not compiled again, but is told about the conflict all the same.
         #expect(Set(outcome.diagnosed.map(\.name)) == ["young", "old"])
         #expect(owner(plans) == ["default/young"])
         #expect(told(plans, of: "old")[0].contains("was in use by Service default/young before"))
@@ -175,7 +175,7 @@ import Testing
     func `ownership follows the claims, whatever the order within a round`(seed: UInt64) {
         var random = Seeded(seed)
         var services: [String: Service] = [:]
-        /// Since which round each Service claims the address, as the same object.
+        /// The round since which each Service, as the same object, has claimed the address.
         var since: [String: (round: Int, createdAt: Int64)] = [:]
         var plans = ClusterPlans()
         for round in 0..<60 {

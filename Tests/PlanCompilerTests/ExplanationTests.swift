@@ -112,7 +112,7 @@ import Testing
         #expect(
             stranger.why == "198.51.100.1 is in none of the Service's loadBalancerSourceRanges"
         )
-        // Pods of a block, and clients of whom nothing is known.
+        // The sources of pods are a block; those of clients outside are unknown.
         #expect(
             try flow(.loadBalancerVIP, .pod, from: ["192.0.2.64/26"]).why.hasSuffix("and this node")
         )

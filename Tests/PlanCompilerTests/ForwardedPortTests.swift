@@ -5,7 +5,7 @@ import ServicePlan
 import TestSupport
 import Testing
 
-/// NodePorts on localhost, which a forwarder serves.
+/// Tests of NodePorts on localhost, which a forwarder serves.
 @Suite struct ForwardedPortTests {
     private var cluster: ClusterBuilder {
         ClusterBuilder().with {

@@ -5,7 +5,7 @@ import ServicePlan
 import TestSupport
 import Testing
 
-/// Each test cites the behaviour of kube-proxy that it pins, under `pkg/proxy` if not said.
+/// Tests that pin kube-proxy's behaviour; each cites its source, below `pkg/proxy` unless noted.
 @Suite struct PlanCompilerTests {
     private let base = ClusterBuilder().with {
         $0.add(endpoint("10.0.0.1", on: "here"), endpoint("10.0.0.2"))
@@ -138,7 +138,7 @@ import Testing
         #expect(service.lines()[0].contains("to [10.0.0.1:8080* 10.0.0.2:8080 10.0.0.3:9090]"))
     }
 
-    // endpointslicecache.go; an address is given to another pod while slices still list the old one
+    // endpointslicecache.go; an address may pass to another pod while slices still list the old one
     @Test func `of two pods with one address the one that does not terminate decides`() {
         let service = ClusterBuilder().with {
             $0.service.type = .loadBalancer
@@ -163,7 +163,8 @@ import Testing
         #expect(moved.compile().plan?.healthCheck?.localEndpoints == 1)
     }
 
-    // A VIP with source ranges in kube-proxy's map firewall-ips, whatever else the address is.
+    // kube-proxy puts a VIP with source ranges into its map firewall-ips, whatever else the address
+    // is.
     @Test func `an address that is a VIP and something else keeps the VIP's source ranges`() {
         let service = base.with {
             $0.service.type = .loadBalancer

@@ -5,7 +5,7 @@ import ServicePlan
 import TestSupport
 import Testing
 
-/// What a Service asks for and does not get, and how that is told.
+/// Tests of requests in a Service that are refused, and of the reports about them.
 @Suite struct RefusalTests {
     private let base = ClusterBuilder().with {
         $0.add(endpoint("10.0.0.1", on: "here"), endpoint("10.0.0.2"))

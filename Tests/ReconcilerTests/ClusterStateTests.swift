@@ -123,7 +123,7 @@ import Testing
         )
     }
 
-    /// `default/web` with a NodePort 30080 at 192.0.2.1.
+    /// The Service `default/web` with NodePort 30080 at 192.0.2.1.
     private var nodePortService: Service {
         var service = ClusterBuilder().service
         service.ports[0].nodePort = 30080

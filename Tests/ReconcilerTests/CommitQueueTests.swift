@@ -40,7 +40,7 @@ import Testing
         queue.onCommit(at: now, took: .seconds(1))
         #expect(queue.due(at: now) == now + .seconds(1))
         #expect(queue.next([], at: now).changes.isEmpty)
-        // What is small does not wait.
+        // A small change does not wait.
         let small = queue.next(
             [PlanChange("c", old: nil, new: plan("c", 9, endpoints: 2))],
             at: now
@@ -86,14 +86,14 @@ import Testing
                 "a": plan("a", 1, endpoints: 2000), "b": plan("b", 2, endpoints: 2000),
                 "c": plan("c", 3, endpoints: 2000),
             ]
-            // Each takes what its successor had.
+            // Each Service takes over the frontend that its successor had.
             let new = ["a": 2, "b": 3, "c": 4]
             let changes = names.map {
                 PlanChange($0, old: old[$0], new: plan($0, new[$0] ?? 0, endpoints: 2000))
             }
             let first = queue.next(changes, at: now)
             let taken = first.changes.map(\.service)
-            // Whoever goes has all with it whose frontends it gets.
+            // A Service moves together with all those whose frontends it takes over.
             #expect(Set(taken).isSuperset(of: taken.contains("a") ? ["b", "c"] : ["c"]))
         }
     }

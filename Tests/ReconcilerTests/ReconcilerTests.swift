@@ -9,7 +9,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-/// What happens when, over a kernel that obeys a script and a clock that obeys the test.
+/// Tests of the order of events, with a scripted kernel and a clock that the test controls.
 @Suite(.timeLimit(.minutes(10))) struct ReconcilerTests {
     private let backend = FakeBackend()
     private let clock = TestClock()
@@ -42,7 +42,7 @@ import Testing
         var failures: [Duration] { state.withLock(\.failures) }
         var repairs: [Duration] { state.withLock(\.repairs) }
 
-        /// Returns when so many syncs were told of.
+        /// Returns when the number of reported syncs has reached this count.
         func wait(forSyncs count: Int) async {
             await withCheckedContinuation { continuation in
                 let isThere = state.withLock { state in
@@ -73,7 +73,7 @@ import Testing
     private static let refused = CommitError("refused", recovery: .retry)
     private static let tampered = CommitError("tampered", recovery: .rereadKernel)
 
-    /// Runs the reconciler while the body acts.
+    /// Runs the syncer during the closure.
     private func running(_ body: () async throws -> Void) async rethrows {
         let task = Task { await reconciler.run() }
         defer {
@@ -84,7 +84,7 @@ import Testing
         try await body()
     }
 
-    /// A Service appears, as an event of the API tells.
+    /// Adds a Service, as an event of the API would.
     private func add(_ name: String, completing: Bool = false) async {
         let service = ClusterBuilder(name, clusterIP: "10.96.0.\(10 + name.count)").service
         await reconciler.update(completing: completing ? .services : nil) { $0.set(service) }
@@ -105,7 +105,7 @@ import Testing
             await backend.wait(for: 1)
             await add("bb")
             await backend.wait(for: 2)
-            // Rings without a change.
+            // The syncer is woken without a change.
             await reconciler.update { _ in }
             await add("ccc")
             await backend.wait(for: 3)
@@ -169,7 +169,7 @@ import Testing
         }
     }
 
-    /// A Service whose change is large: so many ports with so many endpoints.
+    /// Adds a Service whose change is large: 50 ports with this number of endpoints.
     private func addLarge(_ name: String, endpoints: Int) async {
         var builder = ClusterBuilder(name, clusterIP: "10.96.1.\(name.count)")
         builder.service.ports = (0..<50).map {
@@ -228,7 +228,7 @@ import Testing
         await running {
             await add("a", completing: true)
             await observer.wait(forSyncs: 1)
-            // As many repairs as are made at once.
+            // This is the number of repairs that are made without a pause.
             for repair in 1...10 {
                 await reconciler.onForeignChange(.table)
                 await observer.wait(forSyncs: 1 + repair)

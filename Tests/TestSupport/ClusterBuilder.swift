@@ -3,7 +3,7 @@ package import NetworkTypes
 package import PlanCompiler
 package import ServicePlan
 
-/// An address from a literal of a test.
+/// Returns an address from a literal in a test.
 package func ip(_ text: String) -> IPAddress {
     guard let address = IPAddress(text) else { preconditionFailure("\(text) is no address") }
     return address
@@ -14,7 +14,7 @@ package func prefix(_ text: String) -> IPPrefix {
     return prefix
 }
 
-/// A Service and its slices in the words of a test.
+/// Builds a Service and its slices for a test.
 package struct ClusterBuilder {
     package var service: Service
     package var slices: [EndpointSlice] = []
@@ -25,7 +25,7 @@ package struct ClusterBuilder {
         primaryAddresses: [ip("192.0.2.1")]
     )
 
-    /// `default/web`, TCP port 80 named http.
+    /// Makes the Service `default/web` with TCP port 80, named http.
     package init(_ name: String = "web", clusterIP: String = "10.96.0.10") {
         service = Service(name: ObjectName(namespace: "default", name: name))
         service.clusterIPs = [ip(clusterIP)]
@@ -60,7 +60,7 @@ package struct ClusterBuilder {
         PlanCompiler(node: node).compile(service, slices)
     }
 
-    /// The plan's lines without the first, which names the Service.
+    /// Returns the plan's lines without the first, which names the Service.
     package func lines() -> [String] {
         (compile().plan?.text ?? "").split(separator: "\n").dropFirst().map {
             $0.dropFirst(2).description
@@ -68,7 +68,7 @@ package struct ClusterBuilder {
     }
 }
 
-/// An endpoint on this node, or, with another name, elsewhere.
+/// Returns an endpoint on the named node, or on an unknown one.
 package func endpoint(
     _ address: String,
     on nodeName: String? = "there",

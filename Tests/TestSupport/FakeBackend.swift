@@ -3,7 +3,7 @@ package import NetworkTypes
 package import ServicePlan
 internal import Synchronization
 
-/// A kernel that takes what a script says, and remembers what it was asked for.
+/// A dataplane that follows a script and records its commits.
 package final class FakeBackend: Backend {
     package enum Commit: Equatable, Sendable {
         case everything(Set<String>)
@@ -30,10 +30,10 @@ package final class FakeBackend: Backend {
 
     package var commits: [Commit] { state.withLock(\.commits) }
 
-    /// The next commits fail so, one after the other.
+    /// Makes the next commits fail with these errors, one after the other.
     package func fail(_ errors: CommitError...) { state.withLock { $0.failures += errors } }
 
-    /// The next commit stays in the kernel until `release`.
+    /// Makes the next commit wait until `release` is called.
     package func hold() { state.withLock { $0.isHeld = true } }
 
     package func release() {
@@ -44,7 +44,7 @@ package final class FakeBackend: Backend {
         }?.resume()
     }
 
-    /// Returns when so many commits were asked for.
+    /// Returns when the number of requested commits has reached this count.
     package func wait(for count: Int) async {
         await withCheckedContinuation { continuation in
             let isThere = state.withLock { state in

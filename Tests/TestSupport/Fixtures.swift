@@ -1,6 +1,6 @@
 package import FoundationEssentials
 
-/// Files beside the tests.
+/// The files in the folders beside the tests.
 package enum Fixture {
     package static let root = String(
         #filePath.split(separator: "/").dropLast(2).map { "/\($0)" }.joined()

@@ -1,13 +1,13 @@
 internal import NetworkTypes
 package import ServicePlan
 
-/// Plans of all shapes, for properties.
+/// Random plans of all shapes, for property tests.
 package struct RandomPlans {
     package var random: Seeded
 
     package init(seed: UInt64) { random = Seeded(seed) }
 
-    /// Plans of Services 0..<count, some of them absent; frontends never clash.
+    /// Returns plans of Services 0..<count, some of them absent; frontends never conflict.
     package mutating func cluster(_ count: Int) -> [ServicePlan] {
         (0..<count).compactMap { index in chance(4) ? nil : plan(index) }
     }
@@ -60,7 +60,7 @@ package struct RandomPlans {
     }
 
     private mutating func endpoints(_ family: IPFamily) -> [Endpoint] {
-        // Pods are shared by Services; a few pools are larger than there are exact sizes.
+        // Services share pods, and a few pools exceed the sizes that are balanced exactly.
         let count =
             chance(12)
             ? Int.random(in: 33...70, using: &random) : Int.random(in: 0...6, using: &random)

@@ -2,11 +2,11 @@ internal import Glibc
 internal import Synchronization
 internal import Threads
 
-/// An HTTP server on loopback that answers as a test wrote down.
+/// An HTTP server on loopback whose answers a test defines.
 package final class ScriptedServer: Sendable {
     package enum Answer: Sendable {
         case json(String)
-        /// Any body that ends cleanly.
+        /// A body that ends cleanly.
         case body([UInt8], type: String, encoding: String = "identity")
         /// A chunked body that ends cleanly.
         case chunks([String])
@@ -26,19 +26,19 @@ package final class ScriptedServer: Sendable {
     /// The request lines so far.
     package var requests: [String] { seen.withLock { $0 } }
 
-    /// The first request lines, as soon as there are so many.
+    /// Returns all request lines as soon as there are at least this many.
     package func requests(count: Int) async -> [String] {
         for await _ in arrivals where requests.count >= count { break }
         return requests
     }
 
-    /// Answers one request after the other, and then hangs up on everybody.
+    /// Makes a server that answers one request after the other, and then closes all connections.
     package convenience init(_ answers: [Answer]) {
         let rest = Mutex(answers[...])
         self.init { _ in rest.withLock { $0.popFirst() } ?? .drop }
     }
 
-    /// Answers by request line, each connection on its own.
+    /// Makes a server that answers by request line, with each connection on its own.
     ///
     /// It listens in the network namespace of this thread.
     package init(_ answer: @escaping @Sendable (String) -> Answer) {
@@ -62,10 +62,10 @@ package final class ScriptedServer: Sendable {
         port = UInt16(bigEndian: address.sin_port)
     }
 
-    /// Begins to answer.
+    /// Starts to answer.
     ///
-    /// Not in the initializer, which may run inside of a network namespace: a thread that is started
-    /// there stays there.
+    /// The initializer does not do this, because it may run inside a network namespace, where a
+    /// started thread would stay.
     package func start() {
         startThread { [self] in
             defer { Glibc.close(listener) }
@@ -75,7 +75,7 @@ package final class ScriptedServer: Sendable {
         }
     }
 
-    /// Gives the port back, without ever having started.
+    /// Frees the port of a server that was never started.
     package func close() { Glibc.close(listener) }
 
     package func stop() { shutdown(listener, Int32(SHUT_RDWR)) }

@@ -1,10 +1,10 @@
-/// A generator whose sequence a seed repeats; a failing test prints the seed.
+/// A generator whose sequence can be repeated with its seed, which a failing test prints.
 package struct Seeded: RandomNumberGenerator {
     private var state: UInt64
 
     package init(_ seed: UInt64) { state = seed }
 
-    /// The next number of SplitMix64.
+    /// Returns the next number of SplitMix64.
     package mutating func next() -> UInt64 {
         state &+= 0x9E37_79B9_7F4A_7C15
         var value = state

@@ -1,7 +1,7 @@
 internal import Reconciler
 internal import Synchronization
 
-/// Time that passes when a test says so.
+/// A clock whose time passes only when a test says so.
 package final class TestClock: SyncClock {
     private struct State {
         var now = ContinuousClock.now
@@ -28,7 +28,7 @@ package final class TestClock: SyncClock {
         }
     }
 
-    /// Returns when somebody sleeps, with how long they want to.
+    /// Returns when a task sleeps, with the duration of its sleep.
     package func waitForSleeper() async -> Duration {
         await withCheckedContinuation { continuation in
             let isThere = state.withLock { state in
@@ -52,6 +52,6 @@ package final class TestClock: SyncClock {
         for sleeper in woken { sleeper.resume() }
     }
 
-    /// Wakes everybody, at the end of a test.
+    /// Wakes all sleepers, at the end of a test.
     package func end() { advance(by: .seconds(1_000_000)) }
 }

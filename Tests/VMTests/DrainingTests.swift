@@ -3,7 +3,8 @@ import Glibc
 import NetworkNamespaces
 import Testing
 
-/// What goes keeps its connections in IPVS until they end, and takes nothing from others.
+/// Tests that removed endpoints and Services keep their connections in IPVS, and take none from
+/// others.
 @Suite(.serialized, .timeLimit(.minutes(10))) struct DrainingTests {
     // kubernetes/kubernetes#57841, #99162, #84322
     @Test func `a removed endpoint drains, also across a restart`() throws {
@@ -36,14 +37,14 @@ import Testing
         try daemon.wait(for: "synced", count: 2)
         #expect(client?.reaches(server) == true)
         #expect(try node.ipvsadm().contains { $0.hasSuffix("10.244.1.2:8080 -m -w 0") })
-        // It comes back, and gets its weight back: kubernetes/kubernetes#81775.
+        // The endpoint comes back and regains its weight: kubernetes/kubernetes#81775.
         try node.write([2, 3])
         try daemon.wait { try node.ipvsadm().contains { $0.hasSuffix("10.244.1.2:8080 -m -w 1") } }
         #expect(client?.reaches(server) == true)
         try node.write([3])
         try daemon.wait { try node.ipvsadm().contains { $0.hasSuffix("10.244.1.2:8080 -m -w 0") } }
         client = nil
-        // IPVS forgets a connection that a reset has ended.
+        // IPVS drops a connection that was ended with a reset.
         server.reset()
         daemon.stop()
     }
@@ -52,7 +53,7 @@ import Testing
         let node = try Node()
         let ports = "{name: sctp, port: 9, protocol: SCTP}"
         try node.write([2], ports: ports, targets: ports)
-        // With one address the client sends to no other.
+        // With a single address, the client's socket sends to no other.
         let pod = try Stream.listening(
             node.pod(0),
             "10.244.1.2",

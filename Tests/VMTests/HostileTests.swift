@@ -3,7 +3,7 @@ import Glibc
 import NetworkNamespaces
 import Testing
 
-/// Mode ipvs when one tenant, another program or the node itself does harm.
+/// Tests of mode ipvs against harm by a tenant, another program or the node itself.
 @Suite(.serialized, .timeLimit(.minutes(10))) struct HostileTests {
     private func service(
         _ name: String,
@@ -45,7 +45,7 @@ import Testing
         )
         #expect(try node.once("ipvs").status == 0)
         try node.namespace.ip(["route add default via fd00:192::9"])
-        // Redirects and refusals have one limit for a client.
+        // Redirects and refusals share one rate limit per client.
         try node.namespace.setSysctl("net/ipv4/icmp_ratelimit", "0")
         try node.namespace.setSysctl("net/ipv6/icmp/ratelimit", "0")
         for (from, place) in [
@@ -67,8 +67,8 @@ import Testing
             service(
                 "bad",
                 "10.96.0.1",
-                // The broadcast address of the node's network is no destination, and Debian's kernel has
-                // no such scheduler.
+                // The broadcast address of the node's network cannot be a destination, and Debian's
+                // kernel lacks this scheduler.
                 endpoints: ["192.0.2.255", "10.244.1.3"],
                 annotations: "ipvs.needletail.io/scheduler: twos"
             ),
@@ -86,7 +86,7 @@ import Testing
             #expect(client.reaches(listener.accepted()))
         }
         #expect(try node.ipvsadm().contains("-A -t 10.96.0.1:80 -s rr -b flag-3"))
-        // A change of it takes no other's, either.
+        // A change of this Service does not take the address of another, either.
         try node.folder.write(
             service("worse", "10.96.0.2", endpoints: ["10.244.1.255"]),
             to: "worse.yaml"
@@ -111,7 +111,7 @@ import Testing
         let pod = try Stream.listening(node.pod(0), port: 8080)
         let client = try #require(try Stream.connecting(node.client, "10.96.0.10", 80))
         #expect(client.reaches(pod.accepted()))
-        // When it is gone, the Service gets its own.
+        // When the foreign server is gone, the Service gets its own.
         try node.namespace.run(["ipvsadm", "-D", "-t", server])
         try daemon.wait { try node.ipvsadm().contains("-A -t \(server) -s rr -b flag-3") }
     }
@@ -119,7 +119,7 @@ import Testing
     @Test func `an external IP that is another Service's endpoint breaks nobody`() throws {
         let node = try Node()
         try node.write([2])
-        // No endpoints; and not for these clients.
+        // First, the Service has no endpoints; later, it does not admit these clients.
         let thief = "externalIPs: [10.244.1.2], ports: [{name: http, port: 8080}]"
         try node.folder.write(
             """
@@ -174,7 +174,7 @@ import Testing
         }
     }
 
-    // The machine's clock is everybody's: it is put back at once.
+    // The clock is the whole machine's, so it is set back at once.
     @Test func `a clock that jumps ends no draining, and delays no change`() throws {
         let node = try Node()
         try node.write([2])

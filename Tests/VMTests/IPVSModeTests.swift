@@ -3,7 +3,7 @@ import Glibc
 import NetworkNamespaces
 import Testing
 
-/// Mode ipvs on a kernel that has it; ipvsadm is the oracle.
+/// Tests of mode ipvs on a kernel that supports it; ipvsadm is the oracle.
 @Suite(.serialized, .timeLimit(.minutes(10))) struct IPVSModeTests {
     @Test func `ipvsadm sees what is rendered, and a second run changes nothing`() throws {
         let node = try Node()
@@ -47,7 +47,7 @@ import Testing
             #expect(first.status == 0, "\(first.output)")
             let rendered = try node.command(["render", "-o", "ipvs", "--mode", "ipvs"] + flag)
             let seen = try node.ipvsadm()
-            // ipvsadm prints no flag 3 for schedulers whose other flags have names.
+            // ipvsadm does not print flag 3 for schedulers whose other flags have names.
             let isHash = ["sh", "mh"].contains(scheduler)
             #expect(
                 seen
@@ -60,9 +60,9 @@ import Testing
             #expect(try node.command(["diff", "--mode", "ipvs"] + flag).status == 0)
         }
         #expect(try node.addresses().contains("10.96.0.20/32 fd96::20/128"))
-        // Others may have an external address: only its frontends' packets are taken.
+        // An external address may belong to others, so only packets to its frontends are taken.
         #expect(try !node.addresses().contains("203.0.113.7"))
-        // Another way to the same state: what ipvsadm saved loads again.
+        // The saved output of ipvsadm loads again, and leads to the same state.
         let saved = try node.namespace.run(["ipvsadm", "-Sn"])
         try node.namespace.run(["ipvsadm", "-C"])
         try node.namespace.run(["ipvsadm", "-R"], input: saved)
@@ -106,7 +106,8 @@ import Testing
         #expect(login.reaches(ssh.accepted()))
         let web = try #require(try Stream.connecting(node.client, Node.address, 80))
         #expect(web.reaches(pod.accepted()))
-        // kubernetes/kubernetes#72236: but nothing of the host answers on other virtual addresses.
+        // kubernetes/kubernetes#72236: nothing of the host answers on other virtual addresses,
+        // though.
         #expect(try Stream.connecting(node.client, "203.0.113.7", 80) != nil)
         #expect(try Stream.connecting(node.client, "203.0.113.7", 22) == nil)
         #expect(try Stream.connecting(node.namespace, "10.96.0.10", 22) == nil)
@@ -152,7 +153,7 @@ import Testing
             try daemon?.wait(for: "scope=everything", count: syncs)
             try connect()
         }
-        // What is left of mode ipvs goes with its last connection.
+        // The remains of mode ipvs go with their last connection.
         daemon?.stop()
         daemon = try node.daemon("nftables")
         try daemon?.wait(for: "scope=everything", count: syncs + 1)
@@ -204,7 +205,7 @@ import Testing
             #expect(client.reaches(pod.accepted()))
         }
         let line = "needletail_service_connections_total{namespace=\"shop\",service=\"web\"} 3\n"
-        // The kernel sums up its counts every two seconds.
+        // The kernel sums up its counters every two seconds.
         try daemon.wait {
             try HTTPProbe.get("/metrics", port: 10249, in: node.namespace)?.body.contains(line)
                 == true
@@ -216,7 +217,7 @@ import Testing
     @Test func `an address that is taken from the device comes back at once`() throws {
         let node = try Node()
         try node.write([2])
-        // No full sync for an hour: only the notification can tell.
+        // There is no full sync for an hour, so only the notification can report the change.
         let daemon = try node.daemon("ipvs", ["--ipvs-sync-period", "1h"])
         try daemon.wait(for: "synced")
         for command in ["addr del 10.96.0.10/32 dev kube-ipvs0", "link del kube-ipvs0"] {
@@ -245,7 +246,7 @@ import Testing
         for set in ["KUBE-CLUSTER-IP", "KUBE-6-CLUSTER-IP", "KUBE-OTHERS"] {
             try node.namespace.run(["ipset", "create", set, "hash:ip,port"])
         }
-        // A set stays as long as a rule refers to it.
+        // A set remains for as long as a rule refers to it.
         for rule in [
             "-N KUBE-SERVICES", "-A PREROUTING -j KUBE-SERVICES",
             "-A KUBE-SERVICES -m set --match-set KUBE-CLUSTER-IP dst,dst -j RETURN",
@@ -276,7 +277,7 @@ import Testing
             "link add kube-ipvs0 type dummy", "addr add 10.96.0.10/32 dev kube-ipvs0",
         ])
         try node.namespace.setSysctl("net/ipv4/vs/conntrack", "1")
-        // Rules like these are there too, and let conntrack see everything.
+        // Such rules exist in practice, and make conntrack see everything.
         try node.namespace.run(
             ["nft", "-f", "-"],
             input: """

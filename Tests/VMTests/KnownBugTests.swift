@@ -3,7 +3,7 @@ import Glibc
 import NetworkNamespaces
 import Testing
 
-/// What was reported of kube-proxy's mode ipvs (kubernetes/kubernetes), and must not happen in ours.
+/// Tests for bugs reported for kube-proxy's mode ipvs (kubernetes/kubernetes).
 @Suite(.serialized, .timeLimit(.minutes(10))) struct KnownBugTests {
     // #93456, #75262, #71596
     @Test func `external policy Local is for those outside, and has no fallback`() throws {
@@ -17,7 +17,7 @@ import Testing
             let outside = try #require(try Stream.connecting(node.client, "203.0.113.7", 80))
             #expect(outside.reaches(pods[0].accepted()))
         }
-        // The other one alone is left, and said to be elsewhere.
+        // Only the other endpoint is left, and it is listed as being on another node.
         try node.write([3], spec: spec, elsewhere: [3])
         try daemon.wait(for: "synced", count: 2)
         for namespace in [node.namespace, try node.pod(0)] {
@@ -27,7 +27,7 @@ import Testing
         #expect(try Stream.connecting(node.client, "203.0.113.7", 80, limit: 1) == nil)
     }
 
-    // #139276: with each of the ports that masquerading may choose
+    // #139276: tested with each of the ports that masquerading may choose.
     @Test func `a masqueraded port may be a NodePort`() throws {
         let node = try Node()
         let ports = (512...1023).map { "{name: p\($0), port: \($0), nodePort: \($0)}" }
@@ -42,7 +42,7 @@ import Testing
         #expect(try node.ipvsadm().contains { $0.contains("-t \(Node.address):777 ") })
         let pod = try Stream.listening(node.pod(0), port: 8080)
         for port: UInt16 in 900..<908 {
-            // A port from 512 on is masqueraded as one of 600 to 1023.
+            // A source port from 512 on is masqueraded as one from 600 to 1023.
             let own = try Stream.connecting(node.namespace, "10.96.0.10", 80, from: port)
             #expect(try #require(own).reaches(pod.accepted()))
         }
@@ -52,7 +52,7 @@ import Testing
     @Test func `a hostPort takes nothing from the cluster IPs`() throws {
         let node = try Node()
         try node.write([2])
-        // As the portmap plugin does it.
+        // These are the rules of the portmap plugin.
         try node.namespace.run(
             ["nft", "-f", "-"],
             input: """
@@ -92,7 +92,7 @@ import Testing
             #expect(try node.once("ipvs").status == 0)
             let connection = try Stream.connecting(node.client, "203.0.113.8", 80, limit: 1)
             #expect(connection.map { $0.reaches(pod.accepted()) } == (isAllowed ? true : nil))
-            // The ranges are the load balancer's alone.
+            // The ranges apply to the load balancer only.
             let other = try #require(try Stream.connecting(node.client, "10.96.0.10", 80))
             #expect(other.reaches(pod.accepted()))
         }
@@ -158,7 +158,7 @@ import Testing
     @Test func `without the rules nothing becomes reachable`() throws {
         let node = try Node()
         try node.write([2])
-        // A table with an owner can be changed by nobody else.
+        // A table with an owner cannot be changed by any other program.
         let owner = try node.namespace.run([
             "sh", "-c",
             """

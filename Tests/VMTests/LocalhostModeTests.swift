@@ -2,7 +2,7 @@ import BinarySupport
 import NetworkNamespaces
 import Testing
 
-/// NodePorts on localhost in mode ipvs, whose virtual servers have no part in them.
+/// Tests of NodePorts on localhost in mode ipvs, where virtual servers do not handle them.
 @Suite(.serialized, .timeLimit(.minutes(10))) struct LocalhostModeTests {
     @Test func `the forwarder serves them, whatever balances the rest`() throws {
         let node = try Node()

@@ -3,12 +3,12 @@ import Glibc
 import NetworkNamespaces
 import Testing
 
-/// From mode ipvs to mode nftables, with connections that IPVS has.
+/// Tests of the change from mode ipvs to mode nftables with open IPVS connections.
 @Suite(.serialized, .timeLimit(.minutes(10))) struct ModeChangeTests {
     private static let address = "10.96.0.10"
     private static let external = "203.0.113.7"
 
-    /// The client's ports that IPVS has, or remembers.
+    /// Returns the client ports of the connections that IPVS has or remembers.
     private func ports(_ node: Node) throws -> Set<UInt16> {
         let lines = try node.namespace.run(["cat", "/proc/net/ip_vs_conn"]).split(separator: "\n")
         return Set(lines.compactMap { UInt16($0.split(separator: " ")[2], radix: 16) })
@@ -32,8 +32,9 @@ import Testing
         streams = []
     }
 
-    // When IPVS forgets a connection, conntrack must forget one of the same addresses and ports,
-    // whosever it is by then (net/netfilter/ipvs/ip_vs_nfct.c: ip_vs_conn_drop_conntrack).
+    // When IPVS drops a connection, conntrack must drop one with the same addresses and ports, even
+    // if it belongs to another owner by then (net/netfilter/ipvs/ip_vs_nfct.c:
+    // ip_vs_conn_drop_conntrack).
     @Test func `a client may use its port again while IPVS remembers it`() throws {
         let node = try Node()
         try node.write([2, 3])
@@ -70,13 +71,13 @@ import Testing
             try daemon.wait(for: "scope=everything", count: 2 + round)
             #expect(kept.count { $0.echoes } == 10)
             #expect(try node.command(["diff"]).status == 0)
-            // Others may have it: kubernetes/kubernetes#93175.
+            // The address may belong to others: kubernetes/kubernetes#93175.
             let addresses = try node.addresses()
             #expect(addresses.contains(Self.address) && !addresses.contains(Self.external))
         }
         let new = try connect(node, 20_020..<20_030)
         #expect(try ports(node).isDisjoint(with: 20_020..<20_030))
-        // Reused, a port gets an endpoint that the Service has now.
+        // A port that is used again gets one of the Service's present endpoints.
         try node.write([3], spec: spec)
         try daemon.wait { try node.ipvsadm().contains { $0.hasSuffix("10.244.1.3:8080 -m -w 1") } }
         var again = Array(kept[3...])
@@ -86,7 +87,7 @@ import Testing
         again += try connect(node, 20_005..<20_010, to: Self.external)
         #expect(try ports(node).isSuperset(of: 20_000..<20_010))
         for port in [UInt16(20_003), 20_005] {
-            // No pod sent it: it must come back by this node.
+            // The packet does not come from a pod, so its answer must return through this node.
             #expect(try tracked(node, port).contains("src=10.244.1.3 dst=10.244.1.1 "))
         }
         #expect((kept + new + again).count { $0.echoes } == 20)

@@ -58,7 +58,7 @@ import YAML
         #expect(root["two"]?["c"]?.text == "4")
     }
 
-    // Ten aliases in each of ten levels are ten thousand million parts.
+    // Ten aliases on each of ten levels expand to ten thousand million parts.
     @Test func `aliases do not make much of little`() throws {
         var text = "l0: &l0 [x, x, x, x, x, x, x, x, x, x]\n"
         for level in 1..<10 {

@@ -1,13 +1,11 @@
 internal import FoundationEssentials
 
 extension Credentials {
-    /// Those of a context of kubeconfig files.
+    /// Reads the credentials of a context from kubeconfig files.
     ///
-    /// - Parameters:
-    ///   - paths: separated by colons, as in `KUBECONFIG`; the first file that names something
-    ///     wins, and one of several may be missing
-    ///   - context: instead of the current one
-    ///   - master: overrides the cluster's URL
+    /// - Parameters: - paths: separated by colons, as in `KUBECONFIG`; the first file that defines
+    ///   a name wins, and some of several files may be missing - context: the context to use
+    ///   instead of the current one - master: overrides the cluster's URL
     package static func kubeconfig(
         paths: String,
         context: String? = nil,
@@ -26,7 +24,8 @@ extension Credentials {
             .credentials(context: context, master: master)
     }
 
-    /// From where client-go's tools look: `KUBECONFIG`, the pod, the home directory.
+    /// Looks for credentials where client-go's tools do: in `KUBECONFIG`, the pod and the home
+    /// directory.
     package static func discovered(
         context: String? = nil,
         _ environment: [String: String] = ProcessInfo.processInfo.environment
@@ -44,10 +43,10 @@ extension Credentials {
     }
 }
 
-/// Finds a context's cluster and user.
+/// Finds the cluster and the user of a context.
 package struct KubeconfigReader {
     private let config: Kubeconfig
-    /// For errors.
+    /// The paths of the files, for error messages.
     private let paths: String
 
     package init(config: Kubeconfig, paths: String) { (self.config, self.paths) = (config, paths) }
@@ -147,7 +146,7 @@ package struct KubeconfigReader {
         )
     }
 
-    /// `spec.cluster` of an ExecCredential.
+    /// The cluster as JSON, for `spec.cluster` of an ExecCredential.
     private func clusterInfo(_ cluster: KubeconfigCluster) throws(ClientError) -> String {
         struct Info: Encodable {
             let server: String
@@ -187,7 +186,7 @@ package struct KubeconfigReader {
         return entry
     }
 
-    /// Inline data wins over a file, as in client-go.
+    /// Takes inline data or a file; inline data wins, as in client-go.
     private func material<Value: KubeconfigEntry>(
         _ file: String?,
         _ base64: String?,
@@ -203,7 +202,7 @@ package struct KubeconfigReader {
         return file.flatMap { $0.isEmpty ? nil : .file(resolved($0, in: entry.file)) }
     }
 
-    /// Relative paths are relative to the kubeconfig that names them.
+    /// Makes a path absolute that is relative to the kubeconfig it stands in.
     private func resolved(_ file: String, in config: String) -> String {
         guard !file.hasPrefix("/"), let slash = config.lastIndex(of: "/") else { return file }
         return "\(config[...slash])\(file)"

@@ -1,10 +1,12 @@
 internal import FoundationEssentials
 
-/// How to reach an API server and who to be there.
+/// The address of an API server, and the identity to use there.
 ///
-/// Secrets are in here: whoever prints or reflects it sees the server's URL only.
+/// It holds secrets; printing or reflecting it shows the server's URL only.
 package struct Credentials: Sendable, CustomStringConvertible, CustomReflectable {
-    /// A file to be read for each use, so that a renewed one counts at once, or its contents.
+    /// The contents of a file, or the path of a file that is read again for each use.
+    ///
+    /// A renewed file is used at once.
     package enum Material: Sendable, Hashable {
         case file(String)
         case inline([UInt8])
@@ -18,7 +20,7 @@ package struct Credentials: Sendable, CustomStringConvertible, CustomReflectable
     package var username: String?
     package var password: String?
     package var plugin: ExecPlugin?
-    /// Headers that ask to be somebody else (`as`, `as-groups`, `as-uid`).
+    /// The headers that impersonate another user (`as`, `as-groups`, `as-uid`).
     package var impersonation: [(name: String, value: String)] = []
     package var skipsVerification = false
     package var serverName: String?
@@ -31,8 +33,9 @@ package struct Credentials: Sendable, CustomStringConvertible, CustomReflectable
         self.server = server.hasSuffix("/") ? String(server.dropLast()) : server
     }
 
-    /// A server without a scheme is asked over TLS if anything is said of TLS, as in client-go's
-    /// `DefaultServerUrlFor`.
+    /// Adds a missing scheme to the server: https if any TLS setting is present, otherwise http.
+    ///
+    /// client-go's `DefaultServerUrlFor` does the same.
     mutating func completeServer() {
         guard !server.contains("://") else { return }
         let usesTLS = certificateAuthority != nil || clientCertificate != nil || skipsVerification
@@ -41,7 +44,7 @@ package struct Credentials: Sendable, CustomStringConvertible, CustomReflectable
 
     private static let serviceAccount = "/var/run/secrets/kubernetes.io/serviceaccount"
 
-    /// Those that a pod is given.
+    /// Reads the credentials that Kubernetes gives to a pod.
     package static func inCluster(
         _ environment: [String: String] = ProcessInfo.processInfo.environment
     ) throws(ClientError) -> Credentials {
@@ -62,7 +65,7 @@ package struct Credentials: Sendable, CustomStringConvertible, CustomReflectable
     }
 }
 
-/// What one request shows of its sender; as secret as `Credentials`.
+/// The identity that is sent with one request; as secret as `Credentials`.
 struct Identity: Sendable, CustomStringConvertible, CustomReflectable {
     var certificateAuthority: [UInt8]?
     var clientCertificate: [UInt8]?
@@ -74,7 +77,7 @@ struct Identity: Sendable, CustomStringConvertible, CustomReflectable {
 
     /// Reads the files as they are now.
     ///
-    /// - Parameter plugin: what the exec plugin said, if there is one
+    /// - Parameter plugin: the exec plugin's answer, if there is a plugin
     init(_ credentials: Credentials, plugin: ExecCredential?) throws(ClientError) {
         certificateAuthority = try credentials.certificateAuthority?.load()
         clientCertificate = try credentials.clientCertificate?.load()
@@ -91,7 +94,9 @@ struct Identity: Sendable, CustomStringConvertible, CustomReflectable {
 }
 
 extension Credentials {
-    /// With the certificate authority as its file has it now, so that a bad one can be refused.
+    /// Returns a copy with the present content of the certificate authority's file.
+    ///
+    /// Throws if the file holds no PEM certificate.
     package func withAuthorityRead() throws(ClientError) -> Credentials {
         guard case .file(let path)? = certificateAuthority else { return self }
         let content = try certificateAuthority?.load() ?? []

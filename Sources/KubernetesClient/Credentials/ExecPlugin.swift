@@ -2,13 +2,13 @@ internal import FoundationEssentials
 internal import Subprocess
 internal import SystemPackage
 
-/// A program of a kubeconfig that knows the credentials (client.authentication.k8s.io).
+/// A program, named by a kubeconfig, that prints credentials (client.authentication.k8s.io).
 package struct ExecPlugin: Sendable, Hashable {
     package var apiVersion: String
     package var command: String
     package var arguments: [String]
     package var environment: [String: String]
-    /// What to tell whoever does not have the program.
+    /// The text to print if the program is not installed.
     package var installHint: String?
     /// The cluster as JSON, for a plugin that asks for it (`provideClusterInfo`).
     package var cluster: String?
@@ -18,33 +18,37 @@ package struct ExecPlugin: Sendable, Hashable {
     ]
 }
 
-/// What a plugin said; secret.
+/// The credentials that a plugin printed; secret.
 struct ExecCredential: Sendable, CustomStringConvertible, CustomReflectable {
     var token: String?
     var clientCertificate: [UInt8]?
     var clientKey: [UInt8]?
-    /// Seconds since 1970; nil: for as long as this process lives.
+    /// The expiry in seconds since 1970; nil if the credentials are valid as long as this process
+    /// lives.
     var expiration: Double?
 
     var description: String { "ExecCredential" }
     var customMirror: Mirror { Mirror(self, children: []) }
 }
 
-/// Asks a plugin, and remembers the answer until it expires or the server refuses it.
+/// Runs a plugin, and caches its answer until the answer expires or the server refuses it.
 actor ExecCredentialCache {
     private let plugin: ExecPlugin
     private let timeLimit: Duration
     private var cached: ExecCredential?
     private var running: Task<ExecCredential, any Error>?
 
-    /// - Parameter timeLimit: for the plugin's run; one that hangs must not hang the proxy
+    /// Makes a cache for the plugin.
+    ///
+    /// - Parameter timeLimit: for one run of the plugin, so that one that hangs does not block the
+    ///   proxy
     init(_ plugin: ExecPlugin, timeLimit: Duration = .seconds(60)) {
         self.plugin = plugin
         self.timeLimit = timeLimit
     }
 
     func current() async throws(ClientError) -> ExecCredential {
-        // One early is better than one that expires on its way.
+        // Credentials are renewed 10 seconds early, so that they do not expire during the request.
         let now = Date().timeIntervalSince1970 + 10
         if let cached, cached.expiration.map({ $0 > now }) ?? true { return cached }
         let task = running ?? Task { [plugin, timeLimit] in try await plugin.run(timeLimit) }
@@ -61,7 +65,7 @@ actor ExecCredentialCache {
         }
     }
 
-    /// The server answered 401.
+    /// Drops the cached answer, after the server answered 401.
     func forget() { cached = nil }
 }
 
@@ -111,7 +115,7 @@ extension ExecPlugin {
         do {
             answer = try JSONDecoder().decode(Answer.self, from: Data(output))
         } catch {
-            // Not the error's own text, which may quote a secret.
+            // The error's own text is left out, because it may quote a secret.
             throw problem("printed no ExecCredential in JSON")
         }
         guard answer.apiVersion == apiVersion else {
@@ -124,7 +128,8 @@ extension ExecPlugin {
             throw problem("printed a client certificate without its key, or the key alone")
         }
         let expiration = status.expirationTimestamp.map { text in
-            // One that cannot be read is treated as past: better asked too often than refused.
+            // An unreadable time counts as past: running the plugin too often is better than being
+            // refused.
             (try? Date(text, strategy: .iso8601))?.timeIntervalSince1970 ?? 0
         }
         return ExecCredential(
@@ -151,7 +156,7 @@ extension ExecPlugin {
     }
 }
 
-/// Cancels the operation when the time is over.
+/// Runs the operation, and cancels it when the time limit passes.
 private func withTimeLimit<T: Sendable>(
     _ limit: Duration,
     _ operation: @escaping @Sendable () async throws -> T

@@ -1,14 +1,15 @@
 package import FoundationEssentials
 internal import YAML
 
-/// The parts of a kubeconfig that a client needs (`client-go/tools/clientcmd/api/v1`), of one file
-/// or of several that were merged.
+/// The parts of a kubeconfig that a client needs (`client-go/tools/clientcmd/api/v1`).
+///
+/// It is read from one file, or merged from several.
 package struct Kubeconfig: Decodable {
-    /// An entry of one of the lists; each kind has its value under a key of its own.
+    /// A named entry of one of the lists; each kind of entry has its own key for the value.
     struct Named<Value: KubeconfigEntry>: Decodable {
         let name: String
         let value: Value
-        /// The file that it stands in: relative paths are relative to that.
+        /// The file that contains the entry; paths in the entry are relative to it.
         var file = ""
 
         init(from decoder: any Decoder) throws {
@@ -66,7 +67,7 @@ package struct Kubeconfig: Decodable {
         for index in (users ?? []).indices { users?[index].file = path }
     }
 
-    /// Takes from another file what this one does not say: the first that names something wins.
+    /// Adds what another file defines; names that are already defined here win.
     mutating func merge(_ other: Kubeconfig) {
         if currentContext ?? "" == "" { currentContext = other.currentContext }
         clusters = Self.merged(clusters, other.clusters)
@@ -161,7 +162,7 @@ struct KubeconfigUser: KubeconfigEntry {
 }
 
 extension DecodingError {
-    /// Where and what, without the value, which may be a secret.
+    /// The path of the field and the fault, without the value, which may be secret.
     fileprivate var shortDescription: String {
         let (context, what): (Context, String) =
             switch self {

@@ -1,16 +1,16 @@
 internal import KubernetesModel
 package import KubernetesWire
 
-/// A list, or a page of one.
+/// A list, or one page of a list.
 package struct ListPage<Object: Resource>: Sendable {
     package var objects: [Object] = []
     package var unreadable: [UnreadableObject] = []
     package var resourceVersion = ""
-    /// Asks for the next page; empty after the last.
+    /// The token that asks for the next page; empty on the last page.
     package var continueToken = ""
 }
 
-/// Reads a list as it arrives; only its objects are kept, and the bytes of the next one.
+/// Reads a list as it arrives, and keeps only the decoded objects and the bytes of the next one.
 package struct ListDecoder<Object: Resource>: Sendable {
     private let encoding: WireEncoding
     private var splitter: any ListSplitter
@@ -44,7 +44,7 @@ package struct ListDecoder<Object: Resource>: Sendable {
         }
     }
 
-    /// The page, once its body has ended.
+    /// Returns the page after its body has ended; throws if the body is incomplete.
     package func finish() throws(WireError) -> ListPage<Object> {
         guard splitter.isComplete else { throw WireError("the list ends in the middle") }
         return page

@@ -2,16 +2,16 @@ internal import KubernetesModel
 internal import KubernetesWire
 internal import SwiftProtobuf
 
-/// An object of a list or watch that cannot be read, which harms no other.
+/// An object of a list or watch that cannot be read; other objects are not affected.
 package struct UnreadableObject: Error, Sendable, Hashable {
-    /// Nil if not even that can be read; empty for what belongs to no namespace.
+    /// The namespace; nil if it cannot be read, and empty for cluster-scoped objects.
     package let namespace: String?
     package let name: String?
     package let reason: String
 }
 
 extension UnreadableObject {
-    /// Nil unless both can be read.
+    /// The name of the object; nil unless both the namespace and the name can be read.
     var objectName: ObjectName? {
         namespace.flatMap { namespace in name.map { ObjectName(namespace: namespace, name: $0) } }
     }
@@ -20,7 +20,7 @@ extension UnreadableObject {
 extension UnreadableObject: CustomStringConvertible {
     package var description: String { "\(place): \(reason)" }
 
-    /// Which object it is, as far as can be told.
+    /// The object as precisely as it can be identified, for messages.
     var place: String {
         switch (namespace, name) {
         case ("", let name?): name
@@ -38,10 +38,10 @@ extension [UnreadableObject] {
     }
 }
 
-/// An object as its bytes tell it.
+/// An object decoded from its bytes, or the reason why it cannot be.
 struct ReadObject<Object: Resource> {
     let content: Result<Object, UnreadableObject>
-    /// Empty if it cannot be read.
+    /// The resource version; empty if it cannot be read.
     let resourceVersion: String
 
     init(_ bytes: [UInt8], _ encoding: WireEncoding) {
@@ -69,14 +69,14 @@ struct ReadObject<Object: Resource> {
 }
 
 extension WireEncoding {
-    /// What can be read of an object's metadata, if something else is wrong with it.
+    /// Reads as much of an object's metadata as possible when something else in it is broken.
     fileprivate func readableMetadata(_ bytes: [UInt8]) -> WireObjectMeta {
         switch self {
         case .protobuf:
             var object = WireAnyObject()
             var options = BinaryDecodingOptions()
             options.discardUnknownFields = true
-            // What was read before the damage stays in the message.
+            // The message keeps the fields that were read before the damage.
             try? object.merge(serializedBytes: bytes, options: options)
             return object.metadata
         case .json:

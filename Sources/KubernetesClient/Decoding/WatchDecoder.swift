@@ -6,27 +6,27 @@ package struct WatchEvent<Object: Resource>: Sendable {
     package enum Payload: Sendable {
         case set(Object)
         case removed(ObjectName)
-        /// Nothing changed up to here.
+        /// A resource version up to which nothing else has changed.
         ///
-        /// The one that ends the initial events of a streaming list says so.
+        /// A special bookmark ends the initial events of a streaming list.
         case bookmark(endsInitialEvents: Bool)
         case error(ServerStatus)
         case unreadable(UnreadableObject)
     }
 
     package private(set) var payload: Payload
-    /// Empty for an error.
+    /// The resource version of the event; empty for an error.
     package let resourceVersion: String
 }
 
-/// What the API server says about a failure (`meta/v1.Status`).
+/// The API server's description of a failure (`meta/v1.Status`).
 package struct ServerStatus: Sendable, Hashable {
     package let code: Int
     package let message: String
-    /// When to ask again; zero if it does not say.
+    /// The time to wait before the next request; zero if the server does not say.
     package let retryAfter: Duration
 
-    /// No server is obeyed for longer.
+    /// The longest pause that is accepted from any server.
     private static let longestPause = Duration.seconds(120)
 
     init(code: Int, message: String, retryAfter: Duration) {
@@ -35,7 +35,7 @@ package struct ServerStatus: Sendable, Hashable {
     }
 }
 
-/// Reads a watch as it arrives; the bytes of one event are kept at most.
+/// Reads a watch as it arrives, and keeps the bytes of at most one event.
 package struct WatchDecoder<Object: Resource>: Sendable {
     private let encoding: WireEncoding
     private var splitter: any WatchSplitter
@@ -48,7 +48,7 @@ package struct WatchDecoder<Object: Resource>: Sendable {
 
     package mutating func append(_ bytes: [UInt8]) { splitter.append(bytes) }
 
-    /// The next event that has arrived whole.
+    /// Returns the next complete event; nil if more bytes are needed.
     package mutating func next() throws(WireError) -> WatchEvent<Object>? {
         guard let bytes = try splitter.next() else { return nil }
         var event = try event(bytes)
@@ -56,7 +56,8 @@ package struct WatchDecoder<Object: Resource>: Sendable {
         return event
     }
 
-    /// The last event, at the end of the body: a line of JSON may lack its end.
+    /// Returns the last event after the body has ended; the last line of JSON may lack its line
+    /// end.
     package mutating func finish() throws(WireError) -> WatchEvent<Object>? {
         guard let rest = splitter.rest() else { return nil }
         let truncated = WireError("the stream ends in the middle of an event")
@@ -79,7 +80,7 @@ package struct WatchDecoder<Object: Resource>: Sendable {
             return WatchEvent(bookmark: any.metadata)
         case "ADDED", "MODIFIED":
             let object = ReadObject<Object>(try content(object, Object.kind), encoding)
-            // A line in which not even a name is JSON was damaged on its way.
+            // If neither the name nor the namespace can be read, the line was damaged in transit.
             if encoding == .json, case .failure(let unreadable) = object.content,
                 unreadable.name == nil, unreadable.namespace == nil
             {
@@ -94,7 +95,7 @@ package struct WatchDecoder<Object: Resource>: Sendable {
         }
     }
 
-    /// The type of an event, and its object as it was sent.
+    /// Returns the type of an event, and its object as it was sent.
     private func frame(_ bytes: [UInt8]) throws(WireError) -> (type: String, object: [UInt8]) {
         switch encoding {
         case .json:
@@ -130,7 +131,7 @@ extension WatchEvent {
         self.init(payload: payload, resourceVersion: object.resourceVersion)
     }
 
-    /// Of an object that is gone only its name matters.
+    /// Makes the event for a deleted object, of which only the name matters.
     fileprivate init(removed object: ReadObject<Object>) throws(WireError) {
         let name: ObjectName
         switch object.content {

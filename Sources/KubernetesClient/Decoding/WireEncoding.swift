@@ -3,22 +3,23 @@ internal import KubernetesModel
 internal import KubernetesWire
 internal import SwiftProtobuf
 
-/// How the API server writes its objects.
+/// The encoding of objects sent by the API server.
 package enum WireEncoding: String, Sendable, CaseIterable {
     case protobuf = "application/vnd.kubernetes.protobuf"
     case json = "application/json"
 
-    /// That of an answer; nil if its type is none of ours, as when a load balancer answers in HTML.
+    /// The encoding of an answer; nil for an unknown type, as when a load balancer answers in HTML.
     init?(contentType: String) {
         self.init(rawValue: contentType.prefix { $0 != ";" }.lowercased())
     }
 
-    /// What to accept for it; JSON is what every server can do.
+    /// The Accept header for this encoding; JSON is always included, since every server supports
+    /// it.
     var accept: String {
         self == .protobuf ? "\(Self.protobuf.rawValue),\(Self.json.rawValue)" : rawValue
     }
 
-    /// A message by itself: an item of a list, the content of an envelope.
+    /// Decodes a bare message: an item of a list, or the content of an envelope.
     func message<Message: WireMessage>(
         _: Message.Type = Message.self,
         from bytes: [UInt8]
@@ -29,7 +30,8 @@ package enum WireEncoding: String, Sendable, CaseIterable {
         }
     }
 
-    /// What is in a protobuf envelope (magic bytes, `Unknown`), if it says to be of the kind.
+    /// Returns the content of a protobuf envelope (magic bytes, `Unknown`); throws for another
+    /// kind.
     static func content(ofEnvelope bytes: [UInt8], kind: String) throws(WireError) -> [UInt8] {
         guard bytes.starts(with: envelopeMagic) else {
             throw WireError("an object does not begin with k8s\\0")
@@ -58,7 +60,7 @@ package enum WireEncoding: String, Sendable, CaseIterable {
         _: Value.Type,
         _ bytes: [UInt8]
     ) throws(WireError) -> Value {
-        // What is no UTF-8 becomes U+FFFD, as the API server itself writes it.
+        // Bytes that are not UTF-8 become U+FFFD, as the API server itself writes them.
         let isValid = String(validating: bytes, as: UTF8.self) != nil
         let data = isValid ? Data(bytes) : Data(String(decoding: bytes, as: UTF8.self).utf8)
         do {

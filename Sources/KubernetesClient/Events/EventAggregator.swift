@@ -1,17 +1,17 @@
-/// Makes few events of many notices: pure decisions.
+/// Combines many notices into few events; it makes decisions only, and sends nothing.
 ///
-/// The first notice makes an object; those that are the same but for the note make a series of it.
-/// A series is told at its second notice, every half an hour, and when it has ended
-/// (client-go's `tools/events/event_broadcaster.go`). New objects are limited by what they regard
-/// and in all.
+/// The first notice creates an object. Later notices that differ from it only in their note form a
+/// series. A series is sent at its second notice, every half hour, and when it has ended
+/// (client-go's `tools/events/event_broadcaster.go`). The number of new objects is limited for each
+/// regarded object and in total.
 ///
-/// Times are given twice: `now` in seconds of a clock that only runs, by which everything is
-/// decided, and `time` in seconds since 1970, which is told. The second one may be set back or
-/// forth: events must neither stop for it nor come in a flood.
+/// Callers pass two times. All decisions use `now`, in seconds of a monotonic clock; events show
+/// `time`, in seconds since 1970. The wall clock may be set back or forward, and that must neither
+/// stop events nor cause a flood of them.
 struct EventAggregator {
     enum Write: Sendable, Hashable {
         case create(EventObject)
-        /// Tells the series of an object that was created.
+        /// An update of the series of an object that exists.
         case update(EventObject)
 
         var object: EventObject {
@@ -35,13 +35,13 @@ struct EventAggregator {
         var object: EventObject
         var count = 1
         var lastSeen: Double
-        /// The same by the wall's clock.
+        /// The time of the last notice by the wall clock, in seconds since 1970.
         var lastSeenTime: Double
         var lastWritten: Double
         var isTold = true
     }
 
-    /// In seconds.
+    /// The time in seconds after which a series without a new notice has ended.
     static let silenceThatEnds = 360.0
     static let refresh = 1800.0
     static let entryLimit = 1024
@@ -50,7 +50,7 @@ struct EventAggregator {
     private var entries: [Key: Entry] = [:]
     private var budgets: [ObjectReference: TokenBucket] = [:]
     private var budget = TokenBucket(burst: 50, interval: 1, full: 0)
-    /// Notices that made no event.
+    /// The number of notices that led to no event because of the limits.
     private(set) var suppressed = 0
 
     init(_ reporter: EventReporter) { self.reporter = reporter }
@@ -96,7 +96,7 @@ struct EventAggregator {
         return .update(entry.object)
     }
 
-    /// What time alone makes due; to be called about once a minute.
+    /// Returns the writes that are due because time has passed; to be called about once a minute.
     mutating func tick(now: Double) -> [Write] {
         var writes: [Write] = []
         for (key, entry) in entries {
@@ -108,16 +108,16 @@ struct EventAggregator {
             }
             if hasEnded { entries[key] = nil }
         }
-        // A full bucket is like none.
+        // A full bucket limits nothing, so it can be dropped.
         budgets = budgets.filter { !$0.value.isFull(now) }
         return writes
     }
 }
 
-/// So many at once, then one each interval.
+/// A rate limit that allows a burst, and then one token per interval.
 struct TokenBucket: Sendable {
     let burst: Double
-    /// Seconds until a token comes back.
+    /// The time in seconds until a token comes back.
     let interval: Double
     private var tokens: Double
     private var time: Double

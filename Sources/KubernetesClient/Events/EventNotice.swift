@@ -1,7 +1,7 @@
 internal import FoundationEssentials
 internal import NetworkTypes
 
-/// Something that the owner of an object should hear of.
+/// A notice that the owner of an object should see as an event.
 package struct EventNotice: Sendable, Hashable {
     package enum Severity: String, Sendable, Codable {
         case normal = "Normal"
@@ -9,12 +9,12 @@ package struct EventNotice: Sendable, Hashable {
     }
 
     package var severity: Severity
-    /// Why, as a word: `Starting`.
+    /// The reason in one word, such as `Starting`.
     package var reason: String
-    /// What was done or failed, as a word: `StartKubeProxy`.
+    /// The action that was taken or failed, in one word, such as `StartKubeProxy`.
     package var action: String
     package var regarding: ObjectReference
-    /// For people; not part of what makes two notices the same.
+    /// The text for people; notices that differ only in it count as the same.
     package var note: String
 
     package init(
@@ -33,7 +33,7 @@ package struct EventNotice: Sendable, Hashable {
 package struct ObjectReference: Sendable, Hashable, Encodable {
     package var apiVersion: String
     package var kind: String
-    /// Empty for objects of the cluster.
+    /// The namespace; empty for cluster-scoped objects.
     package var namespace: String
     package var name: String
     package var uid: String
@@ -49,21 +49,23 @@ package struct ObjectReference: Sendable, Hashable, Encodable {
         (self.namespace, self.name, self.uid) = (namespace, name, uid)
     }
 
-    /// A Node by its name, which stands for its UID as in the events of kubelet and kube-proxy:
-    /// `kubectl describe node` looks for them so.
+    /// Refers to a Node by name.
+    ///
+    /// The name serves as UID, as in the events of kubelet and kube-proxy; `kubectl describe node`
+    /// looks for events in this way.
     package static func node(_ name: String) -> ObjectReference {
         ObjectReference(kind: "Node", name: name, uid: name)
     }
 }
 
-/// An object of events.k8s.io/v1, of which only `series` may change once it exists.
+/// An Event of events.k8s.io/v1, of which only `series` may change after its creation.
 struct EventObject: Sendable, Hashable, Encodable {
     struct Metadata: Sendable, Hashable, Encodable {
         var name: String
         var namespace: String
     }
 
-    /// `count` is 2 at least, says the API.
+    /// The repetitions of an event; the API requires a `count` of at least 2.
     struct Series: Sendable, Hashable, Encodable {
         var count: Int
         var lastObservedTime: String
@@ -82,9 +84,11 @@ struct EventObject: Sendable, Hashable, Encodable {
     var type: EventNotice.Severity
     var series: Series?
 
-    /// - Parameter time: when it was first seen, in seconds since 1970
+    /// Makes the object for a notice.
+    ///
+    /// - Parameter time: when the notice was first seen, in seconds since 1970
     init(_ notice: EventNotice, reporter: EventReporter, time: Double) {
-        // Events of cluster objects live in "default". The name is client-go's form.
+        // Events about cluster-scoped objects live in "default". The name has client-go's form.
         metadata = Metadata(
             name:
                 "\(notice.regarding.name).\(String(UInt64(time * 1e6) * 1000, radix: 16))",
@@ -102,14 +106,14 @@ struct EventObject: Sendable, Hashable, Encodable {
         "/apis/events.k8s.io/v1/namespaces/\(metadata.namespace)/events"
     }
 
-    /// Kubernetes' MicroTime.
+    /// Formats a time as Kubernetes' MicroTime.
     static func microTime(_ time: Double) -> String {
         let whole = Date(timeIntervalSince1970: time.rounded(.down)).formatted(.iso8601)
         let micros = String(Int((time - time.rounded(.down)) * 1e6))
         return "\(whole.dropLast()).\(String(repeating: "0", count: 6 - micros.count))\(micros)Z"
     }
 
-    /// The API counts bytes.
+    /// Shortens text to a number of bytes of UTF-8, which is how the API counts.
     private static func cut(_ text: String, to limit: Int) -> String {
         guard text.utf8.count > limit else { return text }
         var result = text
@@ -118,12 +122,14 @@ struct EventObject: Sendable, Hashable, Encodable {
     }
 }
 
-/// Who tells.
+/// The sender of events.
 package struct EventReporter: Sendable, Hashable {
-    /// kube-proxy's name, by which its events are looked for.
+    /// The name under which users look for the events: that of kube-proxy.
     let controller = "kube-proxy"
     package let instance: String
 
+    /// Makes a sender.
+    ///
     /// - Parameter instance: the node's name
     package init(instance: String) { self.instance = instance }
 }

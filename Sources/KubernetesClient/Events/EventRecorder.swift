@@ -2,14 +2,14 @@ internal import FoundationEssentials
 package import Logging
 internal import Synchronization
 
-/// Tells notices as events of the cluster, without ever holding up whoever has something to tell.
+/// Sends notices as events of the cluster, without ever blocking a caller.
 package final class EventRecorder: Sendable {
     private struct State {
         var aggregator: EventAggregator
         var queue: [EventAggregator.Write] = []
     }
 
-    /// client-go's.
+    /// The number of attempts for one write, as in client-go.
     private static let attempts = 12
     private static let queueLimit = 1000
 
@@ -21,7 +21,9 @@ package final class EventRecorder: Sendable {
     private let wakeUps: AsyncStream<Void>
     private let wakeUp: AsyncStream<Void>.Continuation
 
-    /// - Parameter firstPause: after a first failure; it doubles with each further one
+    /// Makes a recorder.
+    ///
+    /// - Parameter firstPause: the pause after a first failure; it doubles with each further one
     package init(
         _ client: APIClient,
         _ reporter: EventReporter,
@@ -35,7 +37,7 @@ package final class EventRecorder: Sendable {
         (wakeUps, wakeUp) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
     }
 
-    /// Any thread may call it at any time.
+    /// Records a notice; any thread may call this at any time.
     package func record(_ notice: EventNotice) {
         let now = now
         state.withLock { state in
@@ -51,7 +53,7 @@ package final class EventRecorder: Sendable {
         wakeUp.yield()
     }
 
-    /// Sends what is recorded, until the task is cancelled.
+    /// Sends recorded events until the task is cancelled.
     package func run() async {
         await withDiscardingTaskGroup { group in
             group.addTask {
@@ -82,7 +84,7 @@ package final class EventRecorder: Sendable {
         if queue.count < queueLimit { queue.append(write) }
     }
 
-    /// Seconds since this recorder was made.
+    /// The time in seconds since this recorder was made.
     private var now: Double { (ContinuousClock.now - started) / .seconds(1) }
 
     // MARK: Sending
@@ -95,7 +97,7 @@ package final class EventRecorder: Sendable {
                 return try await put(write)
             } catch {
                 if case .update(let object) = write, error.isNotFound {
-                    // Events expire, after an hour as a rule; the series goes on.
+                    // Events expire, usually after an hour; the series goes on in a new object.
                     write = .create(object)
                     continue
                 }
@@ -137,6 +139,6 @@ package final class EventRecorder: Sendable {
 }
 
 extension ClientError {
-    /// Whether the same may work later; who is not allowed to will hardly be.
+    /// Whether the same write may succeed later; a missing permission (403) is unlikely to pass.
     fileprivate var mayPass: Bool { kind == .unavailable && status?.code != 403 }
 }

@@ -3,20 +3,20 @@ internal import CNeedleShim
 internal import Synchronization
 internal import Threads
 
-/// HTTP over libcurl: one thread drives all transfers.
+/// HTTP over libcurl; one thread drives all transfers.
 package final class HTTPTransport: Sendable {
     private let driver = TransferDriver()
 
     package init() {
         curl_global_init(Int(CURL_GLOBAL_DEFAULT))
         let driver = driver
-        // A thread of its own: curl_multi_poll blocks.
+        // curl_multi_poll blocks, so it gets its own thread.
         startThread { driver.run() }
     }
 
     deinit { driver.submit(.stop) }
 
-    /// Starts a request; dropping the response ends it.
+    /// Starts a request; dropping the response cancels it.
     func send(
         _ request: HTTPRequest,
         to credentials: Credentials,
@@ -33,16 +33,16 @@ package final class HTTPTransport: Sendable {
 
 struct HTTPRequest: Sendable {
     var method = "GET"
-    /// With the query.
+    /// The path with the query.
     var path: String
-    /// Empty: whatever the client prefers.
+    /// The Accept header; empty lets the client choose.
     var accept = ""
     var body: [UInt8]?
-    /// Of the body.
+    /// The content type of the body.
     var contentType = ""
-    /// A connection over which nothing comes for so long is dead.
+    /// The time without any data after which the connection is treated as dead.
     var idleLimit: Duration
-    /// Ends the answer, unless it is kept.
+    /// The limit that ends the response, unless it is lifted.
     var limit: StreamLimit?
 }
 
@@ -51,9 +51,9 @@ enum HTTPEvent: Sendable {
     case body([UInt8])
 }
 
-/// Where a connection leads, as the kernel sees it: the server, or the proxy before it.
+/// The peer of a connection as the kernel sees it: the server, or a proxy in front of it.
 package struct ConnectionPeer: Sendable, Hashable {
-    /// In dotted or colon notation.
+    /// The IP address in dotted or colon notation.
     package let address: String
     package let port: UInt16
 }
@@ -61,14 +61,14 @@ package struct ConnectionPeer: Sendable, Hashable {
 struct HTTPHead: Sendable {
     let status: Int
     let contentType: String
-    /// Zero without a Retry-After header.
+    /// The value of the Retry-After header; zero without one.
     let retryAfter: Duration
     let peer: ConnectionPeer?
 }
 
 /// The head of the answer, then its body as it arrives.
 ///
-/// A reader that is slow slows the sender down, so that little of the body is ever held.
+/// A slow reader slows the sender down, so only a small part of the body is held in memory.
 struct HTTPResponse: AsyncSequence, Sendable {
     fileprivate let stream: AsyncThrowingStream<HTTPEvent, any Error>
     fileprivate let transfer: Transfer
@@ -93,7 +93,7 @@ struct HTTPResponse: AsyncSequence, Sendable {
     }
 }
 
-/// What the driving thread and its clients have in common.
+/// The state that the driving thread and its clients share.
 private final class TransferDriver: Sendable {
     enum Command: Sendable {
         case add(Transfer)
@@ -107,7 +107,7 @@ private final class TransferDriver: Sendable {
 
     func submit(_ command: Command) {
         commands.withLock { $0.append(command) }
-        // The one call that another thread may make.
+        // This is the only function of the multi handle that another thread may call.
         curl_multi_wakeup(multi.handle)
     }
 
@@ -148,7 +148,8 @@ private final class TransferDriver: Sendable {
 }
 
 /// Owns the multi handle.
-// SAFETY: used by the driving thread only, but for curl_multi_wakeup, which is thread-safe.
+// SAFETY: only the driving thread uses the handle, except for curl_multi_wakeup, which is
+// thread-safe.
 private final class MultiHandle: @unchecked Sendable {
     let handle = curl_multi_init()
 

@@ -2,10 +2,10 @@ internal import CCurl
 internal import CNeedleShim
 internal import Synchronization
 
-/// Owns an easy handle and the place where curl's callbacks leave the answer.
-// SAFETY: set up before it is submitted; from then on the driving thread alone touches it, but for
-// `backlog`, which has its lock. curl's callbacks hold it unretained: the driver keeps it for as long
-// as the handle is added.
+/// Owns an easy handle, and receives the answer from curl's callbacks.
+// SAFETY: the transfer is set up before it is submitted. After that, only the driving thread
+// touches it, except for `backlog`, which has a lock. curl's callbacks hold it unretained, and the
+// driver keeps it for as long as the handle is added.
 final class Transfer: @unchecked Sendable {
     let easy: UnsafeMutableRawPointer
     private var headers: UnsafeMutablePointer<curl_slist>?
@@ -15,7 +15,7 @@ final class Transfer: @unchecked Sendable {
     private var hasHead = false
     private let errorText = UnsafeMutablePointer<CChar>.allocate(capacity: Int(CURL_ERROR_SIZE))
 
-    /// What was received and not read yet.
+    /// The bytes that were received but not yet read.
     private struct Backlog {
         var count = 0
         var isPaused = false
@@ -51,7 +51,8 @@ final class Transfer: @unchecked Sendable {
         needle_curl_set_long(easy, CURLOPT_LOW_SPEED_LIMIT, 1)
         let idleSeconds = Int(request.idleLimit.components.seconds)
         needle_curl_set_long(easy, CURLOPT_LOW_SPEED_TIME, idleSeconds)
-        // Everything that libcurl can unpack; an API server packs lists of 128 KiB and more.
+        // Accept every compression that libcurl supports; API servers compress lists of 128 KiB and
+        // more.
         needle_curl_set_string(easy, CURLOPT_ACCEPT_ENCODING, "")
         add(header: "Accept: \(request.accept)")
         send(request)
@@ -73,21 +74,21 @@ final class Transfer: @unchecked Sendable {
         needle_curl_set_string(easy, CURLOPT_CUSTOMREQUEST, request.method)
         guard let body = request.body else { return }
         add(header: "Content-Type: \(request.contentType)")
-        // Or curl waits for the server's consent to send it.
+        // Without this empty header, curl would wait for the server's consent to send the body.
         add(header: "Expect:")
         body.withUnsafeBytes { _ = needle_curl_set_body(easy, $0.baseAddress, $0.count) }
     }
 
-    /// Expects the certificate of another name than the URL's host (`tls-server-name`).
+    /// Expects a certificate for a name other than the URL's host (`tls-server-name`).
     ///
-    /// The URL names the certificate's host then; where to connect, and the Host header, stay.
+    /// The URL then contains the certificate's name; the peer and the Host header stay the same.
     private func verify(as name: String, _ url: String) {
         guard url.hasPrefix("https://") else { return }
         let rest = url.dropFirst("https://".count)
         let authority = rest.prefix { $0 != "/" }
         let path = rest.dropFirst(authority.count)
         let colon = authority.lastIndex(of: ":").flatMap { index in
-            // A colon inside of brackets belongs to an IPv6 address.
+            // A colon inside brackets belongs to an IPv6 address.
             authority[index...].contains("]") ? nil : index
         }
         let port = colon.map { String(authority[authority.index(after: $0)...]) } ?? "443"
@@ -98,8 +99,10 @@ final class Transfer: @unchecked Sendable {
         add(header: "Host: \(authority)")
     }
 
-    /// Certificates are given by content: curl uses a connection again only for equal ones, so that
-    /// a renewed certificate is used at once.
+    /// Sets certificates by content, not by path.
+    ///
+    /// curl reuses a connection only if they are equal, so a renewed certificate takes effect at
+    /// once.
     private func authenticate(_ credentials: Credentials, _ identity: Identity) {
         set(CURLOPT_CAINFO_BLOB, identity.certificateAuthority)
         set(CURLOPT_SSLCERT_BLOB, identity.clientCertificate)
@@ -108,7 +111,7 @@ final class Transfer: @unchecked Sendable {
             needle_curl_set_long(easy, CURLOPT_SSL_VERIFYPEER, 0)
             needle_curl_set_long(easy, CURLOPT_SSL_VERIFYHOST, 0)
         }
-        // Without one, libcurl reads HTTPS_PROXY and NO_PROXY.
+        // Without an explicit proxy, libcurl reads HTTPS_PROXY and NO_PROXY.
         if let proxy = credentials.proxy { needle_curl_set_string(easy, CURLOPT_PROXY, proxy) }
         if let username = credentials.username {
             needle_curl_set_string(easy, CURLOPT_USERNAME, username)
@@ -126,7 +129,7 @@ final class Transfer: @unchecked Sendable {
 
     // MARK: The answer
 
-    /// Returns false to be called again with the same bytes after a pause.
+    /// Receives a part of the body; false asks curl to pass the same bytes again after a pause.
     fileprivate func receive(_ bytes: UnsafeRawBufferPointer) -> Bool {
         let isAccepted = backlog.withLock { backlog in
             backlog.isPaused =
@@ -140,7 +143,7 @@ final class Transfer: @unchecked Sendable {
         return true
     }
 
-    /// Returns whether to go on receiving after a pause.
+    /// Records that bytes were read, and returns whether a paused transfer should go on.
     func consume(_ count: Int) -> Bool {
         backlog.withLock { backlog in
             backlog.count -= count

@@ -4,7 +4,7 @@ internal import NetworkNamespaces
 internal import NetworkTypes
 internal import Synchronization
 
-/// Everybody who means harm to a node, at once.
+/// All attackers of a node, which act at the same time.
 final class Attackers: Sendable {
     private let node: SoakNode
     private let chosen: Set<String>
@@ -16,7 +16,7 @@ final class Attackers: Sendable {
         tenant = HostileTenant(node.server, seed: seed)
     }
 
-    /// How many objects the tenant wrote.
+    /// The number of objects that the tenant wrote.
     var objects: Int { tenant.written }
 
     func start() {
@@ -24,7 +24,8 @@ final class Attackers: Sendable {
         var started: [Repeater] = []
         if chosen.contains("tenant") {
             started.append(Repeater(every: .milliseconds(20)) { [tenant] in tenant.act() })
-            // Old versions go, so that this machine's memory lasts: every watch begins anew.
+            // Compaction keeps this machine from running out of memory; it makes every watch start
+            // again.
             started.append(Repeater(every: .seconds(30)) { node.server.compact() })
         }
         if chosen.contains("health") {
@@ -46,7 +47,7 @@ final class Attackers: Sendable {
         for repeater in repeaters.withLock({ $0 }) { repeater.stop() }
     }
 
-    /// Connects to the health port and says nothing.
+    /// Connects to the health port and sends nothing.
     private static func knock(_ node: SoakNode) {
         guard let descriptor = try? node.socket(SOCK_STREAM),
             let address = IPAddress(SoakNode.address)
@@ -55,7 +56,7 @@ final class Attackers: Sendable {
         close(descriptor)
     }
 
-    /// What other programs do to the ruleset: tables of their own, and damage to ours.
+    /// Changes the ruleset as another program might: adds its own tables, and damages ours.
     private static func meddle(_ node: SoakNode) {
         let ours = [
             "flush chain ip needletail pick", "flush set ip needletail frontends",
@@ -73,7 +74,7 @@ final class Attackers: Sendable {
     }
 }
 
-/// Datagrams to a Service with affinity, each from another client address.
+/// Sends datagrams to a Service with affinity, each from another client address.
 private final class SpoofedClients: Sendable {
     private let count = Mutex(UInt32(0))
 
@@ -92,7 +93,7 @@ private final class SpoofedClients: Sendable {
     }
 }
 
-/// An API server that fails in every way that the embedded one can.
+/// Makes an API server fail in all the ways that the embedded one can.
 struct HostileServer {
     private let server: APIServer
     private var generator: SplitMix
@@ -102,7 +103,7 @@ struct HostileServer {
         generator = SplitMix(seed: seed ^ 0x5EED)
     }
 
-    /// Breaks requests for a while, then is well again.
+    /// Breaks requests for a while, then lets the server recover.
     mutating func strike(for duration: Duration) {
         let end = ContinuousClock.now + duration
         while .now < end {
@@ -123,7 +124,7 @@ struct HostileServer {
     }
 }
 
-/// Random numbers that a seed repeats.
+/// Random numbers that can be repeated with the same seed.
 struct SplitMix: RandomNumberGenerator {
     private var state: UInt64
 

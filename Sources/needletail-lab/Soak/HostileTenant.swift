@@ -1,10 +1,10 @@
 internal import EmbeddedAPIServer
 internal import Synchronization
 
-/// A tenant who may write Services and EndpointSlices in one namespace, and writes the worst that
-/// an API server admits.
+/// A tenant that may write Services and EndpointSlices in one namespace, and writes the worst
+/// objects that an API server admits.
 final class HostileTenant: Sendable {
-    /// The cluster IP of its Service with affinity.
+    /// The cluster IP of the tenant's Service with affinity.
     static let stickyIP = "10.96.66.66"
     private static let namespace = "evil"
     private let server: APIServer
@@ -40,15 +40,16 @@ final class HostileTenant: Sendable {
     /// One random act.
     private struct Draft {
         var generator: SplitMix
-        /// The Service that is deleted, if one is.
+        /// The name of the Service to delete, if any.
         var gone: String?
 
-        /// Twenty Services at most, so that it is their content that hurts.
+        /// Returns a random number in a range.
         private mutating func number(_ range: Range<Int>) -> Int {
             Int.random(in: range, using: &generator)
         }
 
         mutating func objects() -> [JSONValue] {
+            // Twenty Services at most, so that their content is the problem, not their number.
             let index = number(0..<20)
             let name = "evil-\(index)"
             switch number(0..<12) {
@@ -75,12 +76,12 @@ final class HostileTenant: Sendable {
             }
         }
 
-        /// Addresses that are somebody else's.
+        /// Addresses that belong to others.
         private var others: [String] {
             [Victim.clusterIP, SoakNode.address, SoakNode.pod, "127.0.0.1", "10.96.0.1", "0.0.0.0"]
         }
 
-        /// Many source ranges, at many ports.
+        /// Returns a Service with many source ranges on several ports.
         private mutating func restricted(_ name: String, _ index: Int) -> [JSONValue] {
             let ranges = (0..<number(1..<1500)).map { _ in
                 "\(number(1..<224)).\(number(0..<256)).\(number(0..<256)).0/\(number(8..<33))"
@@ -105,7 +106,7 @@ final class HostileTenant: Sendable {
             ]
         }
 
-        /// What the API server does not check: annotations and labels of any text.
+        /// Returns a Service with strange text in fields that the API server does not check.
         private mutating func oddlyNamed(_ name: String, _ index: Int) -> JSONValue {
             var object = service(name, index)
             let odd = ["\u{1B}[2J", "a\r\nb", "\"; }\nflush ruleset\n", "🧵🪡", "\u{0}", "%n%s"]
@@ -116,7 +117,7 @@ final class HostileTenant: Sendable {
             return object
         }
 
-        /// The Service that spoofed clients flood.
+        /// The Service that the spoofed clients flood.
         private var spoofed: [JSONValue] {
             var object = service("sticky", 0, affinity(seconds: 10_800))
             object["spec"]["clusterIP"] = .string(HostileTenant.stickyIP)

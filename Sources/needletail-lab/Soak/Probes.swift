@@ -32,7 +32,7 @@ final class HealthProbes: Sendable {
 
     func stop() { repeater.stop() }
 
-    /// Whether any HTTP answer comes within a second.
+    /// Returns whether any HTTP answer arrives within a second.
     private static func probe(_ node: SoakNode) -> Bool {
         guard let descriptor = try? node.socket(SOCK_STREAM),
             let address = IPAddress(SoakNode.address)
@@ -49,7 +49,7 @@ final class HealthProbes: Sendable {
     }
 }
 
-/// The daemon's resident memory, in bytes.
+/// Records the daemon's resident memory in bytes.
 final class MemoryWatch: Sendable {
     private final class Sizes: Sendable {
         let value = Mutex((first: 0, peak: 0, last: 0))

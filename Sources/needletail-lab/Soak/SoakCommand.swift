@@ -2,7 +2,7 @@ internal import ArgumentParser
 internal import EmbeddedAPIServer
 internal import Glibc
 
-/// Lives through a bad day: a hostile tenant, floods, foreign writers, then a broken API server.
+/// Tests needletail under a hostile tenant, floods, other writers, and then a broken API server.
 struct SoakCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "soak",
@@ -74,7 +74,7 @@ struct SoakCommand: AsyncParsableCommand {
     }
 }
 
-/// What a soak has shown, and what of it must not be.
+/// The results of a soak test, and the failures among them.
 struct SoakReport {
     let tenant: Victim.Results
     let server: Victim.Results

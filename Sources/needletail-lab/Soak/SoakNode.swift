@@ -4,7 +4,7 @@ internal import NetworkNamespaces
 internal import NetworkTypes
 internal import Threads
 
-/// A node in a network namespace with an API server, needletail, and pods that are addresses of a
+/// A node in a network namespace, with an API server and needletail; its pods are addresses of a
 /// device.
 final class SoakNode: Sendable {
     static let address = "192.0.2.1"
@@ -23,7 +23,7 @@ final class SoakNode: Sendable {
             "link set pods up", "link add world type bridge",
             "addr add \(Self.address)/24 dev world",
             "link set world up", "route add default dev world",
-            // Clients of any of these addresses can be played from here.
+            // Connections can come from any address in this range.
             "route add local 10.99.0.0/16 dev lo",
         ])
         let server = APIServer()
@@ -51,7 +51,7 @@ final class SoakNode: Sendable {
         )
     }
 
-    /// Whether the daemon still lives.
+    /// Whether the daemon is still running.
     var isRunning: Bool { waitpid(child, nil, WNOHANG) == 0 }
 
     func stop() {
@@ -60,7 +60,7 @@ final class SoakNode: Sendable {
         server.stop()
     }
 
-    /// A socket of this namespace; every call on it waits a second at most.
+    /// Opens a socket in this namespace; every call on it waits at most one second.
     func socket(_ type: __socket_type) throws -> Int32 {
         let descriptor = try namespace.inside {
             Glibc.socket(AF_INET, Int32(type.rawValue | SOCK_CLOEXEC.rawValue), 0)
@@ -70,7 +70,7 @@ final class SoakNode: Sendable {
         let size = socklen_t(MemoryLayout<timeval>.size)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, size)
         setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, size)
-        // Nothing of it stays behind in TIME_WAIT.
+        // Closed connections must not remain in TIME_WAIT.
         var linger = Glibc.linger(l_onoff: 1, l_linger: 0)
         if type == SOCK_STREAM {
             let size = socklen_t(MemoryLayout<Glibc.linger>.size)
@@ -80,17 +80,19 @@ final class SoakNode: Sendable {
     }
 }
 
-/// Work on a thread of its own, again and again until it is stopped.
+/// Repeats work on a dedicated thread until it is stopped.
 final class Repeater: Sendable {
     private let flag = StopFlag()
 
-    /// - Parameter pause: between two rounds
+    /// Starts the thread.
+    ///
+    /// - Parameter pause: the time between two rounds
     init(every pause: Duration, _ body: @escaping @Sendable () -> Void) {
         startThread { [flag] in
             while !flag.isSet {
                 body()
                 let end = ContinuousClock.now + pause
-                // In short naps, so that it ends soon.
+                // The pause consists of short sleeps, so that `stop` returns soon.
                 while .now < end, !flag.isSet {
                     let rest = min(end - .now, .milliseconds(100))
                     usleep(useconds_t(max(0, rest / .microseconds(1))))
@@ -100,6 +102,6 @@ final class Repeater: Sendable {
         }
     }
 
-    /// Returns when the last round is over.
+    /// Stops the thread, and returns when its last round is over.
     func stop() { flag.setAndWait() }
 }

@@ -1,14 +1,14 @@
 internal import Dispatch
 internal import Synchronization
 
-/// Asks a thread to end, and knows when it has.
+/// Asks a thread to end, and waits until it has.
 final class StopFlag: Sendable {
     private let wanted = Mutex(false)
     private let ended = DispatchSemaphore(value: 0)
 
     var isSet: Bool { wanted.withLock(\.self) }
 
-    /// The thread has seen it.
+    /// Called by the thread when it ends.
     func confirm() { ended.signal() }
 
     func setAndWait() {

@@ -4,14 +4,15 @@ internal import NetworkTypes
 internal import Synchronization
 internal import Threads
 
-/// The tenant who did nothing: a Service whose only endpoint moves from port to port.
+/// A well-behaved tenant: a Service whose only endpoint moves from port to port.
 ///
-/// Whether a change is programmed is asked of the kernel by real connections.
+/// Real connections show whether the kernel has been programmed with a change.
 final class Victim {
     struct Results {
-        /// From the API server's answer to the first connection that goes the new way.
+        /// The times from the API server's answer to the first connection that reaches the new
+        /// port.
         var times: [Duration] = []
-        /// Changes that were not seen within a minute.
+        /// The number of changes that had no effect within a minute.
         var lost = 0
 
         var p99: Duration { percentile(99) }
@@ -45,7 +46,7 @@ final class Victim {
         ])
     }
 
-    /// Answers each connection to the pod with the port that it came to.
+    /// Answers each connection to the pod with the number of the port that it arrived on.
     private static func answer(_ node: SoakNode) throws {
         for port in ports {
             let listener = try node.socket(SOCK_STREAM)
@@ -75,7 +76,7 @@ final class Victim {
         }
     }
 
-    /// Moves the endpoint, waits until connections follow, and a little longer.
+    /// Moves the endpoint, waits until connections follow, and pauses a little.
     func change() {
         round += 1
         let port = Self.ports[round % Self.ports.count]
