@@ -138,7 +138,10 @@ let package = Package(
         ),
         module(
             "Reconciler",
-            ["NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "Backend", logging]
+            [
+                "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "Backend",
+                "Threads", logging,
+            ]
         ),
         module(
             "Observability",

@@ -29,30 +29,12 @@ extension KubeProxyConfiguration {
             "bindAddress",
             "\(bindAddress.quoted) is no IP address"
         )
-        for (field, bit) in [
-            ("iptables.masqueradeBit", iptables.masqueradeBit),
-            ("nftables.masqueradeBit", nftables.masqueradeBit),
-        ] { check((0...31).contains(bit), field, "\(bit) is not 0-31") }
-        for (field, count) in [
-            ("conntrack.maxPerCore", conntrack.maxPerCore), ("conntrack.min", conntrack.min),
-            ("clientConnection.burst", clientConnection.burst),
-            ("logging.verbosity", logging.verbosity),
-        ] { check(count >= 0, field, "\(count) is less than 0") }
-        check(
-            (-1000...1000).contains(oomScoreAdj),
-            "oomScoreAdj",
-            "\(oomScoreAdj) is not between -1000 and 1000"
-        )
-        check(
-            (0...10_000).contains(needletail.serviceMetrics),
-            "needletail.serviceMetrics",
-            "\(needletail.serviceMetrics) is not 0-10000"
-        )
         check(
             hostnameOverride.isEmpty || Self.isNodeName(hostnameOverride.trimmed),
             "hostnameOverride",
             "\(hostnameOverride.quoted) cannot be the name of a node: letters, digits, \"-\" and \".\""
         )
+        checkNumbers(check)
         checkAddresses(check)
         checkDurations(check)
         checkDetection(check)
@@ -87,6 +69,28 @@ extension KubeProxyConfiguration {
     }
 
     private typealias Check = (Bool, String, @autoclosure () -> String) -> Void
+
+    private func checkNumbers(_ check: Check) {
+        for (field, bit) in [
+            ("iptables.masqueradeBit", iptables.masqueradeBit),
+            ("nftables.masqueradeBit", nftables.masqueradeBit),
+        ] { check((0...31).contains(bit), field, "\(bit) is not 0-31") }
+        for (field, count) in [
+            ("conntrack.maxPerCore", conntrack.maxPerCore), ("conntrack.min", conntrack.min),
+            ("clientConnection.burst", clientConnection.burst),
+            ("logging.verbosity", logging.verbosity),
+        ] { check(count >= 0, field, "\(count) is less than 0") }
+        check(
+            (-1000...1000).contains(oomScoreAdj),
+            "oomScoreAdj",
+            "\(oomScoreAdj) is not between -1000 and 1000"
+        )
+        check(
+            (0...10_000).contains(needletail.serviceMetrics),
+            "needletail.serviceMetrics",
+            "\(needletail.serviceMetrics) is not 0-10000"
+        )
+    }
 
     private func checkAddresses(_ check: Check) {
         for (field, text) in [

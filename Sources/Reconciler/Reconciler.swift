@@ -5,6 +5,7 @@ package import NetworkTypes
 package import PlanCompiler
 package import ServicePlan
 internal import Synchronization
+internal import Threads
 
 /// Keeps a kernel in step with the cluster: takes events, compiles what they change, and commits it.
 package actor Reconciler {
@@ -33,8 +34,7 @@ package actor Reconciler {
     private var isReread = false
     /// When the doorbell rings by itself.
     private var alarm: ContinuousClock.Instant?
-    private let doorbell: AsyncStream<Void>.Continuation
-    private let rings: AsyncStream<Void>
+    private let doorbell = Bell()
 
     private var news = SyncNews()
     private var warnings = DiagnosticLog()
@@ -55,7 +55,6 @@ package actor Reconciler {
         (self.logger, self.clock) = (logger, clock)
         missing = lists
         published = Mutex(ClusterSummary(missing: lists))
-        (rings, doorbell) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         apiServers.onChange { [weak self] in
             guard let self else { return }
             Task { await self.ring() }
@@ -112,7 +111,7 @@ package actor Reconciler {
         guard missing.isEmpty else { return }
         observer.changesQueued()
         policy.onChange()
-        doorbell.yield()
+        doorbell.ring()
     }
 
     /// Another program touched what is ours.
@@ -123,14 +122,14 @@ package actor Reconciler {
             damage = object
             observer.foreignChange(object, repairAfter: delay)
         }
-        doorbell.yield()
+        doorbell.ring()
     }
 
     /// Compares everything with the kernel, without suspicion.
     package func onReread() {
         policy.onReread(at: clock.now)
         isReread = true
-        doorbell.yield()
+        doorbell.ring()
     }
 
     // MARK: What there is
@@ -169,7 +168,7 @@ package actor Reconciler {
     /// Syncs whenever something is due, until the task is cancelled.
     package func run() async {
         await withDiscardingTaskGroup { group in
-            for await _ in rings where missing.isEmpty {
+            for await _ in doorbell.rings where missing.isEmpty {
                 while !Task.isCancelled, case .sync(let scope) = policy.next(at: clock.now) {
                     await attempt(scope)
                 }
@@ -179,7 +178,7 @@ package actor Reconciler {
                 alarm = moment
                 group.addTask { [clock, doorbell] in
                     try? await clock.sleep(until: moment)
-                    doorbell.yield()
+                    doorbell.ring()
                 }
             }
             group.cancelAll()

@@ -5,6 +5,7 @@ internal import NetworkTypes
 internal import Observability
 internal import Reconciler
 internal import ServiceLifecycle
+internal import Threads
 internal import ServicePlan
 
 /// Looks for what keeps this node from forwarding, at the start and whenever it may have changed.
@@ -24,25 +25,25 @@ struct ForwardingWatch: ServiceLifecycle.Service {
     private static let pause = Duration.seconds(2)
 
     func run() async throws {
-        let (rings, bell) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+        let bell = Bell()
         // Without it a change is seen a minute later.
         let sysctls = try? NetlinkSubscription(.route, groups: ForwardingSettings.groups).changes {
             ForwardingSettings.isChange($0) ? () : nil
         }
         await withDiscardingTaskGroup { group in
             group.addTask {
-                for await _ in changes { bell.yield() }
+                for await _ in changes { bell.ring() }
             }
-            group.addTask { for await _ in synced { bell.yield() } }
-            if let sysctls { group.addTask { for await _ in sysctls { bell.yield() } } }
+            group.addTask { for await _ in synced { bell.ring() } }
+            if let sysctls { group.addTask { for await _ in sysctls { bell.ring() } } }
             group.addTask {
                 while !Task.isCancelled {
-                    bell.yield()
+                    bell.ring()
                     try? await Task.sleep(for: Self.period)
                 }
             }
             group.addTask {
-                for await _ in rings {
+                for await _ in bell.rings {
                     await look()
                     try? await Task.sleep(for: Self.pause)
                 }

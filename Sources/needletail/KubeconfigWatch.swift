@@ -3,6 +3,7 @@ internal import KubernetesClient
 internal import Logging
 internal import ManifestSource
 internal import ServiceLifecycle
+internal import Threads
 
 /// Follows the kubeconfig and its certificate authority: takes a new one over, and keeps the old
 /// one while the new one is bad.
@@ -10,7 +11,7 @@ struct KubeconfigWatch: ServiceLifecycle.Service {
     private let paths: String
     private let source: SourceOptions
     private let client: APIClient
-    private let renewed: AsyncStream<Void>.Continuation
+    private let renewed: Bell
     private let logger: Logger
     private let tell: NodeNews
     /// Of each folder that has one of the files.
@@ -25,16 +26,17 @@ struct KubeconfigWatch: ServiceLifecycle.Service {
     }
 
     /// - Parameters:
-    ///   - paths: separated by colons
-    ///   - renewed: is told when the client has other credentials
-    init(
+    ///   - paths: separated by colons; empty: there is nothing to follow
+    ///   - renewed: rings when the client has other credentials
+    init?(
         _ paths: String,
         _ source: SourceOptions,
         _ client: APIClient,
-        _ renewed: AsyncStream<Void>.Continuation,
+        _ renewed: Bell,
         logger: Logger,
         tell: @escaping NodeNews
     ) throws {
+        guard !paths.isEmpty else { return nil }
         (self.paths, self.source, self.client, self.renewed) = (paths, source, client, renewed)
         (self.logger, self.tell) = (logger, tell)
         let authority = Self.authority(client.credentials)
@@ -63,19 +65,19 @@ struct KubeconfigWatch: ServiceLifecycle.Service {
     }
 
     func run() async throws {
-        let (bells, bell) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+        let bell = Bell()
         await withDiscardingTaskGroup { group in
             for stream in changes {
-                group.addTask { for await _ in stream.cancelOnGracefulShutdown() { bell.yield() } }
+                group.addTask { for await _ in stream.cancelOnGracefulShutdown() { bell.ring() } }
             }
             group.addTask {
                 await cancelWhenGracefulShutdown {
-                    while (try? await Task.sleep(for: .seconds(60))) != nil { bell.yield() }
+                    while (try? await Task.sleep(for: .seconds(60))) != nil { bell.ring() }
                 }
             }
             group.addTask {
                 var known = initial
-                for await _ in bells.cancelOnGracefulShutdown() { read(&known) }
+                for await _ in bell.rings.cancelOnGracefulShutdown() { read(&known) }
             }
         }
     }
@@ -97,6 +99,6 @@ struct KubeconfigWatch: ServiceLifecycle.Service {
         let note = "kubeconfig \(paths): taken over; server \(client.credentials.server)"
         logger.notice("\(note)")
         tell(NodeEvent(.normal, "KubeconfigReloaded", "Reload", note))
-        renewed.yield()
+        renewed.ring()
     }
 }

@@ -10,6 +10,7 @@ internal import Observability
 internal import PlanCompiler
 internal import ServiceLifecycle
 internal import Reconciler
+internal import Threads
 internal import UnixSignals
 
 /// The daemon: its parts and how they hang together.
@@ -17,29 +18,20 @@ struct ProxyDaemon {
     private let configuration: KubeProxyConfiguration
     private let source: SourceOptions
     private let logger: Logger
+    private let node: NodeConfiguration
     private let backend: any Backend
     private let reconciler: Reconciler
-    private let monitor: ProxyMonitor
-    private let server: HTTPServer
-    private let forwarder: LocalhostForwarder
-    private let nodeName: String
-    private let needsNode: Bool
+    private let outlets: ProxyOutlets
     /// Nil: the objects come from manifests, and nobody can be told.
     private let client: APIClient?
     private let recorder: EventRecorder?
     private let view = APIView()
     private let watch: ConfigurationWatch?
     private let kubeconfigWatch: KubeconfigWatch?
-    private let renewals: AsyncStream<Void>
-    /// Yields after each sync.
-    private let synced: AsyncStream<Void>
-    /// Yields when the kernel's counts are to be read.
-    private let looks: AsyncStream<Void>
-    private let look: AsyncStream<Void>.Continuation
-    /// Yields after each sync of everything.
-    private let fullySynced: AsyncStream<Void>
-    /// Yields when chains of others may have changed what is forwarded.
-    private let forwarding: (changes: AsyncStream<Void>, bell: AsyncStream<Void>.Continuation)
+    /// Rings when the client's credentials have changed.
+    private let renewals = Bell()
+    /// Rings when chains of others may have changed what is forwarded.
+    private let forwarding = Bell()
     private let tell: NodeNews
 
     /// - Parameter file: what `--config` names, to be watched
@@ -52,8 +44,7 @@ struct ProxyDaemon {
     ) throws {
         (self.configuration, self.source, self.logger) = (configuration, source, logger)
         let node = try configuration.nodeConfiguration()
-        nodeName = node.nodeName
-        needsNode = node.needsNode
+        self.node = node
         do throws(CommitError) {
             backend = try Mode.open(configuration, logger)
         } catch {
@@ -64,77 +55,14 @@ struct ProxyDaemon {
             version: Needletail.version,
             mode: configuration.proxyMode.rawValue
         )
-        client =
-            source.manifests != nil
-            ? nil
-            : try source.client(configuration) { request in
-                metrics.requests.add(1, request.code, request.method, request.host)
-                let seconds = request.duration.seconds
-                metrics.requestDuration.observe(seconds, request.method, request.host)
-                apiServers.add(request)
-            }
+        client = try Self.client(configuration, source, metrics, apiServers)
         let recorder = client.map {
             EventRecorder($0, EventReporter(instance: node.nodeName), logger: logger)
         }
         self.recorder = recorder
-        let server = HTTPServer(
-            maximumConnections: DescriptorLimit.connections(of: DescriptorLimit.raise())
-        )
-        self.server = server
         let tell: NodeNews = { recorder?.record($0, node: node.nodeName) }
         self.tell = tell
-        let forwarder = LocalhostForwarder(
-            onFailure: { service, note in
-                recorder?.record(
-                    "FailedToListenOnLocalhost",
-                    "Listen",
-                    service: ObjectName(service),
-                    note
-                )
-            },
-            logger: logger
-        )
-        self.forwarder = forwarder
-        let late = Late<ServiceHealth>()
-        let (synced, bell) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
-        self.synced = synced
-        let (looks, look) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
-        (self.looks, self.look) = (looks, look)
-        let (fullySynced, fullBell) = AsyncStream<Void>.makeStream(
-            bufferingPolicy: .bufferingNewest(1)
-        )
-        self.fullySynced = fullySynced
-        let (forwardingChanges, forwardingBell) = AsyncStream<Void>.makeStream(
-            bufferingPolicy: .bufferingNewest(1)
-        )
-        forwarding = (forwardingChanges, forwardingBell)
-        let monitor = ProxyMonitor(
-            metrics,
-            families: backend.families,
-            patience: configuration.patience,
-            logger: logger,
-            announce: { tell(NodeEvent(.warning, $0, $1, $2)) },
-            onSynced: { record in
-                late.value?.update(record.healthChecks, addresses: record.nodePortAddresses)
-                for (service, diagnostic) in record.news {
-                    recorder?.record(diagnostic, of: service)
-                }
-                forwarder.update(record.forwardedPorts)
-                bell.yield()
-                look.yield()
-                if record.isFull { fullBell.yield() }
-            }
-        )
-        self.monitor = monitor
-        late.value = ServiceHealth(
-            server,
-            isProxyHealthy: { monitor.isHealthy },
-            onFailure: { service, error in
-                let reason = "FailedToStartServiceHealthcheck"
-                recorder?.record(reason, "Listen", service: ObjectName(service), "\(error)")
-            },
-            logger: logger
-        )
+        outlets = ProxyOutlets(configuration, metrics, backend, recorder, tell: tell, logger)
         let reconciler = Reconciler(
             Cluster(
                 node,
@@ -145,35 +73,46 @@ struct ProxyDaemon {
             backend: backend,
             interfaceAddresses: try readInterfaceAddresses(),
             apiServers: apiServers,
-            observer: monitor,
+            observer: outlets.monitor,
             logger: logger
         )
         self.reconciler = reconciler
-        let (renewals, renewed) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
-        self.renewals = renewals
-        kubeconfigWatch = try client.flatMap { client in
-            let files = configuration.clientConnection.kubeconfig
-            return files.isEmpty
-                ? nil
-                : try KubeconfigWatch(files, source, client, renewed, logger: logger, tell: tell)
+        let files = configuration.clientConnection.kubeconfig
+        kubeconfigWatch = try client.flatMap { [renewals] client in
+            try KubeconfigWatch(files, source, client, renewals, logger: logger, tell: tell)
         }
-        watch =
-            if let file {
-                try ConfigurationWatch(
-                    file,
-                    flags,
-                    running: configuration,
-                    reconciler: reconciler,
-                    logger: logger,
-                    tell: tell
-                )
-            } else { nil }
+        watch = try file.map {
+            try ConfigurationWatch(
+                $0,
+                flags,
+                running: configuration,
+                reconciler: reconciler,
+                logger: logger,
+                tell: tell
+            )
+        }
+    }
+
+    /// Nil: the objects come from manifests.
+    private static func client(
+        _ configuration: KubeProxyConfiguration,
+        _ source: SourceOptions,
+        _ metrics: ProxyMetrics,
+        _ apiServers: APIServerAddresses
+    ) throws -> APIClient? {
+        guard source.manifests == nil else { return nil }
+        return try source.client(configuration) { request in
+            metrics.requests.add(1, request.code, request.method, request.host)
+            let seconds = request.duration.seconds
+            metrics.requestDuration.observe(seconds, request.method, request.host)
+            apiServers.add(request)
+        }
     }
 
     func run() async throws {
         logger.info(
             "needletail \(Needletail.version)",
-            metadata: ["mode": "\(configuration.proxyMode.rawValue)", "node": "\(nodeName)"]
+            metadata: ["mode": "\(configuration.proxyMode.rawValue)", "node": "\(node.nodeName)"]
         )
         recorder?.record(
             NodeEvent(
@@ -182,7 +121,7 @@ struct ProxyDaemon {
                 "StartKubeProxy",
                 "needletail \(Needletail.version) in mode \(configuration.proxyMode.rawValue)"
             ),
-            node: nodeName
+            node: node.nodeName
         )
         // At debug level the group logs its services with all that they hold.
         var groupLogger = logger
@@ -194,47 +133,47 @@ struct ProxyDaemon {
                 logger: groupLogger
             )
         ).run()
-        server.stop()
-        forwarder.stop()
+        outlets.server.stop()
+        outlets.forwarder.stop()
     }
 
     private func services() throws -> [any ServiceLifecycle.Service] {
         let endpoints = ProxyEndpoints(
-            monitor: monitor,
+            monitor: outlets.monitor,
             reconciler: reconciler,
-            forwarder: forwarder,
+            forwarder: outlets.forwarder,
             configuration: configuration,
-            nodeName: nodeName,
+            nodeName: node.nodeName,
             hasNode: client != nil,
             view: view,
-            lookAgain: { [look] in look.yield() }
+            lookAgain: outlets.look.ring
         )
         var services: [any ServiceLifecycle.Service] = [
             SyncLoop(
                 reconciler: reconciler,
                 backend: backend,
-                forwarding: forwarding.bell,
+                forwarding: forwarding,
                 logger: logger
             ),
             KernelFigures(
                 backend: backend,
-                metrics: monitor.metrics,
+                metrics: outlets.monitor.metrics,
                 serviceMetrics: configuration.needletail.serviceMetrics,
-                rings: looks
+                rings: outlets.look.rings
             ),
             ForwardingWatch(
                 reconciler: reconciler,
-                synced: fullySynced,
+                synced: outlets.fullySynced.rings,
                 backend: backend,
-                changes: forwarding.changes,
-                monitor: monitor
+                changes: forwarding.rings,
+                monitor: outlets.monitor
             ),
             Listening(
-                server: server,
+                server: outlets.server,
                 addresses: endpoints.servers,
                 isFatal: configuration.bindAddressHardFail,
                 recorder: recorder,
-                nodeName: nodeName,
+                nodeName: node.nodeName,
                 logger: logger
             ),
         ]
@@ -244,84 +183,33 @@ struct ProxyDaemon {
             services.append(
                 Takeover(
                     reconciler: reconciler,
-                    synced: synced,
+                    synced: outlets.synced.rings,
                     logger: logger,
                     tell: tell
                 )
             )
         }
+        return services + (try feeds())
+    }
+
+    /// Where the objects come from, and where events go.
+    private func feeds() throws -> [any ServiceLifecycle.Service] {
         if let path = source.manifests {
-            services.append(try ManifestFeed(path: path, reconciler: reconciler, logger: logger))
-        } else if let client, let recorder {
-            services.append(
-                APIFeed(
-                    client,
-                    configuration.endpoints,
-                    nodeName: nodeName,
-                    needsNode: needsNode,
-                    reconciler: reconciler,
-                    view: view,
-                    renewals: renewals,
-                    logger: logger
-                )
-            )
-            services.append(EventFeed(recorder: recorder))
+            return [try ManifestFeed(path: path, reconciler: reconciler, logger: logger)]
         }
-        return services
-    }
-}
-
-/// An event about this node.
-struct NodeEvent: Sendable {
-    let severity: EventNotice.Severity
-    let reason: String
-    let action: String
-    let note: String
-
-    init(_ severity: EventNotice.Severity, _ reason: String, _ action: String, _ note: String) {
-        (self.severity, self.reason, self.action, self.note) = (severity, reason, action, note)
-    }
-}
-
-typealias NodeNews = @Sendable (NodeEvent) -> Void
-
-extension EventRecorder {
-    func record(_ event: NodeEvent, node: String) {
-        record(
-            EventNotice(
-                event.severity,
-                reason: event.reason,
-                action: event.action,
-                regarding: .node(node),
-                note: event.note
-            )
-        )
-    }
-
-    fileprivate func record(_ diagnostic: Diagnostic, of service: ObjectName) {
-        guard let event = diagnostic.event else { return }
-        record(event.rawValue, "Program", service: service, "\(diagnostic.problem)")
-    }
-
-    fileprivate func record(
-        _ reason: String,
-        _ action: String,
-        service: ObjectName,
-        _ note: String
-    ) {
-        record(
-            EventNotice(
-                .warning,
-                reason: reason,
-                action: action,
-                regarding: ObjectReference(
-                    kind: "Service",
-                    namespace: service.namespace,
-                    name: service.name
-                ),
-                note: note
-            )
-        )
+        guard let client, let recorder else { return [] }
+        return [
+            APIFeed(
+                client,
+                configuration.endpoints,
+                nodeName: node.nodeName,
+                needsNode: node.needsNode,
+                reconciler: reconciler,
+                view: view,
+                renewals: renewals.rings,
+                logger: logger
+            ), EventFeed(recorder: recorder),
+        ]
     }
 }
 

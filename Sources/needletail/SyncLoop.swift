@@ -3,13 +3,14 @@ internal import Logging
 internal import Netlink
 internal import Reconciler
 internal import ServiceLifecycle
+internal import Threads
 
 /// Lets the reconciler work, and tells it of what happens on the node.
 struct SyncLoop: Service {
     let reconciler: Reconciler
     let backend: any Backend
     /// Rings when what is forwarded may have changed.
-    let forwarding: AsyncStream<Void>.Continuation
+    let forwarding: Bell
     let logger: Logger
 
     func run() async throws {
@@ -36,7 +37,7 @@ struct SyncLoop: Service {
             try await backend.watch { event in
                 switch event {
                 case .foreignChange(let object): await reconciler.onForeignChange(object)
-                case .forwarding: forwarding.yield()
+                case .forwarding: forwarding.ring()
                 }
             }
         } catch {
