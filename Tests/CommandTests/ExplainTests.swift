@@ -65,4 +65,37 @@ import Testing
             #expect(answer.output.contains(words), "\(answer.output)")
         }
     }
+
+    @Test(arguments: [
+        "flush chain ip needletail pick", "flush chain ip needletail services",
+        "flush chain ip needletail dnat-prerouting", "flush chain ip needletail masquerading",
+        "delete element ip needletail cluster-ips { 10.96.0.10 }",
+        "flush map ip needletail endpoints", "flush set ip needletail hairpin",
+        "insert rule ip needletail filter-forward drop",
+        "add element ip needletail no-endpoints { 10.96.0.10 . tcp . 80 }",
+        "delete table ip needletail",
+    ])
+    func `what was done to the tables is told, and agreement never claimed`(command: String) throws {
+        let node = try Node()
+        try node.write([2])
+        #expect(try node.once("nftables").status == 0)
+        let before = try node.command(["explain", "10.96.0.10:80"])
+        #expect(before.status == 0 && before.output.contains("kernel: holds this"))
+        try node.namespace.run(["nft", command])
+        let after = try node.command(["explain", "10.96.0.10:80"])
+        #expect(after.status == 1 && after.output.contains("kernel: differs"), "\(after.output)")
+        #expect(!after.output.contains("holds this"))
+    }
+
+    @Test func `another frontend's damage is not this one's`() throws {
+        let node = try Node()
+        try node.write([2], ports: "{name: http, port: 80}, {name: alt, port: 8080}")
+        #expect(try node.once("nftables").status == 0)
+        try node.namespace.run([
+            "nft", "delete element ip needletail frontends { 10.96.0.10 . tcp . 8080 }",
+        ])
+        #expect(try node.command(["explain", "10.96.0.10:80"]).status == 0)
+        #expect(try node.command(["explain", "10.96.0.10:8080"]).status == 1)
+        #expect(try node.command(["explain", "shop/web"]).status == 1)
+    }
 }
