@@ -5,41 +5,42 @@ import Testing
 
 /// Tests of mode ipvs on a kernel that supports it; ipvsadm is the oracle.
 @Suite(.serialized, .timeLimit(.minutes(10))) struct IPVSModeTests {
+    /// A Service with every kind of frontend, protocol and endpoint.
+    private static let everything =
+        """
+        apiVersion: v1
+        kind: Service
+        metadata: {name: all, namespace: shop, annotations: {ipvs.needletail.io/weights: "10.244.1.2=5"}}
+        spec:
+          type: NodePort
+          clusterIP: 10.96.0.20
+          clusterIPs: [10.96.0.20, "fd96::20"]
+          externalIPs: [203.0.113.7]
+          sessionAffinity: ClientIP
+          ports:
+          - {name: http, port: 80, nodePort: 30080}
+          - {name: dns, port: 53, protocol: UDP, nodePort: 30053}
+          - {name: sctp, port: 9, protocol: SCTP, nodePort: 30009}
+        ---
+        apiVersion: discovery.k8s.io/v1
+        kind: EndpointSlice
+        metadata: {name: a4, namespace: shop, labels: {kubernetes.io/service-name: all}}
+        addressType: IPv4
+        ports: [{name: http, port: 8080}, {name: dns, port: 5353, protocol: UDP}, {name: sctp, port: 9, protocol: SCTP}]
+        endpoints: [{addresses: [10.244.1.2]}, {addresses: [10.244.1.3]}, {addresses: [10.244.1.4], conditions: {ready: false, serving: true, terminating: true}}]
+        ---
+        apiVersion: discovery.k8s.io/v1
+        kind: EndpointSlice
+        metadata: {name: a6, namespace: shop, labels: {kubernetes.io/service-name: all}}
+        addressType: IPv6
+        ports: [{name: http, port: 8080}, {name: dns, port: 5353, protocol: UDP}, {name: sctp, port: 9, protocol: SCTP}]
+        endpoints: [{addresses: ["fd44::2"]}]
+
+        """
+
     @Test func `ipvsadm sees what is rendered, and a second run changes nothing`() throws {
         let node = try Node()
-        try node.folder.write(
-            """
-            apiVersion: v1
-            kind: Service
-            metadata: {name: all, namespace: shop, annotations: {ipvs.needletail.io/weights: "10.244.1.2=5"}}
-            spec:
-              type: NodePort
-              clusterIP: 10.96.0.20
-              clusterIPs: [10.96.0.20, "fd96::20"]
-              externalIPs: [203.0.113.7]
-              sessionAffinity: ClientIP
-              ports:
-              - {name: http, port: 80, nodePort: 30080}
-              - {name: dns, port: 53, protocol: UDP, nodePort: 30053}
-              - {name: sctp, port: 9, protocol: SCTP, nodePort: 30009}
-            ---
-            apiVersion: discovery.k8s.io/v1
-            kind: EndpointSlice
-            metadata: {name: a4, namespace: shop, labels: {kubernetes.io/service-name: all}}
-            addressType: IPv4
-            ports: [{name: http, port: 8080}, {name: dns, port: 5353, protocol: UDP}, {name: sctp, port: 9, protocol: SCTP}]
-            endpoints: [{addresses: [10.244.1.2]}, {addresses: [10.244.1.3]}, {addresses: [10.244.1.4], conditions: {ready: false, serving: true, terminating: true}}]
-            ---
-            apiVersion: discovery.k8s.io/v1
-            kind: EndpointSlice
-            metadata: {name: a6, namespace: shop, labels: {kubernetes.io/service-name: all}}
-            addressType: IPv6
-            ports: [{name: http, port: 8080}, {name: dns, port: 5353, protocol: UDP}, {name: sctp, port: 9, protocol: SCTP}]
-            endpoints: [{addresses: ["fd44::2"]}]
-
-            """,
-            to: "all.yaml"
-        )
+        try node.folder.write(Self.everything, to: "all.yaml")
         let schedulers = ["rr", "wlc", "sh", "mh", "ovf"]
         for scheduler in schedulers {
             let flag = ["--ipvs-scheduler", scheduler]
