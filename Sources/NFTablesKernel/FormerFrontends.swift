@@ -7,9 +7,6 @@ struct FormerFrontends {
     private(set) var sticky: Set<FrontendKey> = []
     private(set) var localPolicy: Set<FrontendKey> = []
 
-    /// The sets that tell.
-    static let sets = [SetID.frontends, .sticky, .localPolicy]
-
     mutating func add(_ contents: TableContents, _ family: IPFamily) {
         let keys = { (set: SetID) in
             (contents.elements[set] ?? [:]).keys.lazy.compactMap { key in
