@@ -91,6 +91,7 @@ let package = Package(
         module("PlanCompiler", ["NetworkTypes", "KubernetesModel", "ServicePlan"]),
         module("NFTables", ["NetworkTypes", "ServicePlan"]),
         module("IPVS", ["NetworkTypes", "ServicePlan"]),
+        module("ModelKernel", ["NetworkTypes", "ServicePlan", "NFTables"]),
         // C
         cLibrary("CMnl", "libmnl", "libmnl-dev"),
         cLibrary("CNftnl", "libnftnl", "libnftnl-dev"),
@@ -189,6 +190,10 @@ let package = Package(
                 "IPVS",
                 "ManifestSource",
             ]
+        ),
+        tests(
+            "ModelKernelTests",
+            ["NetworkTypes", "ServicePlan", "PlanCompiler", "NFTables", "ModelKernel"]
         ),
         tests("IPVSTests", ["NetworkTypes", "ServicePlan", "IPVS"]),
         tests("ManifestSourceTests", ["KubernetesModel", "ManifestSource"]),

@@ -3,22 +3,22 @@
 /// Registers are numbered as in `enum nft_registers`. Sets and chains have their names: the rules of
 /// other programs are made of the same expressions.
 package enum KernelExpression: Sendable, Hashable {
-    /// `enum nft_payload_bases`
+    /// The values of `enum nft_payload_bases`.
     package enum PayloadBase: UInt32, Sendable { case link = 0, network, transport, inner }
-    /// `enum nft_cmp_ops`
+    /// The values of `enum nft_cmp_ops`.
     package enum Comparison: UInt32, Sendable {
         case equal = 0, notEqual, less, lessOrEqual, greater, greaterOrEqual
     }
-    /// `enum nft_fib_result`
+    /// The values of `enum nft_fib_result`.
     package enum RouteResult: UInt32, Sendable { case interface = 1, interfaceName, addressType }
-    /// `enum ip_conntrack_dir`
+    /// The values of `enum ip_conntrack_dir`.
     package enum Direction: UInt8, Sendable { case original = 0, reply = 1 }
-    /// `enum nft_verdicts`, and those of netfilter itself.
+    /// The values of `enum nft_verdicts`, and those of netfilter itself.
     package enum Verdict: Int32, Sendable {
         case drop = 0, accept = 1, queue = 3
         case `continue` = -1, `break` = -2, jump = -3, goto = -4, `return` = -5
     }
-    /// `enum nft_reject_types`
+    /// The values of `enum nft_reject_types`.
     package enum RejectType: UInt32, Sendable {
         case icmpUnreachable = 0, tcpReset = 1, icmpxUnreachable = 2
     }
@@ -61,13 +61,14 @@ package enum KernelExpression: Sendable, Hashable {
 }
 
 extension KernelExpression {
-    /// `enum nft_meta_keys`, as far as names are needed.
+    /// The values of `enum nft_meta_keys`, as far as names are needed.
     package struct MetaKey: RawRepresentable, Sendable, Hashable {
         package let rawValue: UInt32
 
         package init(rawValue: UInt32) { self.rawValue = rawValue }
 
         package static let etherType = MetaKey(rawValue: 1)
+        package static let priority = MetaKey(rawValue: 2)
         package static let mark = MetaKey(rawValue: 3)
         package static let inputName = MetaKey(rawValue: 6)
         package static let outputName = MetaKey(rawValue: 7)
@@ -77,7 +78,7 @@ extension KernelExpression {
         package static let transport = MetaKey(rawValue: 16)
     }
 
-    /// `enum nft_ct_keys`, as far as names are needed.
+    /// The values of `enum nft_ct_keys`, as far as names are needed.
     package struct ConnectionKey: RawRepresentable, Sendable, Hashable {
         package let rawValue: UInt32
 
@@ -93,6 +94,8 @@ extension KernelExpression {
         package static let transport = ConnectionKey(rawValue: 10)
         package static let sourcePort = ConnectionKey(rawValue: 11)
         package static let destinationPort = ConnectionKey(rawValue: 12)
+        package static let labels = ConnectionKey(rawValue: 13)
+        package static let eventMask = ConnectionKey(rawValue: 18)
         package static let sourceIPv4 = ConnectionKey(rawValue: 19)
         package static let destinationIPv4 = ConnectionKey(rawValue: 20)
         package static let sourceIPv6 = ConnectionKey(rawValue: 21)
@@ -142,7 +145,7 @@ extension KernelExpression {
         package enum Kind: UInt32, Sendable { case source = 0, destination = 1 }
 
         package var kind: Kind
-        /// `NFPROTO_IPV4` or `NFPROTO_IPV6`.
+        /// The value is `NFPROTO_IPV4` or `NFPROTO_IPV6`.
         package var family: UInt32
         /// Registers; nil: as it is.
         package var addressMin, addressMax: UInt32?
@@ -167,6 +170,6 @@ extension KernelExpression {
 }
 
 extension KernelExpression.PortChoice {
-    /// `NF_NAT_RANGE_MAP_IPS`, `…_PROTO_SPECIFIED` and `…_PROTO_RANDOM_FULLY`
+    /// The flags `NF_NAT_RANGE_MAP_IPS`, `…_PROTO_SPECIFIED` and `…_PROTO_RANDOM_FULLY`.
     package static let (addressGiven, portGiven, random): (UInt32, UInt32, UInt32) = (1, 2, 1 << 4)
 }

@@ -86,7 +86,7 @@ private struct Linearizer {
     /// `IPS_DST_NAT` and `RTN_LOCAL`.
     private static let destinationNATDone: UInt32 = 1 << 5
     private static let localRoute: UInt32 = 2
-    /// `NFTA_FIB_F_SADDR`
+    /// The flag `NFTA_FIB_F_SADDR`.
     private static let sourceAddress: UInt32 = 1
 
     /// Sends the connection to the address in the first register.

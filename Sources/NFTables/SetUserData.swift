@@ -82,7 +82,7 @@ extension PacketField {
 }
 
 extension SetDefinition.Data {
-    /// `NFT_DATA_VERDICT`
+    /// The kernel's `NFT_DATA_VERDICT`.
     package static let verdictType: UInt32 = 0xFFFF_FF00
 
     /// The value of `NFTA_SET_DATA_TYPE`.

@@ -64,7 +64,7 @@ extension SetDefinition {
         return flags
     }
 
-    /// `enum nft_set_flags`
+    /// The values of `enum nft_set_flags`.
     package enum Flag {
         package static let anonymous: UInt32 = 1 << 0
         package static let interval: UInt32 = 1 << 2
