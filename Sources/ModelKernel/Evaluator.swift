@@ -4,15 +4,19 @@ internal import NetworkTypes
 /// Walks packets through the hooks of a kernel as its rules and routes are.
 ///
 /// What cannot be evaluated becomes a doubt, and the packet is followed either way.
-package struct Evaluator<Elements: ElementSource> {
+package struct Evaluator {
     let ruleset: Ruleset
-    let elements: Elements
+    let elements: any ElementSource
     let routing: Routing
     private let stations: [IPFamily: Stations]
 
-    /// - Parameter elements: answers lookups; the sets of the ruleset need not have elements
-    package init(_ ruleset: Ruleset, elements: Elements, routing: Routing) {
-        (self.ruleset, self.elements, self.routing) = (ruleset, elements, routing)
+    /// - Parameter elements: answers lookups; nil: the sets of the ruleset have their elements
+    package init(
+        _ ruleset: Ruleset,
+        elements: (any ElementSource)? = nil,
+        routing: Routing
+    ) {
+        (self.ruleset, self.elements, self.routing) = (ruleset, elements ?? ruleset, routing)
         stations = Dictionary(
             uniqueKeysWithValues: IPFamily.allCases.map { ($0, Stations(ruleset, $0)) }
         )
@@ -39,20 +43,14 @@ package struct Evaluator<Elements: ElementSource> {
     }
 }
 
-extension Evaluator where Elements == Ruleset {
-    package init(_ ruleset: Ruleset, routing: Routing) {
-        self.init(ruleset, elements: ruleset, routing: routing)
-    }
-}
-
 /// One packet's way.
-struct Walk<Elements: ElementSource> {
-    let evaluator: Evaluator<Elements>
+struct Walk {
+    let evaluator: Evaluator
     /// What conntrack finds of the packet.
     let entry: Tracking
     var endings = Endings()
 
-    init(evaluator: Evaluator<Elements>, entry: Tracking) {
+    init(evaluator: Evaluator, entry: Tracking) {
         (self.evaluator, self.entry) = (evaluator, entry)
     }
 
@@ -183,7 +181,7 @@ struct Walk<Elements: ElementSource> {
     }
 
     /// The kernel takes no deeper jumps (`NFT_JUMP_STACK_SIZE`).
-    private static var deepest: Int { 16 }
+    private static let deepest = 16
 
     /// Runs the rules of a chain (`net/netfilter/nf_tables_core.c: nft_do_chain`).
     ///

@@ -40,10 +40,7 @@ extension MemoryKernel {
         case .removeElements(let elements, let set):
             try table.remove(elements.map(\.key.bytes), from: set.name)
         case .addElements(let elements, let id):
-            let set = SetDefinition(id)
-            for element in elements {
-                try table.add(element.key.bytes, Ruleset.Element(element, set), to: id.name)
-            }
+            try table.add(elements, to: SetDefinition(id))
         case .deleteChain(let chain): try table.deleteChain(chain.text)
         case .deleteSet(let set): try table.deleteSet(set.name)
         }
@@ -101,44 +98,35 @@ extension Ruleset.Table {
         sets[shape.name] = set
     }
 
-    /// An element that is there stays, with its comment, if the new one has the same data.
     fileprivate mutating func add(
-        _ key: [UInt8],
-        _ element: Ruleset.Element,
-        to name: String
+        _ elements: [NFTables.Element],
+        to definition: SetDefinition
     ) throws(Refusal) {
-        guard let set = sets[name] else { throw Refusal(.missing, "set \(name)") }
-        if case .verdict(_, let chain?) = element.value, chains[chain] == nil {
-            throw Refusal(.missing, "chain \(chain), for an element of \(name)")
+        let name = definition.id.name
+        // Taken out, it is changed in place.
+        guard var set = sets.removeValue(forKey: name) else {
+            throw Refusal(.missing, "set \(name)")
         }
-        let isSame = { (there: Ruleset.Element) in
-            there.value == element.value && there.keyEnd == element.keyEnd
-        }
-        if let there = set.elements[key] {
-            guard isSame(there) else { throw Refusal(.exists, "an element of \(name)") }
-            return
-        }
-        if set.isInterval {
-            let end = element.keyEnd ?? key
-            let overlaps = set.elements.contains { start, other in
-                !end.lexicographicallyPrecedes(start)
-                    && !(other.keyEnd ?? start).lexicographicallyPrecedes(key)
+        for element in elements {
+            let added = Ruleset.Element(element, definition)
+            if case .verdict(_, let chain?) = added.value, chains[chain] == nil {
+                throw Refusal(.missing, "chain \(chain), for an element of \(name)")
             }
-            guard !overlaps else { throw Refusal(.exists, "a range of \(name)") }
+            try set.add(element.key.bytes, added)
         }
-        guard set.shape.size == 0 || set.elements.count < set.shape.size else {
-            throw Refusal(.full, "set \(name)")
-        }
-        sets[name]?.elements[key] = element
+        sets[name] = set
     }
 
     fileprivate mutating func remove(_ keys: [[UInt8]], from name: String) throws(Refusal) {
-        guard sets[name] != nil else { throw Refusal(.missing, "set \(name)") }
+        guard var set = sets.removeValue(forKey: name) else {
+            throw Refusal(.missing, "set \(name)")
+        }
         for key in keys {
-            guard sets[name]?.elements.removeValue(forKey: key) != nil else {
+            guard set.elements.removeValue(forKey: key) != nil else {
                 throw Refusal(.missing, "an element of \(name)")
             }
         }
+        sets[name] = set
     }
 
     /// Takes a chain away that nothing refers to; its own rules go with it.
@@ -164,6 +152,28 @@ extension Ruleset.Table {
 }
 
 extension Ruleset.ElementSet {
+    /// An element that is there stays, with its comment, if the new one has the same data.
+    fileprivate mutating func add(_ key: [UInt8], _ element: Ruleset.Element) throws(Refusal) {
+        if let there = elements[key] {
+            guard there.value == element.value, there.keyEnd == element.keyEnd else {
+                throw Refusal(.exists, "an element of \(shape.name)")
+            }
+            return
+        }
+        if isInterval {
+            let end = element.keyEnd ?? key
+            let overlaps = elements.contains { start, other in
+                !end.lexicographicallyPrecedes(start)
+                    && !(other.keyEnd ?? start).lexicographicallyPrecedes(key)
+            }
+            guard !overlaps else { throw Refusal(.exists, "a range of \(shape.name)") }
+        }
+        guard shape.size == 0 || elements.count < shape.size else {
+            throw Refusal(.full, "set \(shape.name)")
+        }
+        elements[key] = element
+    }
+
     fileprivate func leads(to chain: String) -> Bool {
         isVerdictMap
             && elements.values.contains { element in

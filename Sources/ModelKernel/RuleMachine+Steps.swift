@@ -56,7 +56,7 @@ extension RuleMachine {
         return .proceed
     }
 
-    private static var mostChoices: UInt32 { 1 << 16 }
+    private static let mostChoices: UInt32 = 1 << 16
 
     private func store(
         _ reading: Reading,
@@ -143,6 +143,10 @@ extension RuleMachine {
         }
         if let reason = frame.registers.reason(source, length) {
             return store(.unknown(reason), resultLength, destination, &frame)
+        }
+        guard frame.registers.choice(source, length) != nil else {
+            let bytes = body(frame.registers.read(source, length))
+            return store(.known(bytes), bytes.count, destination, &frame)
         }
         let cases = cases(frame, source, length, body)
         return .fork(

@@ -2,14 +2,14 @@ internal import NFTables
 internal import NetworkTypes
 
 /// Runs the expressions of one rule.
-struct RuleMachine<Elements: ElementSource> {
-    let evaluator: Evaluator<Elements>
+struct RuleMachine {
+    let evaluator: Evaluator
     let place: Stations.ChainPlace
     let rule: Ruleset.Rule
     let hook: BaseChain.Hook
 
     init(
-        _ evaluator: Evaluator<Elements>,
+        _ evaluator: Evaluator,
         _ place: Stations.ChainPlace,
         _ rule: Ruleset.Rule,
         _ hook: BaseChain.Hook
@@ -56,31 +56,34 @@ struct RuleMachine<Elements: ElementSource> {
     }
 
     private func execute(_ traveller: Traveller, _ exits: inout Exits) {
-        var frames = [Frame(traveller: traveller)]
-        for (index, expression) in rule.expressions.enumerated() where !frames.isEmpty {
-            var next: [Frame] = []
-            for var frame in frames {
-                let effect = step(expression, index, &frame)
-                settle(frame, effect, &next, &exits)
+        run(Frame(traveller: traveller), 0, &exits)
+    }
+
+    /// Goes on with the expression at an index.
+    private func run(_ start: Frame, _ first: Int, _ exits: inout Exits) {
+        var frame = start
+        for index in first..<rule.expressions.count {
+            let effect = step(rule.expressions[index], index, &frame)
+            guard case .proceed = effect else {
+                return settle(frame, effect, index, &exits)
             }
-            frames = next
         }
-        for frame in frames { exits.further.append(marked(frame)) }
+        exits.further.append(marked(frame))
     }
 
     private func settle(
         _ frame: Frame,
         _ effect: Effect,
-        _ next: inout [Frame],
+        _ index: Int,
         _ exits: inout Exits
     ) {
         switch effect {
-        case .proceed: next.append(frame)
+        case .proceed: run(frame, index + 1, &exits)
         case .stop: exits.further.append(frame.traveller)
         case .verdict(let verdict, let chain): leave(marked(frame), verdict, chain, &exits)
         case .end(let outcome): exits.ended.append((marked(frame), outcome))
         case .fork(let branches):
-            for (frame, effect) in branches { settle(frame, effect, &next, &exits) }
+            for (frame, effect) in branches { settle(frame, effect, index, &exits) }
         }
     }
 

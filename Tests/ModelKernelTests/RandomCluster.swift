@@ -157,7 +157,7 @@ struct RandomCluster {
         )
     }
 
-    var evaluator: Evaluator<Ruleset> { Evaluator(kernel.ruleset, routing: routing) }
+    var evaluator: Evaluator { Evaluator(kernel.ruleset, routing: routing) }
 }
 
 extension ServicePlan {
