@@ -70,4 +70,6 @@ package struct SetWrite: Sendable, Hashable {
     package let set: String
     package let key: [UInt8]
     package let value: Ruleset.Value
+    /// Milliseconds; 0: the set's own.
+    package let timeout: UInt64
 }

@@ -190,7 +190,8 @@ extension RuleMachine {
                     table: place.table,
                     set: update.set,
                     key: values[0],
-                    value: values.count > 1 ? .data(values[1]) : .none
+                    value: values.count > 1 ? .data(values[1]) : .none,
+                    timeout: update.timeout
                 )
             )
             return effect

@@ -17,10 +17,8 @@ import Testing
             let (packet, tracking) = cluster.packet()
             let possibilities = evaluator.possibilities(of: packet, tracking)
             let verdict = oracle.verdict(packet, tracking)
-            #expect(
-                verdict.allows(possibilities),
-                "\(packet) \(tracking): \(possibilities), not \(verdict)"
-            )
+            let isRight = verdict.allows(possibilities)
+            #expect(isRight, "\(packet) \(tracking): \(possibilities), not \(verdict)")
         }
     }
 

@@ -45,9 +45,11 @@ struct PlanOracle {
     }
 
     /// What must happen; the shares that endpoints may have, in parts.
-    struct Verdict: Equatable {
+    struct Verdict {
         var parts = 1
         var shares: [Outcome: ClosedRange<Int>] = [:]
+        /// The seconds for which the client is remembered, and as what; nil: it is not.
+        var memory: (key: [UInt8], seconds: UInt32)?
 
         init(_ outcome: Outcome) { shares = [outcome: 1...1] }
 
@@ -64,12 +66,24 @@ struct PlanOracle {
             shares = Dictionary(uniqueKeysWithValues: outcomes.map { ($0, least...most) })
         }
 
+        private func isRemembered(_ possibility: Possibility) -> Bool {
+            guard let memory, case .delivered(let address, let port, _, _) = possibility.outcome
+            else { return possibility.writes.isEmpty }
+            guard let write = possibility.writes.first, possibility.writes.count == 1 else {
+                return false
+            }
+            return write.set == SetID.affinity.name && write.key == memory.key
+                && write.value == .data(ElementBytes(address, port: port).bytes)
+                && write.timeout == UInt64(memory.seconds) * 1000
+        }
+
         /// Whether these are all the possibilities.
         func allows(_ possibilities: [Possibility]) -> Bool {
             var sum = Fraction.zero
             var seen: [Outcome: Fraction] = [:]
             for possibility in possibilities {
-                guard possibility.isCertain, let total = sum.adding(possibility.weight),
+                guard possibility.isCertain, isRemembered(possibility),
+                    let total = sum.adding(possibility.weight),
                     let own = seen[possibility.outcome, default: .zero].adding(possibility.weight)
                 else { return false }
                 sum = total
@@ -106,6 +120,16 @@ struct PlanOracle {
             {
                 return Verdict(.dropped)
             }
+            if let endpoint = remembered(packet, frontend) {
+                return Verdict(
+                    outcome(
+                        packet,
+                        endpoint.address,
+                        endpoint.port,
+                        isMasqueraded(packet, frontend, endpoint)
+                    )
+                )
+            }
             return cluster.facts.balancer == .nftables
                 ? services(packet, frontend, plan) : besideIPVS(packet, frontend, plan)
         }
@@ -127,9 +151,56 @@ struct PlanOracle {
         }
     }
 
+    /// The endpoint that the client had before, where the rules decide.
+    private func remembered(_ packet: Packet, _ frontend: Frontend) -> Endpoint? {
+        guard isSticky(frontend) else { return nil }
+        if cluster.facts.balancer == .ipvs {
+            guard isPod(packet) || isNode(packet) else { return nil }
+        }
+        return cluster.remembered[
+            ClientBucket.key(ClientBucket.of(packet.source), frontend.key).bytes
+        ]
+    }
+
+    /// Whether the rules themselves choose endpoints for the frontend, and remember them.
+    private func isSticky(_ frontend: Frontend) -> Bool {
+        guard frontend.affinityTimeout != nil, cluster.facts.remembersClients else { return false }
+        return switch frontend.action {
+        case .balance: cluster.facts.balancer == .nftables
+        case .split: true
+        case .reject, .drop: false
+        }
+    }
+
+    private func remembering(
+        _ verdict: Verdict,
+        _ packet: Packet,
+        _ frontend: Frontend
+    ) -> Verdict {
+        var verdict = verdict
+        let key = ClientBucket.key(ClientBucket.of(packet.source), frontend.key).bytes
+        if isSticky(frontend), let seconds = frontend.affinityTimeout,
+            cluster.remembered[key] == nil
+        {
+            verdict.memory = (key, seconds)
+        }
+        return verdict
+    }
+
     // MARK: What is no frontend
 
+    /// Others may translate what the rules do not; it is theirs then.
+    private func others(_ packet: Packet, _ frontend: Frontend? = nil) -> Verdict? {
+        guard let transport = TransportProtocol(rawValue: packet.transport) else { return nil }
+        let key = FrontendKey(packet.destination, transport, packet.destinationPort)
+        let isIPVS = cluster.facts.balancer == .ipvs && clusterIPs.contains(packet.destination)
+        guard !isIPVS, let endpoint = cluster.hostPorts[key] else { return nil }
+        let verdict = Verdict(outcome(packet, endpoint.address, endpoint.port, false))
+        return frontend.map { remembering(verdict, packet, $0) } ?? verdict
+    }
+
     private func nobodys(_ packet: Packet) -> Verdict {
+        if let others = others(packet) { return others }
         if clusterIPs.contains(packet.destination) { return refused(packet) }
         if cluster.facts.serviceCIDRs.contains(where: { $0.contains(packet.destination) }) {
             return Verdict(.dropped)
@@ -178,28 +249,31 @@ struct PlanOracle {
     ) -> Verdict {
         let (cluster, local) = plan.pools(of: frontend)
         switch frontend.action {
-        case .reject: return refused(packet)
-        case .drop: return Verdict(.dropped)
-        case .balance: return spread(packet, cluster) { isMasqueraded(packet, frontend, $0) }
+        case .reject: return others(packet, frontend) ?? refused(packet)
+        case .drop: return others(packet, frontend) ?? Verdict(.dropped)
+        case .balance:
+            return spread(packet, frontend, cluster) { isMasqueraded(packet, frontend, $0) }
         case .split:
             guard isPod(packet) || isNode(packet) else {
-                return spread(packet, local) { isMasqueraded(packet, frontend, $0) }
+                return spread(packet, frontend, local) { isMasqueraded(packet, frontend, $0) }
             }
-            return spread(packet, cluster) { isMasqueraded(packet, frontend, $0) }
+            return spread(packet, frontend, cluster) { isMasqueraded(packet, frontend, $0) }
         }
     }
 
     private func spread(
         _ packet: Packet,
+        _ frontend: Frontend,
         _ pool: Pool?,
         _ isMasqueraded: (Endpoint) -> Bool
     ) -> Verdict {
-        guard let pool else { return Verdict(.dropped) }
-        return Verdict(
+        guard let pool else { return others(packet, frontend) ?? Verdict(.dropped) }
+        let verdict = Verdict(
             spread: pool.endpoints.map {
                 outcome(packet, $0.address, $0.port, isMasqueraded($0))
             }
         )
+        return remembering(verdict, packet, frontend)
     }
 
     private func isHairpin(_ packet: Packet, _ endpoint: Endpoint) -> Bool {
@@ -227,10 +301,11 @@ struct PlanOracle {
         _ plan: ServicePlan
     ) -> Verdict {
         if case .split = frontend.action, isPod(packet) || isNode(packet) {
-            return spread(packet, plan.pools(of: frontend).cluster) {
+            return spread(packet, frontend, plan.pools(of: frontend).cluster) {
                 isNode(packet) || isHairpin(packet, $0)
             }
         }
+        if let others = others(packet, frontend) { return others }
         switch frontend.action {
         case .reject: return refused(packet)
         case .drop, .split(_, local: nil): return Verdict(.dropped)

@@ -9,15 +9,21 @@ import TestSupport
 /// Cluster IPs, VIPs, endpoints and clients have a network each; see `RandomPlans`.
 struct RandomCluster {
     let family: IPFamily
-    let facts: NodeFacts
+    private(set) var facts: NodeFacts
     /// The node runs with `--masquerade-all`.
     private let masqueradesAll: Bool
     var random: Seeded
-    private(set) var kernel = MemoryKernel()
+    var kernel = MemoryKernel()
     private(set) var state: TableState
     private(set) var plans: [String: ServicePlan] = [:]
     /// Every plan that there ever was: of endpoints that go the kernel still knows a while.
     private(set) var everyPlan: [ServicePlan] = []
+
+    /// Clients with an endpoint that the rules remember, by the key of the map `affinity`.
+    var remembered: [[UInt8]: Endpoint] = [:]
+    var stickyClients: [(client: IPAddress, frontend: Frontend)] = []
+    /// What another program translates at priority `dstnat`, as host ports.
+    var hostPorts: [FrontendKey: Endpoint] = [:]
 
     static let nodeAddresses: [IPFamily: IPAddress] = [
         .ipv4: ip("10.9.0.1"), .ipv6: ip("fd00:0:0:9::1"),
@@ -42,6 +48,7 @@ struct RandomCluster {
             balancer: balancer,
             countsConnections: seed % 3 == 0
         )
+        facts.remembersClients = seed % 7 != 6
         var plans = RandomPlans(seed: seed)
         random = Seeded(seed &+ 1)
         state = TableState(family, balancer)
@@ -65,6 +72,8 @@ struct RandomCluster {
             try kernel.commit([(state.program, changes)], expecting: kernel.generation)
             remember(changed)
         }
+        try rememberClients()
+        try addHostPorts()
     }
 
     private mutating func remember(_ changed: [(service: String, plan: ServicePlan?)]) {
@@ -91,6 +100,7 @@ struct RandomCluster {
         }
         // The compiler keeps sources exactly where external traffic policy is Local.
         for index in plan.frontends.indices where plan.frontends[index].kind != .clusterIP {
+            if chance(3) { plan.frontends[index].affinityTimeout = 60 }
             switch plan.frontends[index].action {
             case .split: plan.frontends[index].masquerade = .node
             case .balance: plan.frontends[index].masquerade = .everyone

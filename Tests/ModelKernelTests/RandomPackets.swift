@@ -7,8 +7,17 @@ import TestSupport
 extension RandomCluster {
     /// A packet of some client to something that it may want to reach, and what conntrack thinks of it.
     mutating func packet() -> (packet: Packet, tracking: Tracking) {
-        let (source, interface) = client()
-        let (destination, port, transport) = target()
+        var (source, interface) = client()
+        var (destination, port, transport) = target()
+        if chance(8), let (client, frontend) = stickyClients.randomElement(using: &random) {
+            (source, interface) = (client, client == nodeAddress ? nil : "cni0")
+            (destination, port) = (frontend.key.address, frontend.key.port)
+            transport = frontend.key.transport
+        } else if let frontend = frontends.first(where: {
+            $0.key == FrontendKey(destination, transport, port)
+        }) {
+            (source, interface) = interested(in: frontend) ?? (source, interface)
+        }
         var packet = Packet(
             from: source,
             UInt16.random(in: 32_768...60_999, using: &random),
@@ -18,9 +27,35 @@ extension RandomCluster {
             by: interface
         )
         guard chance(8) else { return (packet, .new) }
-        if chance(2) { packet.sourcePort = 8080 }
-        guard chance(2) else { return (packet, .invalid) }
-        return (packet, .connection(established(packet)))
+        guard chance(3) else { return (packet, .connection(established(packet))) }
+        if chance(2), let endpoint = formerOrPresent() {
+            (packet.source, packet.sourcePort) = (endpoint.address, endpoint.port)
+            packet.transport = endpoint.transport.rawValue
+        }
+        return (packet, .invalid)
+    }
+
+    /// A client that a frontend treats in its own way, or almost.
+    private mutating func interested(in frontend: Frontend) -> (IPAddress, String?)? {
+        if chance(2), let block = frontend.allowedSources?.randomElement(using: &random) {
+            let edges = [block.base, block.last, block.base.moved(-1), block.last.moved(1)]
+            return edges.randomElement(using: &random).map { ($0, "eth0") }
+        }
+        guard chance(3) else { return nil }
+        let plan = plans.values.first { $0.frontends.contains(frontend) }
+        let pools = plan?.pools(of: frontend)
+        let endpoint = pools?.cluster?.endpoints.randomElement(using: &random)
+        return endpoint.map { ($0.address, $0.address == nodeAddress ? nil : "cni0") }
+    }
+
+    private mutating func formerOrPresent() -> FrontendKey? {
+        guard let plan = everyPlan.randomElement(using: &random),
+            let frontend = plan.frontends.randomElement(using: &random),
+            let pool = plan.pools(of: frontend).cluster,
+            let endpoint = (pool.endpoints + pool.draining).randomElement(using: &random),
+            endpoint.address.family == family
+        else { return nil }
+        return FrontendKey(endpoint.address, frontend.key.transport, endpoint.port)
     }
 
     /// A connection that was translated to some endpoint.
@@ -53,6 +88,9 @@ extension RandomCluster {
     }
 
     private mutating func target() -> (IPAddress, UInt16, TransportProtocol) {
+        if chance(6), let key = hostPorts.keys.sorted().randomElement(using: &random) {
+            return (key.address, key.port, key.transport)
+        }
         let transport = TransportProtocol.allCases.randomElement(using: &random) ?? .tcp
         let host = Int.random(in: 0..<160, using: &random)
         switch Int.random(in: 0..<20, using: &random) {
@@ -70,5 +108,13 @@ extension RandomCluster {
             }
             return (key.address, key.port, key.transport)
         }
+    }
+}
+
+extension IPAddress {
+    fileprivate func moved(_ by: Int) -> IPAddress {
+        let low = UInt64(truncatingIfNeeded: Int(truncatingIfNeeded: low) &+ by)
+        return family == .ipv4
+            ? IPAddress(ipv4: UInt32(truncatingIfNeeded: low)) : IPAddress(ipv6High: high, low: low)
     }
 }
