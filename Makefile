@@ -40,7 +40,7 @@ soak: release ## a hostile tenant, floods and a broken API server, SOAK_SECONDS 
 	.build/release/needletail-lab soak --seconds $(SOAK_SECONDS) --log .build/soak.log $(SOAK_FLAGS)
 
 .PHONY: test-unit
-UNIT_TESTS := NetworkTypesTests YAMLTests KubernetesModelTests PlanCompilerTests NFTablesTests IPVSTests ManifestSourceTests ConfigurationTests ClusterStoreTests SyncerTests
+UNIT_TESTS := NetworkTypesTests YAMLTests KubernetesModelTests PlanCompilerTests NFTablesTests ModelKernelTests IPVSTests ManifestSourceTests ConfigurationTests ClusterStoreTests SyncerTests
 test-unit: ## the tests that need neither root nor a network
 	$(SWIFT) build --build-tests
 	$(SWIFT) test --skip-build --disable-xctest $(addprefix --filter ,$(UNIT_TESTS))

@@ -92,6 +92,7 @@ let package = Package(
         module("Backend", ["NetworkTypes", "ServicePlan"]),
         module("NFTables", ["NetworkTypes", "ServicePlan", "Backend"]),
         module("IPVS", ["NetworkTypes", "ServicePlan", "Backend", "NFTables"]),
+        module("ModelKernel", ["NetworkTypes", "ServicePlan", "NFTables"]),
         // C
         cLibrary("CMnl", "libmnl", "libmnl-dev"),
         cLibrary("CNftnl", "libnftnl", "libnftnl-dev"),
@@ -202,6 +203,10 @@ let package = Package(
                 "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "NFTables",
                 "Backend", "ManifestSource",
             ]
+        ),
+        tests(
+            "ModelKernelTests",
+            ["NetworkTypes", "ServicePlan", "PlanCompiler", "NFTables", "ModelKernel"]
         ),
         tests("IPVSTests", ["NetworkTypes", "ServicePlan", "Backend", "NFTables", "IPVS"]),
         tests("ManifestSourceTests", ["KubernetesModel", "ManifestSource"]),

@@ -12,8 +12,13 @@ package enum ClientBucket {
     /// What the kernel computes for `jhash ip saddr mod` (`net/netfilter/nft_hash.c:
     /// nft_jhash_eval`, which scales instead of dividing).
     package static func of(_ client: IPAddress) -> UInt32 {
-        let hash = UInt64(JenkinsHash.of(client.networkOrderBytes, seed: seed))
-        return UInt32((hash * UInt64(count)) >> 32)
+        scaledHash(client.networkOrderBytes, seed: seed, modulus: count)
+    }
+
+    /// The number below the modulus that the kernel makes of any bytes.
+    package static func scaledHash(_ bytes: [UInt8], seed: UInt32, modulus: UInt32) -> UInt32 {
+        let hash = UInt64(JenkinsHash.of(bytes, seed: seed))
+        return UInt32((hash * UInt64(modulus)) >> 32)
     }
 
     /// A key of the map `affinity`.

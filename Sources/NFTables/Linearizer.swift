@@ -15,14 +15,14 @@ private struct Linearizer {
     func expressions(_ statement: Statement) -> [KernelExpression] {
         switch statement {
         case .lookup(let fields, let set, let negated):
-            load(fields) + [.lookup(set, register: register(0), into: nil, negated: negated)]
+            load(fields) + [.lookup(set.name, register: register(0), into: nil, negated: negated)]
         case .state(let state):
             flag(.state, state.rawValue)
         case .isDNATed:
             flag(.status, Self.destinationNATDone)
         case .sourceIsLocal(let isLocal):
             [
-                .sourceAddressType(register: register(0)),
+                .route(.addressType, flags: Self.sourceAddress, register: register(0)),
                 .compare(
                     isLocal ? .equal : .notEqual,
                     register: register(0),
@@ -31,12 +31,12 @@ private struct Linearizer {
             ]
         case .inputInterfaceIsNot(let name, let isPrefix):
             [
-                .meta(.iifname, register: register(0)),
+                .meta(.inputName, register: register(0)),
                 .compare(.notEqual, register: register(0), interfaceName(name, isPrefix)),
             ]
         case .transport(let transport, let isEqual):
             [
-                .meta(.l4proto, register: register(0)),
+                .meta(.transport, register: register(0)),
                 .compare(
                     isEqual ? .equal : .notEqual,
                     register: register(0),
@@ -46,21 +46,23 @@ private struct Linearizer {
         case .dnat(let fields, let map):
             // nft leaves room for what it finds.
             load(fields, scratch: fields.registerBytes(family) / 4 + 4) + [
-                .lookup(map, register: register(0), into: register(0), negated: false),
-                .dnat(address: register(0), port: register(family.byteCount / 4)),
+                .lookup(map.name, register: register(0), into: register(0), negated: false),
+                dnat(port: register(family.byteCount / 4)),
             ]
         case .keepDestination:
-            load([.destinationAddress]) + [.dnat(address: register(0), port: nil)]
-        case .masquerade: [.masquerade]
+            load([.destinationAddress]) + [dnat(port: nil)]
+        case .masquerade:
+            [.masquerade(.init(flags: KernelExpression.PortChoice.random))]
         case .remember(let timeout): remember(timeout)
         case .verdict(let fields, let map):
             // Into the verdict's register, `NFT_REG_VERDICT`.
-            load(fields) + [.lookup(map, register: register(0), into: 0, negated: false)]
+            load(fields) + [.lookup(map.name, register: register(0), into: 0, negated: false)]
         case .steer(let isOn):
             [
                 .meta(.mark, register: register(0)),
                 .mask(
-                    register: register(0),
+                    from: register(0),
+                    into: register(0),
                     hostOrder(~SteeringMark.bit),
                     xor: hostOrder(isOn ? SteeringMark.bit : 0)
                 ),
@@ -76,25 +78,43 @@ private struct Linearizer {
             ]
         case .drop: [.verdict(.drop, nil)]
         case .returning: [.verdict(.return, nil)]
-        case .jump(let chain): [.verdict(.jump, chain)]
-        case .goto(let chain): [.verdict(.goto, chain)]
+        case .jump(let chain): [.verdict(.jump, chain.text)]
+        case .goto(let chain): [.verdict(.goto, chain.text)]
         }
     }
 
     /// `IPS_DST_NAT` and `RTN_LOCAL`.
     private static let destinationNATDone: UInt32 = 1 << 5
     private static let localRoute: UInt32 = 2
+    /// The flag `NFTA_FIB_F_SADDR`.
+    private static let sourceAddress: UInt32 = 1
+
+    /// Sends the connection to the address in the first register.
+    private func dnat(port: UInt32?) -> KernelExpression {
+        typealias Ports = KernelExpression.PortChoice
+        let flags = Ports.addressGiven | (port == nil ? 0 : Ports.portGiven)
+        return .translate(
+            .init(
+                .destination,
+                family: UInt32(family.netfilterFamily),
+                address: register(0),
+                ports: .init(port, flags: flags)
+            )
+        )
+    }
 
     private func remember(_ timeout: UInt32) -> [KernelExpression] {
         let key: [PacketField] = [.originalClientBucket] + PacketField.originalFrontend
         let dataSlot = key.registerBytes(family) / 4
+        var update = KernelExpression.SetUpdate(
+            .update,
+            SetID.affinity.name,
+            key: register(0),
+            data: register(dataSlot)
+        )
+        update.timeout = UInt64(timeout) * 1000
         return load(key, scratch: dataSlot) + load(PacketField.endpoint, from: dataSlot) + [
-            .updateMap(
-                .affinity,
-                key: register(0),
-                data: register(dataSlot),
-                timeout: UInt64(timeout) * 1000
-            )
+            .update(update)
         ]
     }
 
@@ -104,7 +124,7 @@ private struct Linearizer {
     ) -> [KernelExpression] {
         [
             .connection(key, of: nil, register: register(0)),
-            .mask(register: register(0), hostOrder(bits), xor: hostOrder(0)),
+            .mask(from: register(0), into: register(0), hostOrder(bits), xor: hostOrder(0)),
             .compare(.notEqual, register: register(0), [0, 0, 0, 0]),
         ]
     }
@@ -131,7 +151,9 @@ private struct Linearizer {
         case .sourceBlock(let length):
             guard let mask = PacketField.mask(length, family)?.networkOrderBytes else { break }
             let zero = [UInt8](repeating: 0, count: mask.count)
-            return [load(field, register), .mask(register: register, mask, xor: zero)]
+            return [
+                load(field, register), .mask(from: register, into: register, mask, xor: zero),
+            ]
         case .clientBucket: return [load(.sourceAddress, scratch), bucket(scratch, register)]
         case .originalClientBucket:
             return [load(.originalSourceAddress, scratch), bucket(scratch, register)]
@@ -141,7 +163,15 @@ private struct Linearizer {
     }
 
     private func bucket(_ address: UInt32, _ register: UInt32) -> KernelExpression {
-        .clientBucket(of: address, length: UInt32(family.byteCount), register: register)
+        .hash(
+            .init(
+                of: address,
+                length: UInt32(family.byteCount),
+                modulus: ClientBucket.count,
+                seed: ClientBucket.seed,
+                register: register
+            )
+        )
     }
 
     private func load(_ field: PacketField, _ register: UInt32) -> KernelExpression {
@@ -155,7 +185,7 @@ private struct Linearizer {
         case .destinationAddress: return payload(.network, isIPv4 ? 16 : 24)
         case .sourcePort: return payload(.transport, 0)
         case .destinationPort: return payload(.transport, 2)
-        case .transportProtocol: return .meta(.l4proto, register: register)
+        case .transportProtocol: return .meta(.transport, register: register)
         case .originalSourceAddress:
             return .connection(
                 isIPv4 ? .sourceIPv4 : .sourceIPv6,
@@ -169,7 +199,7 @@ private struct Linearizer {
                 register: register
             )
         case .originalDestinationPort:
-            return .connection(.protocolDestination, of: .original, register: register)
+            return .connection(.destinationPort, of: .original, register: register)
         case .replySourceAddress:
             return .connection(
                 isIPv4 ? .sourceIPv4 : .sourceIPv6,

@@ -23,9 +23,15 @@ enum HashProbe {
             LibraryChain(table: name, name: Chain.Name.services.text).write($0)
         }
         append(refusal, NFT_MSG_NEWRULE, &batch) {
-            let bucket = KernelExpression.clientBucket(of: 1, length: 4, register: 1)
+            let bucket = KernelExpression.Hash(
+                of: 1,
+                length: 4,
+                modulus: ClientBucket.count,
+                seed: ClientBucket.seed,
+                register: 1
+            )
             let address = KernelExpression.payload(.network, offset: 12, length: 4, register: 1)
-            LibraryRule(.ipv4, table: name, chain: .services, [address, bucket]).write($0)
+            LibraryRule(table: name, chain: .services, [address, .hash(bucket)]).write($0)
         }
         append("undoing that", NFT_MSG_DELCHAIN, &batch) {
             LibraryChain(table: name, name: Chain.Name.pick.text).write($0)

@@ -1,17 +1,16 @@
 internal import CMnl
 internal import CNftnl
 internal import NFTables
-internal import NetworkTypes
 
 /// Owns a `struct nftnl_rule` and the expressions in it.
 struct LibraryRule: ~Copyable {
     private let handle = nftnl_rule_alloc()
 
-    /// A rule of ours; without expressions it means all rules of the chain, for deletion.
-    init(_ family: IPFamily, table: String, chain: Chain.Name, _ expressions: [KernelExpression]) {
+    /// A rule; without expressions it means all rules of the chain, for deletion.
+    init(table: String, chain: Chain.Name, _ expressions: [KernelExpression]) {
         nftnl_rule_set_str(handle, UInt16(NFTNL_RULE_TABLE.rawValue), table)
         nftnl_rule_set_str(handle, UInt16(NFTNL_RULE_CHAIN.rawValue), chain.text)
-        for expression in expressions { add(expression, family) }
+        for expression in expressions { add(expression) }
     }
 
     init?(parsing header: UnsafePointer<nlmsghdr>) {
@@ -29,52 +28,16 @@ struct LibraryRule: ~Copyable {
             ?? ""
     }
 
-    /// The expressions in libnftnl's notation, equal exactly if the rules do the same; and the
-    /// number in the rule, if it has one (`ProgramNumbers`).
-    var fingerprint: RuleFingerprint {
-        var fingerprint = RuleFingerprint()
-        guard let iterator = nftnl_expr_iter_create(handle) else { return fingerprint }
+    /// Calls the body with each expression, in order.
+    func forEachExpression(_ body: (OpaquePointer) -> Void) {
+        guard let iterator = nftnl_expr_iter_create(handle) else { return }
         defer { nftnl_expr_iter_destroy(iterator) }
-        while let expression = nftnl_expr_iter_next(iterator) {
-            fingerprint.add(expression)
-        }
-        return fingerprint
-    }
-}
-
-struct RuleFingerprint: Equatable {
-    private(set) var expressions: [String] = []
-    private(set) var number: UInt32?
-
-    fileprivate mutating func add(_ expression: OpaquePointer) {
-        let name = String(cString: nftnl_expr_get_str(expression, UInt16(NFTNL_EXPR_NAME)))
-        switch name {
-        case "numgen":
-            number = nftnl_expr_get_u32(expression, UInt16(NFTNL_EXPR_NG_MODULUS))
-        case "lookup":
-            let set = nftnl_expr_get_str(expression, UInt16(NFTNL_EXPR_LOOKUP_SET))
-            number = set.flatMap { SetID.sourceLength(String(cString: $0)) } ?? number
-        case "counter":
-            // What it has counted is no part of the rule.
-            expressions.append(name)
-            return
-        default: break
-        }
-        var text = [CChar](repeating: 0, count: 512)
-        nftnl_expr_snprintf(
-            &text,
-            text.count,
-            expression,
-            UInt32(NFTNL_OUTPUT_DEFAULT.rawValue),
-            0
-        )
-        let bytes = text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:))
-        expressions.append("\(name) \(String(decoding: bytes, as: UTF8.self))")
+        while let expression = nftnl_expr_iter_next(iterator) { body(expression) }
     }
 }
 
 extension LibraryRule {
-    private func add(_ expression: KernelExpression, _ family: IPFamily) {
+    private func add(_ expression: KernelExpression) {
         switch expression {
         case .payload(let base, let offset, let length, let register):
             let payload = make("payload")
@@ -97,23 +60,23 @@ extension LibraryRule {
             numgen.set(NFTNL_EXPR_NG_TYPE, UInt32(NFT_NG_RANDOM.rawValue))
             numgen.set(NFTNL_EXPR_NG_MODULUS, modulus)
             numgen.set(NFTNL_EXPR_NG_OFFSET, offset)
-        case .clientBucket(let address, let length, let register):
+        case .hash(let jenkins):
             let hash = make("hash")
-            hash.set(NFTNL_EXPR_HASH_SREG, address)
-            hash.set(NFTNL_EXPR_HASH_DREG, register)
-            hash.set(NFTNL_EXPR_HASH_LEN, length)
-            hash.set(NFTNL_EXPR_HASH_MODULUS, ClientBucket.count)
-            hash.set(NFTNL_EXPR_HASH_SEED, ClientBucket.seed)
+            hash.set(NFTNL_EXPR_HASH_SREG, jenkins.source)
+            hash.set(NFTNL_EXPR_HASH_DREG, jenkins.register)
+            hash.set(NFTNL_EXPR_HASH_LEN, jenkins.length)
+            hash.set(NFTNL_EXPR_HASH_MODULUS, jenkins.modulus)
+            hash.set(NFTNL_EXPR_HASH_SEED, jenkins.seed)
             hash.set(NFTNL_EXPR_HASH_TYPE, UInt32(NFT_HASH_JENKINS.rawValue))
-        case .sourceAddressType(let register):
+        case .route(let result, let flags, let register):
             let fib = make("fib")
             fib.set(NFTNL_EXPR_FIB_DREG, register)
-            fib.set(NFTNL_EXPR_FIB_RESULT, UInt32(NFT_FIB_RESULT_ADDRTYPE.rawValue))
-            fib.set(NFTNL_EXPR_FIB_FLAGS, UInt32(NFTA_FIB_F_SADDR.rawValue))
-        case .mask(let register, let mask, let xor):
+            fib.set(NFTNL_EXPR_FIB_RESULT, result.rawValue)
+            fib.set(NFTNL_EXPR_FIB_FLAGS, flags)
+        case .mask(let source, let destination, let mask, let xor):
             let bitwise = make("bitwise")
-            bitwise.set(NFTNL_EXPR_BITWISE_SREG, register)
-            bitwise.set(NFTNL_EXPR_BITWISE_DREG, register)
+            bitwise.set(NFTNL_EXPR_BITWISE_SREG, source)
+            bitwise.set(NFTNL_EXPR_BITWISE_DREG, destination)
             bitwise.set(NFTNL_EXPR_BITWISE_LEN, UInt32(mask.count))
             bitwise.set(NFTNL_EXPR_BITWISE_MASK, mask)
             bitwise.set(NFTNL_EXPR_BITWISE_XOR, xor)
@@ -122,46 +85,41 @@ extension LibraryRule {
             cmp.set(NFTNL_EXPR_CMP_SREG, register)
             cmp.set(NFTNL_EXPR_CMP_OP, comparison.rawValue)
             cmp.set(NFTNL_EXPR_CMP_DATA, bytes)
-        case .lookup(let set, let register, let destination, let negated):
-            let lookup = make("lookup")
-            lookup.set(NFTNL_EXPR_LOOKUP_SREG, register)
-            lookup.set(NFTNL_EXPR_LOOKUP_SET, set.name)
-            if let destination { lookup.set(NFTNL_EXPR_LOOKUP_DREG, destination) }
-            lookup.set(NFTNL_EXPR_LOOKUP_FLAGS, negated ? UInt32(NFT_LOOKUP_F_INV.rawValue) : 0)
-        case .counter:
-            _ = make("counter")
-        default: addAction(expression, family)
+        default: addAction(expression)
         }
     }
 
-    private func addAction(_ expression: KernelExpression, _ family: IPFamily) {
+    private func addAction(_ expression: KernelExpression) {
         switch expression {
-        case .dnat(let address, let port):
+        case .lookup(let set, let register, let destination, let negated):
+            let lookup = make("lookup")
+            lookup.set(NFTNL_EXPR_LOOKUP_SREG, register)
+            lookup.set(NFTNL_EXPR_LOOKUP_SET, set)
+            if let destination { lookup.set(NFTNL_EXPR_LOOKUP_DREG, destination) }
+            lookup.set(NFTNL_EXPR_LOOKUP_FLAGS, negated ? UInt32(NFT_LOOKUP_F_INV.rawValue) : 0)
+        case .counter: _ = make("counter")
+        case .translate(let translation):
             let nat = make("nat")
-            nat.set(NFTNL_EXPR_NAT_TYPE, UInt32(NFT_NAT_DNAT.rawValue))
-            nat.set(NFTNL_EXPR_NAT_FAMILY, UInt32(family.netfilterFamily))
-            nat.set(NFTNL_EXPR_NAT_REG_ADDR_MIN, address)
-            nat.set(NFTNL_EXPR_NAT_REG_ADDR_MAX, address)
-            if let port {
-                nat.set(NFTNL_EXPR_NAT_REG_PROTO_MIN, port)
-                nat.set(NFTNL_EXPR_NAT_REG_PROTO_MAX, port)
-            }
-            // NF_NAT_RANGE_MAP_IPS and NF_NAT_RANGE_PROTO_SPECIFIED
-            nat.set(NFTNL_EXPR_NAT_FLAGS, port == nil ? 1 : 1 | 2)
+            nat.set(NFTNL_EXPR_NAT_TYPE, translation.kind.rawValue)
+            nat.set(NFTNL_EXPR_NAT_FAMILY, translation.family)
+            nat.set(NFTNL_EXPR_NAT_REG_ADDR_MIN, ifGiven: translation.addressMin)
+            nat.set(NFTNL_EXPR_NAT_REG_ADDR_MAX, ifGiven: translation.addressMax)
+            nat.set(NFTNL_EXPR_NAT_REG_PROTO_MIN, ifGiven: translation.ports.min)
+            nat.set(NFTNL_EXPR_NAT_REG_PROTO_MAX, ifGiven: translation.ports.max)
+            nat.set(NFTNL_EXPR_NAT_FLAGS, translation.ports.flags)
         case .setMeta(let key, let register):
             let meta = make("meta")
             meta.set(NFTNL_EXPR_META_KEY, key.rawValue)
             meta.set(NFTNL_EXPR_META_SREG, register)
-        case .masquerade:
-            // NF_NAT_RANGE_PROTO_RANDOM_FULLY
-            make("masq").set(NFTNL_EXPR_MASQ_FLAGS, 1 << 4)
-        case .updateMap(let set, let key, let data, let timeout):
+        case .masquerade(let ports):
+            make("masq").set(NFTNL_EXPR_MASQ_FLAGS, ports.flags)
+        case .update(let update):
             let dynset = make("dynset")
-            dynset.set(NFTNL_EXPR_DYNSET_OP, UInt32(NFT_DYNSET_OP_UPDATE.rawValue))
-            dynset.set(NFTNL_EXPR_DYNSET_SREG_KEY, key)
-            dynset.set(NFTNL_EXPR_DYNSET_SREG_DATA, data)
-            dynset.set(NFTNL_EXPR_DYNSET_SET_NAME, set.name)
-            dynset.set(NFTNL_EXPR_DYNSET_TIMEOUT, long: timeout)
+            dynset.set(NFTNL_EXPR_DYNSET_OP, update.operation.rawValue)
+            dynset.set(NFTNL_EXPR_DYNSET_SREG_KEY, update.key)
+            dynset.set(NFTNL_EXPR_DYNSET_SREG_DATA, ifGiven: update.data)
+            dynset.set(NFTNL_EXPR_DYNSET_SET_NAME, update.set)
+            dynset.set(NFTNL_EXPR_DYNSET_TIMEOUT, long: update.timeout)
         case .reject(let type, let code):
             let reject = make("reject")
             reject.set(NFTNL_EXPR_REJECT_TYPE, type.rawValue)
@@ -169,9 +127,9 @@ extension LibraryRule {
         case .verdict(let verdict, let chain):
             let immediate = make("immediate")
             immediate.set(NFTNL_EXPR_IMM_DREG, UInt32(NFT_REG_VERDICT.rawValue))
-            if let chain { immediate.set(NFTNL_EXPR_IMM_CHAIN, chain.text) }
+            if let chain { immediate.set(NFTNL_EXPR_IMM_CHAIN, chain) }
             immediate.set(NFTNL_EXPR_IMM_VERDICT, UInt32(bitPattern: verdict.rawValue))
-        default: preconditionFailure("\(expression) is no action")
+        default: preconditionFailure("no rule of ours has \(expression)")
         }
     }
 
@@ -191,6 +149,10 @@ private struct ExpressionHandle {
 
     func set(_ attribute: Int, _ value: UInt32) {
         nftnl_expr_set_u32(expression, UInt16(attribute), value)
+    }
+
+    func set(_ attribute: Int, ifGiven value: UInt32?) {
+        if let value { set(attribute, value) }
     }
 
     func set(_ attribute: Int, byte value: UInt8) {

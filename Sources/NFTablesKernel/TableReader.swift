@@ -17,40 +17,15 @@ struct TableReader {
     /// What the table holds, as far as it is needletail's.
     func read(_ socket: inout NetlinkSocket) throws(NetlinkError) -> TableContents {
         let chains = try chains(&socket)
-        var contents = TableContents()
-        contents.numbers.affinityTimeouts = chains.compactMap(\.affinityTimeout).sorted()
-        let expected = Program(family, variant, numbers: contents.numbers)
         // A table that is not there has no chains.
-        guard chains == Set(expected.chains.map(\.shape)) else {
-            return chains.isEmpty ? .unusable : try unusable(&socket)
-        }
-        var rules = try rules(&socket)
-        readPoolSizes(&rules, &contents)
-        let sets = try sets(&socket)
-        contents.numbers.sourceLengths = sourceLengths(rules, sets)
-        let program = Program(family, variant, numbers: contents.numbers)
-        guard sets == Set(program.sets.map { SetShape($0, family) }) else {
-            return try unusable(&socket)
-        }
-        for chain in program.chains where rules[chain.name.text] ?? [] != fingerprints(chain) {
-            contents.damagedChains.insert(chain.name)
-        }
-        for set in program.sets where !set.isForgetful {
-            contents.elements[set.id] = try elements(of: set, &socket)
-        }
-        return contents
-    }
-
-    /// A table that another version or mode has made: it goes, and the flows of its frontends must be
-    /// found all the same.
-    private func unusable(_ socket: inout NetlinkSocket) throws(NetlinkError) -> TableContents {
-        var contents = TableContents.unusable
-        let wanted = FormerFrontends.sets.map(SetDefinition.init)
-        let present = try sets(&socket).map(\.contents)
-        guard wanted.allSatisfy({ present.contains(SetShape($0, family).contents) }) else {
-            return contents
-        }
-        for set in wanted { contents.elements[set.id] = try elements(of: set, &socket) }
+        guard !chains.isEmpty else { return .unusable }
+        let report = TableReport(
+            chains: chains,
+            rules: try rules(&socket),
+            sets: try sets(&socket)
+        )
+        var (contents, readable) = report.compared(with: variant, family)
+        for set in readable { contents.elements[set.id] = try elements(of: set, &socket) }
         return contents
     }
 
@@ -60,44 +35,6 @@ struct TableReader {
         _ socket: inout NetlinkSocket
     ) throws(NetlinkError) -> Bool {
         try !TableReader(family: family).chains(&socket).isEmpty
-    }
-
-    private func fingerprints(_ chain: Chain) -> [RuleFingerprint] {
-        chain.rules.map {
-            LibraryRule(family, table: table, chain: chain.name, $0.expressions(family)).fingerprint
-        }
-    }
-
-    /// The numbers in the rules of the chains that have some; such a chain is damaged if a rule
-    /// has none.
-    private func readPoolSizes(
-        _ rules: inout [String: [RuleFingerprint]],
-        _ contents: inout TableContents
-    ) {
-        for (chain, path) in [
-            (Chain.Name.pick, \ProgramNumbers.poolSizes), (.pickLocal, \.localPoolSizes),
-        ] {
-            let found = rules[chain.text] ?? []
-            contents.numbers[keyPath: path] = found.compactMap(\.number)
-            let program = Program(family, variant, numbers: contents.numbers)
-            let expected = program.chain(chain).map(fingerprints) ?? []
-            // A change that came in parts and was not finished may have left a rule twice.
-            let numbers = contents.numbers[keyPath: path]
-            guard found != expected || Set(numbers).count < numbers.count else { continue }
-            contents.numbers[keyPath: path] = []
-            rules[chain.text] = []
-            contents.damagedChains.insert(chain)
-        }
-    }
-
-    /// The lengths of which there are sets, in the order of the rules.
-    private func sourceLengths(
-        _ rules: [String: [RuleFingerprint]],
-        _ sets: Set<SetShape>
-    ) -> [UInt32] {
-        let lengths = sets.compactMap { SetID.sourceLength($0.name) }.sorted()
-        let listed = (rules[Chain.Name.sourceRanges.text] ?? []).compactMap(\.number)
-        return listed.sorted() == lengths ? listed : lengths
     }
 
     // MARK: Dumps
@@ -122,8 +59,8 @@ struct TableReader {
 
     private func rules(
         _ socket: inout NetlinkSocket
-    ) throws(NetlinkError) -> [String: [RuleFingerprint]] {
-        var rules: [String: [RuleFingerprint]] = [:]
+    ) throws(NetlinkError) -> [String: [[KernelExpression]]] {
+        var rules: [String: [[KernelExpression]]] = [:]
         try socket.dump(
             "the rules of \(place)",
             NFT_MSG_GETRULE,
@@ -132,7 +69,7 @@ struct TableReader {
             restart: { rules = [:] },
             {
                 guard let rule = LibraryRule(parsing: $0.header) else { return }
-                rules[rule.chainName, default: []].append(rule.fingerprint)
+                rules[rule.chainName, default: []].append(rule.expressions)
             }
         )
         return rules
@@ -149,7 +86,7 @@ struct TableReader {
             {
                 // The sets of a rule itself come and go with it.
                 guard let set = LibrarySet(parsing: $0.header),
-                    set.number(NFTNL_SET_FLAGS) & UInt32(NFT_SET_ANONYMOUS.rawValue) == 0
+                    set.number(NFTNL_SET_FLAGS) & SetDefinition.Flag.anonymous == 0
                 else { return }
                 sets.insert(SetShape(set))
             }
@@ -254,74 +191,30 @@ struct TableReader {
     }
 }
 
-/// What must be equal for a chain to be the program's, beside its rules.
-struct ChainShape: Hashable {
-    private let name: String
-    private let type: String
-    private let hook: UInt32?
-    private let priority: UInt32?
-    private let policy: UInt32?
-
-    fileprivate var affinityTimeout: UInt32? { Chain.Name.affinityTimeout(name) }
-
+extension ChainShape {
     fileprivate init(_ chain: borrowing LibraryChain) {
-        name = chain.text(NFTNL_CHAIN_NAME)
-        type = chain.text(NFTNL_CHAIN_TYPE)
-        hook = chain.number(NFTNL_CHAIN_HOOKNUM)
-        priority = chain.number(NFTNL_CHAIN_PRIO)
-        policy = chain.number(NFTNL_CHAIN_POLICY)
-    }
-
-    fileprivate init(_ chain: Chain) {
-        name = chain.name.text
-        type = chain.base?.type.rawValue ?? ""
-        hook = chain.base?.hook.rawValue
-        priority = chain.base.map { UInt32(bitPattern: $0.priority) }
-        policy = chain.base == nil ? nil : 1
+        self.init(
+            chain.text(NFTNL_CHAIN_NAME),
+            type: chain.text(NFTNL_CHAIN_TYPE),
+            hook: chain.number(NFTNL_CHAIN_HOOKNUM),
+            priority: chain.number(NFTNL_CHAIN_PRIO).map(Int32.init(bitPattern:)),
+            policy: chain.number(NFTNL_CHAIN_POLICY)
+        )
     }
 }
 
-extension Chain {
-    fileprivate var shape: ChainShape { ChainShape(self) }
-}
-
-/// What must be equal for a set to be the program's, beside its elements.
-private struct SetShape: Hashable {
-    let name: String
-    let flags: UInt32
-    let keyLength: UInt32
-    let dataLength: UInt32
-    let size: UInt32
-    /// Milliseconds.
-    let timeout: UInt64
-    let hasCounter: Bool
-    let userData: [UInt8]
-
-    /// What must be equal for its elements to be read.
-    var contents: [String] { [name, "\(keyLength)", "\(dataLength)"] }
-
-    init(_ set: borrowing LibrarySet) {
-        name = set.text(NFTNL_SET_NAME)
+extension SetShape {
+    fileprivate init(_ set: borrowing LibrarySet) {
+        self.init(name: set.text(NFTNL_SET_NAME))
         flags = set.number(NFTNL_SET_FLAGS)
         keyLength = set.number(NFTNL_SET_KEY_LEN)
         // The kernel tells how long a verdict is to it.
-        let isVerdictMap = set.number(NFTNL_SET_DATA_TYPE) == Constant.verdictType
+        let isVerdictMap = set.number(NFTNL_SET_DATA_TYPE) == SetDefinition.Data.verdictType
         dataLength = isVerdictMap ? 0 : set.number(NFTNL_SET_DATA_LEN)
         size = set.number(NFTNL_SET_DESC_SIZE)
         timeout = set.timeout
         hasCounter = set.hasExpression
         userData = set.data(NFTNL_SET_USERDATA)
-    }
-
-    init(_ set: SetDefinition, _ family: IPFamily) {
-        name = set.id.name
-        flags = set.flags
-        keyLength = UInt32(set.keyLength(family))
-        dataLength = UInt32(set.dataLength(family))
-        size = set.size ?? 0
-        timeout = UInt64(set.timeout ?? 0) * 1000
-        hasCounter = set.hasCounter
-        userData = SetUserData.bytes(set, family)
     }
 }
 

@@ -18,42 +18,28 @@ struct TransactionEncoder {
     private var place: String { "table \(family.nftName) \(table)" }
 
     func encode(into batch: inout NetlinkBatch) {
-        if changes.createsTable {
-            createTable(&batch)
-        } else {
-            for id in changes.addedSets { add(SetDefinition(id), &batch) }
-            for (chain, change) in chains { apply(change, chain, &batch) }
-        }
-        // Within a transaction order is of no effect, but a key must be deleted before it is added
-        // anew.
-        for (set, elements) in changes.removed {
-            writer(set).append(elements, isDeletion: true, to: &batch)
-        }
-        for (set, elements) in changes.added {
-            writer(set).append(elements, isDeletion: false, to: &batch)
-        }
-        for (chain, change) in chains where change == .delete { delete(chain, &batch) }
-        for id in changes.removedSets { delete(id, &batch) }
+        for operation in changes.operations(program) { append(operation, &batch) }
     }
 
-    private var chains: [(key: Chain.Name, value: Changeset.ChainChange)] {
-        changes.chains.sorted { $0.key.text < $1.key.text }
+    private func append(_ operation: TableOperation, _ batch: inout NetlinkBatch) {
+        switch operation {
+        case .addTable: append(NFT_MSG_NEWTABLE, "adding", &batch)
+        case .deleteTable: append(NFT_MSG_DELTABLE, "replacing", &batch)
+        case .addSet(let set): add(set, &batch)
+        case .addChain(let chain): add(chain, &batch)
+        case .addRule(let rule, let chain): add(rule, to: chain, &batch)
+        case .emptyChain(let chain): empty(chain, &batch)
+        case .removeElements(let elements, let set):
+            writer(set).append(elements, isDeletion: true, to: &batch)
+        case .addElements(let elements, let set):
+            writer(set).append(elements, isDeletion: false, to: &batch)
+        case .deleteChain(let chain): delete(chain, &batch)
+        case .deleteSet(let set): delete(set, &batch)
+        }
     }
 
     private func writer(_ id: SetID) -> ElementWriter {
         ElementWriter(family: family, table: table, set: SetDefinition(id))
-    }
-
-    private func createTable(_ batch: inout NetlinkBatch) {
-        // Adding makes sure that there is something to delete; both are one transaction.
-        append(NFT_MSG_NEWTABLE, "adding", &batch)
-        append(NFT_MSG_DELTABLE, "replacing", &batch)
-        append(NFT_MSG_NEWTABLE, "adding", &batch)
-        for set in program.sets { add(set, &batch) }
-        for chain in program.chains { add(chain, &batch) }
-        for chain in program.chains {
-            for rule in chain.rules { add(rule, to: chain.name, &batch) }
-        }
     }
 
     /// Removes the table, which must be there, with all that is in it.
@@ -78,26 +64,6 @@ struct TransactionEncoder {
         [0, UInt8(text.utf8.count + 1)] + Array(text.utf8) + [0]
     }
 
-    private func apply(
-        _ change: Changeset.ChainChange,
-        _ chain: Chain.Name,
-        _ batch: inout NetlinkBatch
-    ) {
-        switch change {
-        case .append(let rules):
-            for rule in rules { add(rule, to: chain, &batch) }
-        case .replace(let rules):
-            empty(chain, &batch)
-            for rule in rules { add(rule, to: chain, &batch) }
-        case .create(let new):
-            add(new, &batch)
-            for rule in new.rules { add(rule, to: chain, &batch) }
-        case .delete:
-            // The chain itself goes when nothing refers to it any more.
-            empty(chain, &batch)
-        }
-    }
-
     private func delete(_ chain: Chain.Name, _ batch: inout NetlinkBatch) {
         append(
             "deleting chain \(chain.text) of \(place)",
@@ -113,7 +79,7 @@ struct TransactionEncoder {
             NFT_MSG_DELRULE,
             Constant.request,
             &batch
-        ) { LibraryRule(family, table: table, chain: chain, []).write($0) }
+        ) { LibraryRule(table: table, chain: chain, []).write($0) }
     }
 
     private func add(_ rule: Rule, to chain: Chain.Name, _ batch: inout NetlinkBatch) {
@@ -123,7 +89,7 @@ struct TransactionEncoder {
             NFT_MSG_NEWRULE,
             Constant.append,
             &batch
-        ) { LibraryRule(family, table: table, chain: chain, rule.expressions(family)).write($0) }
+        ) { LibraryRule(table: table, chain: chain, rule.expressions(family)).write($0) }
     }
 
     private func add(_ chain: Chain, _ batch: inout NetlinkBatch) {
@@ -193,17 +159,5 @@ struct TransactionEncoder {
             body(message.header)
             buffer.appendMessage(message.bytes)
         }
-    }
-}
-
-extension SetDefinition {
-    /// The value of `NFTA_SET_FLAGS`.
-    var flags: UInt32 {
-        var flags: UInt32 = 0
-        if isInterval { flags |= UInt32(NFT_SET_INTERVAL.rawValue) }
-        if data != nil { flags |= UInt32(NFT_SET_MAP.rawValue) }
-        if isForgetful { flags |= UInt32(NFT_SET_TIMEOUT.rawValue) }
-        if isDynamic { flags |= UInt32(NFT_SET_EVAL.rawValue) }
-        return flags
     }
 }

@@ -1,5 +1,4 @@
-internal import NFTables
-internal import NetworkTypes
+package import NetworkTypes
 
 /// The user data of a set from which nft prints `typeof`: libnftnl's TLVs (a byte of type, a byte
 /// of length, the value), with nft's numbers of expressions and header fields in them.
@@ -7,10 +6,10 @@ internal import NetworkTypes
 /// nft's sources: `src/expression.c`, `src/payload.c`, `src/meta.c`, `src/numgen.c`
 /// (`…_build_udata`) and `include/proto.h`; libnftnl's `include/libnftnl/udata.h`. The tests
 /// compare it with what nft itself writes.
-struct SetUserData {
+package struct SetUserData {
     private let family: IPFamily
 
-    static func bytes(_ set: SetDefinition, _ family: IPFamily) -> [UInt8] {
+    package static func bytes(_ set: SetDefinition, _ family: IPFamily) -> [UInt8] {
         let data = SetUserData(family: family)
         // NFTNL_UDATA_SET_KEYBYTEORDER: none for a concatenation, big-endian for an address.
         var bytes = word(0, set.isConcatenation ? 0 : 2)
@@ -83,18 +82,21 @@ extension PacketField {
 }
 
 extension SetDefinition.Data {
+    /// The kernel's `NFT_DATA_VERDICT`.
+    package static let verdictType: UInt32 = 0xFFFF_FF00
+
     /// The value of `NFTA_SET_DATA_TYPE`.
-    func dataType(_ family: IPFamily) -> UInt32 {
+    package func dataType(_ family: IPFamily) -> UInt32 {
         switch self {
         case .fields(let fields): fields.dataType(family)
-        case .affinityTimeout: Constant.verdictType
+        case .affinityTimeout: Self.verdictType
         }
     }
 }
 
 extension [PacketField] {
     /// Data types of a concatenation are packed six bits each.
-    func dataType(_ family: IPFamily) -> UInt32 {
+    package func dataType(_ family: IPFamily) -> UInt32 {
         reduce(0) { $0 << 6 | $1.dataType(family) }
     }
 }
