@@ -2,8 +2,7 @@ package import NetworkTypes
 
 /// Facts about the whole node that a backend needs in addition to the Services' plans.
 package struct NodeFacts: Sendable, Hashable {
-    /// The blocks that cluster IPs come from; the kernel refuses or drops packets to unused
-    /// addresses in them.
+    /// The blocks that cluster IPs come from; packets to unused addresses in them are dropped.
     package var serviceCIDRs: [IPPrefix]
     /// The blocks that pod addresses come from; used only if pods are recognized by their address.
     package var podCIDRs: [IPPrefix]
