@@ -14,13 +14,13 @@ struct TableReader {
     private var table: String { RulesetPrinter.tableName }
     private var place: String { "table \(family.nftName) \(table)" }
 
-    /// What the table holds, as far as it is needletail's.
+    /// Returns what the table holds, compared with the program.
     func read(_ socket: inout NetlinkSocket) throws(NetlinkError) -> TableContents {
         let chains = try chains(&socket)
         var contents = TableContents()
         contents.numbers.affinityTimeouts = chains.compactMap(\.affinityTimeout).sorted()
         let expected = Program(family, variant, numbers: contents.numbers)
-        // A table that is not there has no chains.
+        // A table that does not exist has no chains.
         guard chains == Set(expected.chains.map(\.shape)) else {
             return chains.isEmpty ? .unusable : try unusable(&socket)
         }
@@ -41,8 +41,9 @@ struct TableReader {
         return contents
     }
 
-    /// A table that another version or mode has made: it goes, and the flows of its frontends must be
-    /// found all the same.
+    /// Returns the contents of a table that another version or mode has made.
+    ///
+    /// The table will be replaced, but its frontends are needed to find stale connections.
     private func unusable(_ socket: inout NetlinkSocket) throws(NetlinkError) -> TableContents {
         var contents = TableContents.unusable
         let wanted = FormerFrontends.sets.map(SetDefinition.init)
@@ -54,7 +55,7 @@ struct TableReader {
         return contents
     }
 
-    /// Whether there is a table of our name, whatever is in it.
+    /// Whether there is a table with needletail's name, whatever it contains.
     static func isThere(
         _ family: IPFamily,
         _ socket: inout NetlinkSocket
@@ -68,8 +69,9 @@ struct TableReader {
         }
     }
 
-    /// The numbers in the rules of the chains that have some; such a chain is damaged if a rule
-    /// has none.
+    /// Reads the pool sizes in the rules of `pick` and `pick-local`.
+    ///
+    /// A chain whose rules are not exactly those for its pool sizes is marked as damaged.
     private func readPoolSizes(
         _ rules: inout [String: [RuleFingerprint]],
         _ contents: inout TableContents
@@ -81,7 +83,7 @@ struct TableReader {
             contents.numbers[keyPath: path] = found.compactMap(\.number)
             let program = Program(family, variant, numbers: contents.numbers)
             let expected = program.chain(chain).map(fingerprints) ?? []
-            // A change that came in parts and was not finished may have left a rule twice.
+            // A change that was sent in parts and not finished may have left the same rule twice.
             let numbers = contents.numbers[keyPath: path]
             guard found != expected || Set(numbers).count < numbers.count else { continue }
             contents.numbers[keyPath: path] = []
@@ -90,7 +92,7 @@ struct TableReader {
         }
     }
 
-    /// The lengths of which there are sets, in the order of the rules.
+    /// Returns the prefix lengths for which there are sets, in the order of the rules.
     private func sourceLengths(
         _ rules: [String: [RuleFingerprint]],
         _ sets: Set<SetShape>
@@ -147,7 +149,7 @@ struct TableReader {
             attributes: { $0.attribute(UInt16(NFTA_SET_TABLE.rawValue), table) },
             restart: { sets = [] },
             {
-                // The sets of a rule itself come and go with it.
+                // Anonymous sets belong to a rule and are removed with it.
                 guard let set = LibrarySet(parsing: $0.header),
                     set.number(NFTNL_SET_FLAGS) & UInt32(NFT_SET_ANONYMOUS.rawValue) == 0
                 else { return }
@@ -159,9 +161,9 @@ struct TableReader {
 
     /// Reads the elements of a set.
     ///
-    /// While the kernel rehashes a set that has just grown, a dump of it gives some elements twice
-    /// and leaves out as many others (`net/netfilter/nft_set_hash.c: nft_rhash_walk` counts its
-    /// way back to where it was), without a word. Such a dump is repeated.
+    /// While the kernel rehashes a set that has just grown, a dump contains some elements twice and
+    /// lacks as many others, without an error (`net/netfilter/nft_set_hash.c: nft_rhash_walk` finds
+    /// its place again by counting). Such a dump is repeated.
     func elements(
         of set: SetDefinition,
         _ socket: inout NetlinkSocket
@@ -177,7 +179,7 @@ struct TableReader {
         )
     }
 
-    /// One element; nil if it is not in the set.
+    /// Returns one element; nil if it is not in the set.
     func element(
         _ key: ElementBytes,
         of set: SetDefinition,
@@ -204,7 +206,8 @@ struct TableReader {
         return parser.elements[key]
     }
 
-    /// How many elements a set has; nil if the kernel does not say so, as before Linux 6.16.
+    /// Returns the number of elements in a set; nil if the kernel does not report it (before Linux
+    /// 6.16).
     func count(
         of set: SetDefinition,
         _ socket: inout NetlinkSocket
@@ -223,7 +226,8 @@ struct TableReader {
         return count.map(Int.init)
     }
 
-    /// The connections that each frontend has counted, by the comment of its element.
+    /// Returns the number of connections that each frontend has counted, with the comment of its
+    /// element.
     func connectionCounts(
         _ socket: inout NetlinkSocket
     ) throws(NetlinkError) -> [(portLabel: String, count: UInt64)] {
@@ -254,7 +258,7 @@ struct TableReader {
     }
 }
 
-/// What must be equal for a chain to be the program's, beside its rules.
+/// The properties of a chain, other than its rules, that must equal those in the program.
 struct ChainShape: Hashable {
     private let name: String
     private let type: String
@@ -285,26 +289,26 @@ extension Chain {
     fileprivate var shape: ChainShape { ChainShape(self) }
 }
 
-/// What must be equal for a set to be the program's, beside its elements.
+/// The properties of a set, other than its elements, that must equal those in the program.
 private struct SetShape: Hashable {
     let name: String
     let flags: UInt32
     let keyLength: UInt32
     let dataLength: UInt32
     let size: UInt32
-    /// Milliseconds.
+    /// The timeout of elements in milliseconds.
     let timeout: UInt64
     let hasCounter: Bool
     let userData: [UInt8]
 
-    /// What must be equal for its elements to be read.
+    /// The properties that must equal those in the program so that the elements can be read.
     var contents: [String] { [name, "\(keyLength)", "\(dataLength)"] }
 
     init(_ set: borrowing LibrarySet) {
         name = set.text(NFTNL_SET_NAME)
         flags = set.number(NFTNL_SET_FLAGS)
         keyLength = set.number(NFTNL_SET_KEY_LEN)
-        // The kernel tells how long a verdict is to it.
+        // For a map of verdicts the kernel reports the size of its own structure.
         let isVerdictMap = set.number(NFTNL_SET_DATA_TYPE) == Constant.verdictType
         dataLength = isVerdictMap ? 0 : set.number(NFTNL_SET_DATA_LEN)
         size = set.number(NFTNL_SET_DESC_SIZE)
@@ -326,9 +330,9 @@ private struct SetShape: Hashable {
 }
 
 extension NetlinkMessage {
-    /// The whole message as the C libraries want it.
+    /// The whole message with its header, as the C libraries need it.
     fileprivate var header: UnsafePointer<nlmsghdr> {
-        // The payload lies behind its header in the receive buffer.
+        // The payload follows its header in the receive buffer.
         let start = payload.baseAddress.map { $0 - Self.headerLength }
         guard let start else { preconditionFailure("a message has a payload") }
         return start.assumingMemoryBound(to: nlmsghdr.self)

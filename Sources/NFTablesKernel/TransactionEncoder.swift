@@ -24,8 +24,8 @@ struct TransactionEncoder {
             for id in changes.addedSets { add(SetDefinition(id), &batch) }
             for (chain, change) in chains { apply(change, chain, &batch) }
         }
-        // Within a transaction order is of no effect, but a key must be deleted before it is added
-        // anew.
+        // Packets do not see the order within a transaction, but a key must be deleted before it is
+        // added again.
         for (set, elements) in changes.removed {
             writer(set).append(elements, isDeletion: true, to: &batch)
         }
@@ -45,7 +45,8 @@ struct TransactionEncoder {
     }
 
     private func createTable(_ batch: inout NetlinkBatch) {
-        // Adding makes sure that there is something to delete; both are one transaction.
+        // Adding the table first makes sure that there is one to delete; all of this is one
+        // transaction.
         append(NFT_MSG_NEWTABLE, "adding", &batch)
         append(NFT_MSG_DELTABLE, "replacing", &batch)
         append(NFT_MSG_NEWTABLE, "adding", &batch)
@@ -56,7 +57,7 @@ struct TransactionEncoder {
         }
     }
 
-    /// Removes the table, which must be there, with all that is in it.
+    /// Removes the table, which must exist, with everything in it.
     static func removeTable(_ family: IPFamily, _ batch: inout NetlinkBatch) {
         let encoder = TransactionEncoder(.init(program: Program(family), changes: Changeset()))
         encoder.append(NFT_MSG_DELTABLE, "removing", &batch)
@@ -73,7 +74,7 @@ struct TransactionEncoder {
         }
     }
 
-    /// libnftnl's TLV `NFTNL_UDATA_TABLE_COMMENT`, with the closing zero.
+    /// Returns a comment as libnftnl's TLV `NFTNL_UDATA_TABLE_COMMENT`, with a closing zero.
     private static func comment(_ text: String) -> [UInt8] {
         [0, UInt8(text.utf8.count + 1)] + Array(text.utf8) + [0]
     }
@@ -93,7 +94,7 @@ struct TransactionEncoder {
             add(new, &batch)
             for rule in new.rules { add(rule, to: chain, &batch) }
         case .delete:
-            // The chain itself goes when nothing refers to it any more.
+            // The chain itself is deleted later, when nothing refers to it any more.
             empty(chain, &batch)
         }
     }
@@ -155,7 +156,7 @@ struct TransactionEncoder {
             let handle = LibrarySet()
             handle.set(NFTNL_SET_TABLE, table)
             handle.set(NFTNL_SET_NAME, set.id.name)
-            // The kernel asks for an ID, by which nobody refers to the set here.
+            // The kernel requires an ID; nothing in this batch uses it.
             handle.set(NFTNL_SET_ID, 1)
             handle.set(NFTNL_SET_FLAGS, set.flags)
             handle.set(NFTNL_SET_KEY_TYPE, set.key.dataType(family))
