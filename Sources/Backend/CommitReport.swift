@@ -1,6 +1,6 @@
 package import NetworkTypes
 
-/// What a commit did.
+/// The effects of a commit.
 package struct CommitReport: Sendable, Hashable {
     package var elementsAdded = 0
     package var elementsRemoved = 0

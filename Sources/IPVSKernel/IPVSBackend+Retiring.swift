@@ -94,7 +94,6 @@ extension IPVSBackend {
             retirement?.connections = nil
             if let rules { _ = try policy.commit([], inputs(rules.facts)) }
         }
-        // Committing may have changed the table.
         guard table?.isEmpty == true else {
             // Reading a very long list of connections must take at most a twentieth of the time.
             return .again(after: max(Self.drainInterval, (.now - start) * 20))

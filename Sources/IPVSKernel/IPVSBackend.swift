@@ -175,10 +175,10 @@ package actor IPVSBackend: Backend {
         return chains
     }
 
-    /// Returns how many connections IPVS has counted for each Service (`namespace/name`).
+    /// Returns how many connections were counted for each Service (`namespace/name`).
     ///
-    /// The rules translate connections of pods and the node to frontends with policy Local; those
-    /// are not counted.
+    /// In mode ipvs these are IPVS's counts. They do not include connections of pods and the node
+    /// to frontends with policy Local, which the rules translate.
     package func connectionCounts() -> [String: UInt64] {
         guard retirement == nil else { return policy.connectionCounts() }
         guard let table, let statistics = try? ipvs.statistics() else { return [:] }

@@ -113,7 +113,10 @@ struct IPVSSocket: ~Copyable {
     /// The number of requests that are sent at a time.
     private static let chunk = 500
 
-    /// Performs the operations, and returns those that the kernel refused for reasons of their own.
+    /// Performs the operations, and returns those that the kernel refused because of what they ask
+    /// for.
+    ///
+    /// - Throws: any other error
     @discardableResult
     mutating func perform(
         _ operations: [ServerOperation]

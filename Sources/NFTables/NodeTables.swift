@@ -26,7 +26,7 @@ package struct NodeTables {
     ) throws(TableFault) -> (report: CommitReport, former: FormerFrontends) {
         tables = [:]
         var former = FormerFrontends()
-        // Another program may commit between our reading and our commit; then the kernel refuses
+        // Another program may commit between this reading and this commit; then the kernel refuses
         // it.
         for _ in 0..<5 {
             var read: [IPFamily: TableState] = [:]

@@ -214,7 +214,7 @@ package struct LaidOutPlan: Sendable {
         // Other programs may translate connections to a frontend that rejects or drops; those
         // connections are not masqueraded here.
         switch (frontend.masquerade, frontend.action) {
-        case (_, .reject), (_, .drop), (.nonPods, _): break  // `cluster-ips` tells of pods
+        case (_, .reject), (_, .drop), (.nonPods, _): break  // nonPods: see `cluster-ips`
         case (.everyone, _): sets.append(.masqueradeFrontends)
         case (.node, _): sets.append(.localPolicy)
         }

@@ -28,7 +28,8 @@ package struct PoolLayout: Sendable {
 
     /// Returns the number of the first slot of a pool with this size.
     ///
-    /// It depends on the size so that a frontend's old and new slots can be in a map together.
+    /// It depends on the size, so that pools of different sizes can share a map: a rule for another
+    /// size finds no slot.
     package static func firstSlot(_ size: UInt32) -> UInt32 { size << 16 }
 
     /// Returns the number of slots for a number of endpoints.

@@ -38,8 +38,8 @@ package final class TableProgrammer {
         guard !remembersClients else { return }
         logger.warning(
             """
-            this kernel cannot hash in nftables rules, so sessionAffinity ClientIP has no effect; all else \
-            works: load the module nft_hash (CONFIG_NFT_HASH), and restart
+            this kernel cannot hash in nftables rules, so sessionAffinity ClientIP has no effect; \
+            everything else works. Load the module nft_hash (CONFIG_NFT_HASH) and restart needletail
             """
         )
     }
@@ -189,8 +189,8 @@ package final class TableProgrammer {
             logger.warning(
                 """
                 the affinity map is almost full; new clients of Services with sessionAffinity ClientIP will \
-                not be remembered: find the Service whose clients are so many (nft list map \
-                \(family.nftName) \(RulesetPrinter.tableName) affinity), or make its timeout shorter
+                not be remembered: find the Service with so many clients (nft list map \
+                \(family.nftName) \(RulesetPrinter.tableName) affinity), or shorten its timeout
                 """,
                 metadata: ["entries": "\(count)", "limit": "\(AffinityFill.limit)"]
             )
@@ -251,7 +251,7 @@ package final class TableProgrammer {
             lookAtAffinity(family)
         } catch {
             logger.warning(
-                "some clients with affinity may stay where they are until their time is over",
+                "some clients with affinity may stay with a removed endpoint until the timeout",
                 metadata: ["error": "\(error)"]
             )
         }

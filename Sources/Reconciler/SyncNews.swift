@@ -50,7 +50,7 @@ struct DiagnosticLog {
             case .tellAsLast:
                 let rest =
                     "further warnings about namespace \"\(name.namespace)\" are left out for a minute;"
-                    + " needletail explain \(name) has those of this Service"
+                    + " needletail explain \(name) shows those of this Service"
                 logger.warning("\(diagnostic) (\(rest))")
             case .leaveOut: break
             }
