@@ -6,7 +6,7 @@ RELEASE := -c release -Xswiftc -static-stdlib
 CONFORMANCE_DIR ?= ../shared/conformance
 CONFORMANCE_FLAGS ?=
 # The tests of what has threads of its own.
-THREADED_TESTS := KubernetesClientTests ClusterStoreTests ObservabilityTests
+THREADED_TESTS := KubernetesClientTests ReconcilerTests ObservabilityTests
 # Some of: tests ipvs-live nftables-live ipvs-start; or ipvs, nftables, bench
 VM_PARTS ?=
 export CONFORMANCE_DIR
@@ -40,7 +40,7 @@ soak: release ## a hostile tenant, floods and a broken API server, SOAK_SECONDS 
 	.build/release/needletail-lab soak --seconds $(SOAK_SECONDS) --log .build/soak.log $(SOAK_FLAGS)
 
 .PHONY: test-unit
-UNIT_TESTS := NetworkTypesTests YAMLTests KubernetesModelTests PlanCompilerTests NFTablesTests ModelKernelTests IPVSTests ManifestSourceTests ConfigurationTests ClusterStoreTests SyncerTests
+UNIT_TESTS := NetworkTypesTests YAMLTests KubernetesModelTests PlanCompilerTests NFTablesTests ModelKernelTests IPVSTests ManifestSourceTests ConfigurationTests ReconcilerTests
 test-unit: ## the tests that need neither root nor a network
 	$(SWIFT) build --build-tests
 	$(SWIFT) test --skip-build --disable-xctest $(addprefix --filter ,$(UNIT_TESTS))

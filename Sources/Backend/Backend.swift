@@ -1,80 +1,87 @@
 package import NetworkTypes
 package import ServicePlan
 
-/// Programs a kernel: all in which one mode differs from another is behind this protocol.
+/// Programs a kernel; every difference between the modes is behind this protocol.
 ///
-/// A backend remembers what it has committed. After an error it does not, and `adopt` must come before
-/// the next `commit`.
+/// A backend remembers what it has committed. An error makes it forget: then `adopt` must come
+/// before the next `commit`.
 package protocol Backend: Sendable {
-    /// The IP families that this kernel speaks.
+    /// The IP families that this kernel supports.
     nonisolated var families: [IPFamily] { get }
 
-    /// Makes the kernel hold what these plans say, and nothing else of ours.
+    /// Makes the kernel hold what these plans say, and no other object of needletail's.
     ///
-    /// It reads the kernel first and sends what differs.
+    /// It reads the kernel first and sends only the differences.
     func adopt(_ plans: [ServicePlan], node: NodeFacts) async throws(CommitError) -> CommitReport
 
-    /// Programs what has changed since the last `adopt` or `commit`.
+    /// Programs the changes since the last `adopt` or `commit`.
     func commit(_ changes: [PlanChange], node: NodeFacts) async throws(CommitError) -> CommitReport
 
-    /// Does what time alone makes due; after an error everything is to be adopted again.
+    /// Does the work that becomes due by time alone.
+    ///
+    /// After an error the caller must adopt everything again.
     func maintain() async throws(CommitError) -> Maintenance
 
-    /// Tells of what others do to the kernel, until the task is cancelled.
+    /// Reports what other programs do to the kernel, until the task is cancelled.
     func watch(_ tell: @escaping @Sendable (BackendEvent) async -> Void) async throws(CommitError)
 
-    /// What `adopt` would change; touches nothing.
+    /// Returns what `adopt` would change, without changing anything.
     func difference(
         _ plans: [ServicePlan],
         node: NodeFacts
     ) async throws(CommitError) -> [Difference]
 
-    /// What the kernel has of one frontend beside its configuration.
+    /// Returns what the kernel knows about one frontend apart from its configuration.
     ///
-    /// - Parameter client: whose remembered endpoint is wanted
+    /// - Parameter client: the client whose remembered endpoint is wanted; nil for none
     func inspect(
         _ frontend: FrontendKey,
         client: IPAddress?
     ) async throws(CommitError) -> FrontendInspection
 
-    /// The elements of each of our sets.
+    /// Returns the number of elements in each of needletail's sets.
     func elementCounts() async -> [ElementCount]
 
-    /// How many connections the kernel has counted, by `namespace/name`, if it does.
+    /// Returns how many connections the kernel has counted for each Service (`namespace/name`);
+    /// empty if it does not count.
     func connectionCounts() async -> [String: UInt64]
 
-    /// The chains of others that decide what is forwarded; from then on `watch` tells of their changes.
+    /// Returns the chains of other programs that decide what is forwarded.
+    ///
+    /// From then on `watch` reports changes of them.
     func forwardChains() async throws(CommitError) -> [ForwardChain]
 
-    /// Removes all that is ours, of every mode; returns what there was.
+    /// Removes everything that needletail made, in whichever mode, and returns what there was.
     ///
-    /// - Parameter kubeProxy: whether what kube-proxy has left goes as well
+    /// - Parameters:
+    /// - kubeProxy: whether to remove what kube-proxy has left as well
+    /// - dryRun: whether to remove nothing and only return what there is
     func clean(kubeProxy: Bool, dryRun: Bool) async throws(CommitError) -> [Difference]
 }
 
-/// What others did to the kernel.
+/// Something that other programs did to the kernel.
 package enum BackendEvent: Sendable, Hashable {
-    /// They changed what is ours.
+    /// They changed an object of needletail's.
     case foreignChange(ForeignObject)
-    /// They may have changed what is forwarded.
+    /// They may have changed which packets are forwarded.
     case forwarding
 }
 
-/// What somebody else changed.
+/// The kind of object that another program changed.
 package enum ForeignObject: String, Sendable, Hashable, CaseIterable {
     case table, servers, addresses
 }
 
-/// How maintenance goes on.
+/// What must follow a call of `maintain`.
 package enum Maintenance: Sendable, Hashable {
-    /// There is nothing that time brings.
+    /// Nothing: no more work will become due by time alone.
     case finished
     case again(after: Duration)
-    /// Everything must be compared with the kernel, and then as before.
+    /// Everything must be compared with the kernel; after that, maintenance goes on.
     case resync
 }
 
-/// How many elements a set has.
+/// The number of elements in one set.
 package struct ElementCount: Sendable, Hashable {
     package let set: String
     package let family: IPFamily

@@ -1,17 +1,17 @@
 package import NetworkTypes
 
-/// What a commit did.
+/// The effects of a commit.
 package struct CommitReport: Sendable, Hashable {
     package var elementsAdded = 0
     package var elementsRemoved = 0
-    /// Other operations: tables, chains, sets, rules.
+    /// Operations on tables, chains, sets and rules.
     package var objectsChanged = 0
-    /// Operations on virtual servers, their destinations and addresses.
+    /// Operations on IPVS virtual servers, their destinations and their addresses.
     package var serversChanged = 0
     package var bytes = 0
-    /// Stale entries of connection tracking and affinity that were deleted.
+    /// The number of stale connection tracking and affinity entries that were deleted.
     package var staleEntriesRemoved = 0
-    /// What looking for stale connections took, and how many were deleted.
+    /// The searches for stale connections that this commit made, by IP family.
     package var connectionCleanups: [IPFamily: ConnectionCleanup] = [:]
 
     package init() {}
@@ -31,7 +31,7 @@ package struct CommitReport: Sendable, Hashable {
     }
 }
 
-/// A look at tracked connections.
+/// A search for stale connections: how many it deleted and how long it took.
 package struct ConnectionCleanup: Sendable, Hashable {
     package let deleted: Int
     package let duration: Duration
@@ -44,11 +44,11 @@ package struct ConnectionCleanup: Sendable, Hashable {
 /// Why a commit failed, and what can be done about it.
 package struct CommitError: Error, Sendable, CustomStringConvertible {
     package enum Recovery: Sendable, Hashable {
-        /// Adopting everything after a pause may succeed.
+        /// Adopt everything after a pause; that may succeed.
         case retry
-        /// The kernel no longer holds what was committed: everything must be adopted, at once.
+        /// Adopt everything at once: the kernel no longer holds what was committed.
         case rereadKernel
-        /// Somebody must change something; the text says what.
+        /// Somebody must change something on the node; the text says what.
         case operatorAction(String)
     }
 

@@ -1,12 +1,12 @@
 package import NetworkTypes
 
-/// One way in which the kernel is not as it should be, and what would make it so.
+/// One change that would bring the kernel closer to what it should hold.
 package struct Difference: Sendable, Hashable {
     package enum Verb: String, Sendable, Hashable {
         case add, remove, change
     }
 
-    /// Whose connections depend on it.
+    /// The connections that depend on the object.
     package enum Subject: Sendable, Hashable {
         case everyone
         case frontend(FrontendKey)
@@ -17,7 +17,7 @@ package struct Difference: Sendable, Hashable {
     }
 
     package let verb: Verb
-    /// The object as the tool for it writes it (nft, ipvsadm, ip).
+    /// The object as its tool (nft, ipvsadm or ip) writes it.
     package let object: String
     package let subject: Subject
 

@@ -1,8 +1,8 @@
 package import NetworkTypes
 
-/// Where a chain of nf_tables is.
+/// The family, table and name of an nf_tables chain.
 package struct ChainPlace: Sendable, Hashable {
-    /// As netfilter numbers it: 1 (inet), 2 (ip) or 10 (ip6).
+    /// The number that netfilter has for the family: 1 (inet), 2 (ip) or 10 (ip6).
     package let family: UInt8
     package let table: String
     package let chain: String
@@ -11,7 +11,7 @@ package struct ChainPlace: Sendable, Hashable {
         (self.family, self.table, self.chain) = (family, table, chain)
     }
 
-    /// As nft writes it: `ip`, `ip6` or `inet`.
+    /// The family as nft writes it: `ip`, `ip6` or `inet`.
     package var familyName: String {
         switch family {
         case 2: "ip"
@@ -29,28 +29,29 @@ package struct ChainPlace: Sendable, Hashable {
     }
 }
 
-/// A base chain of another program at the forward hook; iptables-nft has some as well.
+/// A base chain of another program at the forward hook; the chains of iptables-nft are such chains
+/// too.
 ///
-/// A packet is forwarded only if every such chain lets it pass: a chain that accepts it speaks for
-/// itself alone.
+/// A packet is forwarded only if every such chain lets it pass: one chain that accepts it does not
+/// overrule another that drops it.
 package struct ForwardChain: Sendable, Hashable {
-    /// What becomes of a packet that no other rule decides about.
+    /// What happens to a packet that no rule with conditions decides about.
     package enum Ending: Sendable, Hashable {
         case accepted
-        /// By the chain's policy.
+        /// The chain's policy drops the packet.
         case droppedByPolicy
-        /// By a rule without conditions, `drop` or `reject`.
+        /// A rule without conditions refuses the packet; the text is `drop` or `reject`.
         case refusedByRule(String)
     }
 
     package let place: ChainPlace
     package let ending: Ending
-    /// How many rules come before that.
+    /// The number of rules before the ending.
     package let ruleCount: Int
-    /// The chains that these rules lead to.
+    /// The names of the chains that those rules jump or go to.
     package let targets: [String]
-    /// Whether one of them accepts every connection that the backend translates
-    /// (`ct status dnat accept`).
+    /// Whether one of those rules accepts every connection that the backend translates (`ct status
+    /// dnat accept`).
     package var acceptsServices: Bool
 
     package init(

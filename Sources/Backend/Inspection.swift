@@ -1,10 +1,11 @@
 package import NetworkTypes
 
-/// What the kernel has of a frontend beside its configuration.
+/// What the kernel knows about a frontend apart from its configuration.
 package struct FrontendInspection: Sendable, Hashable {
-    /// Where the kernel sends the client again; nil: it remembers no endpoint for it.
+    /// The endpoint to which the kernel sends the client again; nil if it remembers none.
     package var rememberedEndpoint: AddressAndPort?
-    /// What balances the frontend's connections, if that counts them for each endpoint; sorted.
+    /// The endpoints of the frontend with their counts, sorted; nil if the kernel does not count
+    /// per endpoint.
     package var destinations: [DestinationInspection]?
 
     package init(
@@ -15,13 +16,14 @@ package struct FrontendInspection: Sendable, Hashable {
     }
 }
 
-/// An endpoint as the kernel balances over it; the counts are since it is there.
+/// An endpoint that IPVS balances over, with its counts since IPVS has had it.
 package struct DestinationInspection: Sendable, Hashable {
     package let endpoint: AddressAndPort
-    /// 0: it keeps its connections and gets no new ones.
+    /// The share of new connections; with 0 the endpoint keeps its connections and gets no new
+    /// ones.
     package let weight: UInt32
     package let activeConnections: Int
-    /// Connections that are closing or not yet open.
+    /// The number of connections that are closing or not yet open.
     package let inactiveConnections: Int
     package let connections: UInt64
     package let bytesIn: UInt64

@@ -1,15 +1,17 @@
 internal import NetworkTypes
 package import NFTables
 
-/// The text of `/proc/net/ip_vs_conn`, where alone the kernel lists the connections of IPVS.
+/// A parser for `/proc/net/ip_vs_conn`, the only place where the kernel lists the connections of
+/// IPVS.
 ///
-/// A line has protocol, client, port, frontend's address, port, destination, port, state and the
-/// seconds until it is forgotten; numbers and addresses are hexadecimal
-/// (`net/netfilter/ipvs/ip_vs_conn.c: ip_vs_conn_seq_show`).
+/// A line has the protocol, the client's address and port, the frontend's address and port, the
+/// destination's address and port, the state, and the seconds until the connection expires.
+/// Addresses and ports are hexadecimal (`net/netfilter/ipvs/ip_vs_conn.c: ip_vs_conn_seq_show`).
 package enum ConnectionList {
-    /// Those of TCP and SCTP.
+    /// Returns the connections of TCP and SCTP.
     ///
-    /// Left out are lines without a client's port: they keep clients with their destination.
+    /// Lines whose client port is 0 are left out: they are no connections, but keep a client with
+    /// its destination.
     package static func connections(in text: [UInt8]) -> Set<InheritedConnection> {
         var found: Set<InheritedConnection> = []
         for line in text.split(separator: UInt8(ascii: "\n")) {
@@ -39,7 +41,7 @@ package enum ConnectionList {
         UInt16(String(decoding: field, as: UTF8.self), radix: 16)
     }
 
-    /// IPv4 in 8 digits, IPv6 in eight groups of four.
+    /// Parses an IPv4 address of 8 digits or an IPv6 address of eight groups of 4 digits.
     private static func address(_ field: ArraySlice<UInt8>) -> IPAddress? {
         let text = String(decoding: field, as: UTF8.self)
         return field.count == 8

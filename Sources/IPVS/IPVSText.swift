@@ -2,7 +2,7 @@ package import NetworkTypes
 
 /// The syntax of `ipvsadm -S`, which `ipvsadm -R` loads.
 package enum IPVSText {
-    /// Sorted by key, a line for each server and destination.
+    /// Returns one line for each server and destination, sorted by key.
     package static func lines(_ servers: some Sequence<VirtualServer>) -> [String] {
         servers.sorted { $0.key < $1.key }.flatMap { server in
             [line(server)] + server.destinations.map { line($0, of: server.key) }
@@ -31,7 +31,7 @@ package enum IPVSText {
         return "\(option) \(key.place)"
     }
 
-    /// The names that ipvsadm has for a scheduler's flags.
+    /// Returns the names that ipvsadm has for a server's scheduler flags.
     private static func flagNames(_ server: VirtualServer) -> [String] {
         let isHash = ["sh", "mh"].contains(server.scheduler)
         let names: [(VirtualServer.Flags, String)] = [

@@ -2,7 +2,7 @@ package import NetworkTypes
 
 /// A request to IPVS.
 package enum ServerOperation: Sendable, Hashable {
-    /// Without its destinations, which are added one by one.
+    /// Adds a virtual server without its destinations, which are added one by one.
     case add(VirtualServer)
     case set(VirtualServer)
     case remove(FrontendKey)
@@ -10,7 +10,7 @@ package enum ServerOperation: Sendable, Hashable {
     case setDestination(Destination, of: FrontendKey)
     case removeDestination(Destination.ID, of: FrontendKey)
 
-    /// Whether it removes a whole server.
+    /// Whether the operation removes a whole server.
     package var isRemoval: Bool { if case .remove = self { true } else { false } }
 
     package var key: FrontendKey {
@@ -42,11 +42,12 @@ extension ServerOperation: CustomStringConvertible {
 }
 
 extension VirtualServer {
-    /// What makes it from nothing.
+    /// Returns the operations that create the server with its destinations.
     func creation(_ defaults: BalancingDefaults) -> [ServerOperation] {
         let additions = destinations.map { ServerOperation.addDestination($0, to: key) }
-        // Maglev makes its table of all destinations again for each one that is added
-        // (net/netfilter/ipvs/ip_vs_mh.c: ip_vs_mh_dest_changed).
+        // Maglev rebuilds its table of all destinations for each one that is added
+        // (net/netfilter/ipvs/ip_vs_mh.c: ip_vs_mh_dest_changed), so the server becomes a Maglev
+        // server last.
         guard scheduler == "mh" else { return [.add(attributes)] + additions }
         var plain = attributes
         (plain.scheduler, plain.flags) = (defaults.plainScheduler, .ours)

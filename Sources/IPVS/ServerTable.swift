@@ -2,34 +2,37 @@ package import NFTables
 package import NetworkTypes
 package import ServicePlan
 
-/// The virtual servers that the kernel holds for us, those that it should hold, and those that are
-/// on their way out.
+/// The virtual servers that the plans want, and those that are kept for their last connections.
 ///
-/// Pure: it says what to do; a kernel does it. After a failure it must be made anew from what the
-/// kernel holds. Times are seconds of any clock that only goes forward.
+/// The table has no side effects: it returns operations, and the caller performs them. After a
+/// failure it must be made anew from what the kernel holds. Times are seconds of any clock that
+/// only goes forward.
 package struct ServerTable: Sendable {
-    /// For as long as removed destinations keep their connections, in seconds.
+    /// How long removed destinations keep their connections, in seconds.
     package var drainTimeout: Double
     private let defaults: BalancingDefaults
-    /// The only ones that plans may have, when another balancer takes over; nil: all.
+    /// The only frontends that may have virtual servers while another balancer takes over; nil if
+    /// all may.
     private var allowed: Set<FrontendKey>?
-    /// Addresses that were bound before; their servers keep them.
+    /// The addresses that were bound when another balancer began to take over; they stay bound
+    /// while they have servers.
     private var boundBefore: Set<IPAddress> = []
     private(set) var plans: [String: ServicePlan] = [:]
     private var servers: [FrontendKey: VirtualServer] = [:]
-    /// How many plans and bound leaving servers need an address.
+    /// For each address, the number of plans and leaving servers that need it bound.
     private var addressUsers: [IPAddress: Int] = [:]
-    /// Those whose need may have changed since the last look.
+    /// The addresses whose need may have changed since `takeTouchedAddresses` was last called.
     private var touchedAddresses: Set<IPAddress> = []
-    /// Until when the destinations may live that no plan has any more; their weight is 0.
+    /// The deadlines of draining destinations: no plan has them any more, and their weight is 0.
     private var draining: [FrontendKey: [Destination.ID: Double]] = [:]
     /// Servers that no plan has any more, kept for their draining destinations.
     private var leaving: [FrontendKey: Leaving] = [:]
 
     private struct Leaving {
-        /// Without the destinations that drain.
+        /// The server without its draining destinations.
         let server: VirtualServer
-        /// The device has its address; else its connections are found by their destinations.
+        /// Whether the device keeps the server's address; if not, the rules recognize the server's
+        /// connections by their destinations.
         let isBound: Bool
     }
 
@@ -37,12 +40,12 @@ package struct ServerTable: Sendable {
         (self.defaults, self.drainTimeout) = (defaults, drainTimeout)
     }
 
-    /// The Service of each server that a plan has.
+    /// The key of each plan's virtual servers, with the Service that owns it.
     package var services: [(key: FrontendKey, service: String)] {
         plans.values.flatMap { plan in frontends(of: plan).map { ($0.key, plan.service) } }
     }
 
-    /// Those that have a virtual server.
+    /// Returns the frontends of a plan that have a virtual server.
     private func frontends(of plan: ServicePlan?) -> [Frontend] {
         (plan?.frontends ?? []).filter { frontend in
             frontend.action.outerPool != nil && allowed?.contains(frontend.key) ?? true
@@ -57,22 +60,24 @@ package struct ServerTable: Sendable {
         return used.filter { addresses.contains($0) || boundBefore.contains($0) }
     }
 
-    /// Whether the server is there for nothing but its last connections.
+    /// Whether the server is kept only for its last connections.
     package func isLeaving(_ key: FrontendKey) -> Bool { leaving[key] != nil }
 
-    /// Every server with a draining destination.
+    /// The servers that have a draining destination.
     package var drainingServers: [FrontendKey] { Array(draining.keys) }
 
-    /// Whether nothing of ours is left.
+    /// Whether there are no servers and no bound addresses any more.
     package var isEmpty: Bool { servers.isEmpty && leaving.isEmpty && addressUsers.isEmpty }
 
-    /// Whether an address must be bound: one of the plans' cluster IPs, or of those that were.
+    /// Whether an address must be bound, because a plan or a leaving server needs it.
     package func needs(_ address: IPAddress) -> Bool { addressUsers[address] != nil }
 
     package var addresses: Set<IPAddress> { Set(addressUsers.keys) }
 
-    /// Those of leaving servers whose packets nothing else brings here any more: binding their
-    /// addresses would take all of their ports from whoever may have them.
+    /// The draining destinations of leaving servers whose addresses are not bound.
+    ///
+    /// Only the rules bring their packets to IPVS. Binding such an address would also take its
+    /// other ports away from its owner.
     package var drainingDestinations: Set<DrainingDestination> {
         var found: Set<DrainingDestination> = []
         for (key, leaving) in leaving where !leaving.isBound {
@@ -108,7 +113,7 @@ package struct ServerTable: Sendable {
             var before: [FrontendKey: Frontend] = [:]
             for frontend in frontends(of: old) { before[frontend.key] = frontend }
             for frontend in frontends(of: plan) {
-                // Most changes are of one port or of none.
+                // Most changes concern one port or none.
                 if let old, let plan, let known = before.removeValue(forKey: frontend.key),
                     plan.hasSameServer(frontend, as: known, of: old),
                     servers[frontend.key] != nil
@@ -172,14 +177,14 @@ package struct ServerTable: Sendable {
         _ operations: inout [ServerOperation]
     ) {
         guard old != new else { return }
-        // What the kernel lists is no snapshot: something may be there twice.
+        // The kernel's list is not a snapshot: a destination may occur twice.
         var before = Dictionary(old.map { ($0.id, $0) }, uniquingKeysWith: { $1 })
         for destination in new {
             let isDraining = draining[key]?.removeValue(forKey: destination.id) != nil
             if let known = before.removeValue(forKey: destination.id) {
                 if known != destination { operations.append(.setDestination(destination, of: key)) }
             } else if isDraining {
-                // It is still there, with weight 0.
+                // The kernel still has it, with weight 0.
                 if destination.weight != 0 {
                     operations.append(.setDestination(destination, of: key))
                 }
@@ -193,7 +198,7 @@ package struct ServerTable: Sendable {
         }
     }
 
-    /// Connectionless clients must move at once; connections may end by themselves.
+    /// Removes a destination of UDP at once, and lets the connections of others end by themselves.
     private mutating func drain(
         _ destination: Destination,
         _ key: FrontendKey,
@@ -218,7 +223,8 @@ package struct ServerTable: Sendable {
         _ operations: inout [ServerOperation]
     ) {
         guard let old = servers.removeValue(forKey: key) else { return }
-        // New connections to an address that is not ours are its owner's, which may be the node itself.
+        // New connections to an address that is not bound belong to its owner, which may be the
+        // node.
         let isPassing = !isBound && !defaults.refusals.destinations.contains(key.address)
         let rest = isPassing ? VirtualServer.passing(key, defaults) : old.attributes
         var changes: [ServerOperation] = []
@@ -227,7 +233,7 @@ package struct ServerTable: Sendable {
             exchange(key, old.destinations, rest.destinations, now, &changes)
         }
         guard draining[key] != nil else {
-            // Its destinations go with it.
+            // Removing the server removes its destinations too.
             operations.append(.remove(key))
             return
         }
@@ -237,13 +243,13 @@ package struct ServerTable: Sendable {
 
     // MARK: Draining
 
-    /// Seconds.
+    /// How long a leaving server waits for connections that are not yet open, in seconds.
     private static let handshake = 1.0
 
     /// The connections that a destination has in the kernel.
     package struct Connections: Sendable, Hashable {
         package var active: Int
-        /// Closing, or not yet open.
+        /// Connections that are closing or not yet open.
         package var inactive: Int
 
         package init(active: Int, inactive: Int = 0) {
@@ -251,10 +257,11 @@ package struct ServerTable: Sendable {
         }
     }
 
-    /// What can go of a server's draining destinations.
+    /// Returns the operations that remove those draining destinations of a server that have no
+    /// connections left or have reached their deadline.
     ///
-    /// A server that no plan has any more takes its address and port from whoever may want them: it
-    /// waits for those that are not yet open or closing for no longer than a handshake takes.
+    /// A leaving server keeps its address and port from other uses. So it waits for connections
+    /// that are closing or not yet open only as long as a handshake takes.
     package mutating func finishDraining(
         _ key: FrontendKey,
         connections: [Destination.ID: Connections],
@@ -279,10 +286,10 @@ package struct ServerTable: Sendable {
 
     // MARK: Retiring
 
-    /// Every server that a plan has.
+    /// The keys of all servers that plans have.
     package var served: Set<FrontendKey> { Set(servers.keys) }
 
-    /// Removes servers of plans for good, with whatever they have.
+    /// Removes servers of plans for good, with all of their destinations.
     package mutating func retire(_ keys: Set<FrontendKey>) -> [ServerOperation] {
         guard !keys.isEmpty else { return [] }
         let holders = plans.values.filter { plan in
@@ -297,15 +304,15 @@ package struct ServerTable: Sendable {
 
     // MARK: Taking over
 
-    /// Takes over what the kernel holds: the table in which these plans are in force, and what must
-    /// be done for that.
+    /// Takes over what the kernel holds.
     ///
     /// - Parameters:
-    ///   - kernel: the servers that are ours, or that have a key of ours
-    ///   - bound: the addresses of the device
-    ///   - isExcluded: addresses whose servers are never removed
-    ///   - isRetiring: whether another balancer takes over: plans have such servers alone as may
-    ///     have connections
+    /// - kernel: the servers that are needletail's, or that have the key of one that plans want
+    /// - bound: the addresses of the device
+    /// - isExcluded: whether servers with this address are never removed
+    /// - isRetiring: whether another balancer takes over: then plans keep only servers that may
+    /// have connections
+    /// - Returns: the table in which these plans are in force, and the operations that lead to it
     package static func adopting(
         _ kernel: [VirtualServer],
         plans: [ServicePlan],
@@ -321,7 +328,7 @@ package struct ServerTable: Sendable {
         let present = Set(table.servers.keys)
         if isRetiring {
             table.boundBefore = bound
-            // Connectionless clients move at once.
+            // Clients without connections (UDP) move to the other balancer at once.
             table.allowed =
                 drainTimeout > 0
                 ? present.filter { $0.transport != .udp && !isExcluded($0.address) } : []

@@ -1,14 +1,15 @@
 package import NetworkTypes
 package import ServicePlan
 
-/// A virtual server (`ipvsadm -A`) with its destinations (`-a`), all by masquerading NAT.
+/// A virtual server (`ipvsadm -A`) with its destinations (`-a`), to which it forwards by
+/// masquerading (NAT).
 package struct VirtualServer: Sendable, Hashable {
     package var key: FrontendKey
     package var scheduler: String
     package var flags: Flags
-    /// Seconds for which a client stays with its destination (`-p`); nil: not at all.
+    /// How long a client stays with its destination (`-p`), in seconds; nil without affinity.
     package var persistence: UInt32?
-    /// Sorted; each address and port once.
+    /// The destinations, sorted; each address and port occurs once.
     package var destinations: [Destination]
 
     package init(
@@ -29,22 +30,23 @@ package struct VirtualServer: Sendable, Hashable {
         package init(rawValue: UInt32) { self.rawValue = rawValue }
 
         package static let schedulerFlag1 = Flags(rawValue: 0x08)
-        /// `sh-port`, `mh-port`: the client's port counts too.
+        /// `sh-port` and `mh-port`: the hash includes the client's port.
         package static let usesPort = Flags(rawValue: 0x10)
-        /// Scheduler flag 3 means nothing to any scheduler: it tells needletail's virtual servers
-        /// from those of others, in the object itself and across restarts.
+        /// Scheduler flag 3, which no scheduler uses: it marks needletail's virtual servers, so
+        /// that they are recognized after a restart.
         package static let ours = Flags(rawValue: 0x20)
     }
 
-    /// All but the destinations.
+    /// The server without its destinations.
     package var attributes: VirtualServer {
         VirtualServer(key: key, scheduler: scheduler, flags: flags, persistence: persistence)
     }
 
-    /// A server that sends new connections where they were sent: to its own address and port.
+    /// Returns a server whose only destination is its own address and port, so that it does not
+    /// redirect new connections.
     ///
-    /// IPVS hands what goes to an address of the node on to the node, and what goes to another one to
-    /// the network (`net/netfilter/ipvs/ip_vs_xmit.c: ip_vs_nat_xmit`).
+    /// IPVS delivers packets for an address of the node to the node, and sends all others to the
+    /// network (`net/netfilter/ipvs/ip_vs_xmit.c: ip_vs_nat_xmit`).
     static func passing(_ key: FrontendKey, _ defaults: BalancingDefaults) -> VirtualServer {
         VirtualServer(
             key: key,
@@ -54,7 +56,7 @@ package struct VirtualServer: Sendable, Hashable {
     }
 }
 
-/// What IPVS has counted of a virtual server or a destination, since it exists.
+/// The counters of a virtual server or a destination since IPVS created it.
 package struct ServerStatistics: Sendable, Hashable {
     package var connections: UInt64 = 0
     package var packetsIn: UInt64 = 0
@@ -65,11 +67,12 @@ package struct ServerStatistics: Sendable, Hashable {
     package init() {}
 }
 
-/// Where a virtual server sends connections: a real server, an endpoint.
+/// An endpoint to which a virtual server sends connections (a real server in the terms of ipvsadm).
 package struct Destination: Sendable, Hashable {
     package var address: IPAddress
     package var port: UInt16
-    /// 0: keeps its connections and gets no new ones.
+    /// The share of new connections; with 0 the destination keeps its connections and gets no new
+    /// ones.
     package var weight: UInt32
 
     package init(_ address: IPAddress, _ port: UInt16, weight: UInt32 = 1) {
@@ -81,39 +84,40 @@ package struct Destination: Sendable, Hashable {
     package var id: ID { AddressAndPort(address, port) }
 }
 
-/// How the plans of a node become virtual servers.
+/// The node's settings for making virtual servers from plans.
 package struct BalancingDefaults: Sendable, Hashable {
     package var scheduler: String
     package var refusals = Refusals()
 
     package init(scheduler: String = "rr") { self.scheduler = scheduler }
 
-    /// The simplest one; the node's if the kernel lacks that.
+    /// The scheduler `rr`, or the node's default if the kernel does not have it.
     var plainScheduler: String { refusals.schedulers.contains("rr") ? scheduler : "rr" }
 }
 
-/// What this kernel refuses of what Services ask for; everything else goes on without it.
+/// The requests of Services that this kernel refuses; everything else is programmed without them.
 package struct Refusals: Sendable, Hashable {
-    /// Schedulers that it does not have: the node's default takes their place.
+    /// Schedulers that the kernel does not have; the node's default is used instead.
     package var schedulers: Set<String> = []
-    /// Addresses that cannot be destinations: broadcast addresses of the node's networks, say.
+    /// Addresses that cannot be destinations, such as broadcast addresses of the node's networks.
     package var destinations: Set<IPAddress> = []
-    /// Virtual servers that other programs have made.
+    /// The keys of virtual servers that belong to other programs.
     package var servers: Set<FrontendKey> = []
 
     package init() {}
 }
 
 extension ServicePlan {
-    /// The virtual servers of the plan.
+    /// Returns the virtual servers of the plan.
     ///
-    /// A frontend that is split serves its external clients with one; for pods and the node the
-    /// rules choose (`Program`). Frontends that reject or drop have none: the rules do that.
+    /// For a frontend that splits its clients, the virtual server is for external clients; for pods
+    /// and the node the rules choose an endpoint (`Program`). A frontend that rejects or drops has
+    /// no virtual server, since the rules do that.
     package func virtualServers(_ defaults: BalancingDefaults) -> [VirtualServer] {
         frontends.compactMap { server($0, defaults) }
     }
 
-    /// The virtual server of one of the plan's frontends; nil if it has none.
+    /// Returns the virtual server of one of the plan's frontends; nil if it has none.
     func server(_ frontend: Frontend, _ defaults: BalancingDefaults) -> VirtualServer? {
         guard let pool = frontend.action.outerPool,
             !defaults.refusals.servers.contains(frontend.key)
@@ -123,7 +127,8 @@ extension ServicePlan {
         return VirtualServer(
             key: frontend.key,
             scheduler: scheduler,
-            // As kube-proxy does for Maglev: without the port a client has one endpoint.
+            // Like kube-proxy for Maglev; without the port, a client would always get the same
+            // endpoint.
             flags: scheduler == "mh" ? [.ours, .usesPort] : .ours,
             persistence: frontend.affinityTimeout,
             destinations: destinations(pools[pool], refused: defaults.refusals.destinations)
@@ -144,7 +149,7 @@ extension ServicePlan {
             .sorted { $0.id < $1.id }
     }
 
-    /// Whether two plans mean the same virtual server by a frontend of both.
+    /// Whether a frontend that both plans have leads to the same virtual server.
     func hasSameServer(_ frontend: Frontend, as other: Frontend, of plan: ServicePlan) -> Bool {
         let pool = { (plan: ServicePlan, frontend: Frontend) in
             frontend.action.outerPool.map { plan.pools[$0] }
@@ -153,17 +158,20 @@ extension ServicePlan {
             && weights == plan.weights && pool(self, frontend) == pool(plan, other)
     }
 
-    /// The addresses that the node takes for its own, so that IPVS sees their packets.
+    /// The cluster IPs, which are bound on the node so that IPVS sees their packets.
     ///
-    /// Of external addresses only the frontends' packets come here: others may have the address.
+    /// External addresses are not bound, since other hosts or programs may have them; the rules
+    /// steer only packets to the frontends to IPVS.
     package var virtualAddresses: Set<IPAddress> {
         Set(frontends.lazy.filter { $0.kind == .clusterIP }.map(\.key.address))
     }
 }
 
 extension IPAddress {
-    /// Whether IPVS takes it for no destination, whatever the networks of the node are: broadcast to
-    /// this network, and multicast (`net/netfilter/ipvs/ip_vs_ctl.c: __ip_vs_update_dest`).
+    /// Whether IPVS refuses the address as a destination, whatever the node's networks are.
+    ///
+    /// It refuses 0.0.0.0/8, 255.255.255.255, `::`, and multicast addresses
+    /// (`net/netfilter/ipvs/ip_vs_ctl.c: __ip_vs_update_dest`).
     fileprivate var isNeverDestination: Bool {
         switch family {
         case .ipv4: low >> 24 == 0 || low >> 28 == 0xE || low == 0xFFFF_FFFF
@@ -172,7 +180,7 @@ extension IPAddress {
     }
 }
 
-/// The dummy device that makes cluster IPs the node's own; kube-proxy's name for it.
+/// The dummy device on which cluster IPs are bound; kube-proxy uses the same name.
 package enum VirtualDevice {
     package static let name = "kube-ipvs0"
 }

@@ -6,7 +6,7 @@ internal import Netlink
 package import NetworkTypes
 package import ServicePlan
 
-/// What the kernel has, without changing it.
+/// Reading what the kernel holds, without changing it.
 extension IPVSBackend {
     package func difference(
         _ plans: [ServicePlan],
@@ -64,7 +64,7 @@ extension IPVSBackend {
 }
 
 extension TableTransaction {
-    /// Without the connections that IPVS has: they come and go by themselves.
+    /// The transaction without the connections that IPVS has, which come and go by themselves.
     fileprivate var withoutInherited: TableTransaction {
         var changes = changes
         (changes.added[.inherited], changes.removed[.inherited]) = (nil, nil)

@@ -5,12 +5,12 @@ internal import Netlink
 internal import NetworkTypes
 internal import ServicePlan
 
-/// One Service may ask for what this kernel does not have; no other Service must wait for it.
+/// Handling of requests that the kernel refuses: one Service's request must not block the others.
 extension IPVSBackend {
-    /// Takes note of what the kernel refuses, so that the next plans do without.
+    /// Takes note of what the kernel refused, so that virtual servers are made without it.
     ///
-    /// - Throws: the first refusal if there is nothing to do without
-    /// - Returns: whether plans must be made anew
+    /// - Throws: the first refusal if nothing can be left out
+    /// - Returns: whether the virtual servers must be computed anew
     func learn(_ refused: [RefusedOperation]) throws(NetlinkError) -> Bool {
         guard let first = refused.first else { return false }
         let before = defaults.refusals
@@ -39,8 +39,8 @@ extension IPVSBackend {
             else { return }
             logger.warning(
                 """
-                endpoint \(destination.address) of \(owner(key)) is left out: the kernel takes no such \
-                address for a destination (a broadcast address of this node's networks, say)
+                endpoint \(destination.address) of \(owner(key)) is left out: the kernel accepts no such \
+                address as a destination (it may be a broadcast address of this node's networks)
                 """,
                 metadata: ["error": "\(error)"]
             )
@@ -52,20 +52,21 @@ extension IPVSBackend {
         table?.services.first { $0.key == key }.map { "Service \($0.service)" } ?? "\(key)"
     }
 
-    /// Virtual servers of other programs stay theirs, whatever a Service's external IP says.
+    /// Leaves virtual servers of other programs alone, even if a Service has the same address and
+    /// port.
     func leave(_ others: Set<FrontendKey>) {
         for key in others.subtracting(defaults.refusals.servers).sorted() {
             logger.warning(
                 """
-                virtual server \(key) is another program's and stays so: the Service with this address \
-                is not served there; remove one of the two
+                virtual server \(key) belongs to another program and is left alone: the Service with \
+                this address is not served there; remove one of the two
                 """
             )
         }
         defaults.refusals.servers = others
     }
 
-    /// Finds IPVS, and has the module loaded if it is gone.
+    /// Finds IPVS, and loads its module if it is gone.
     func findIPVS() throws(NetlinkError) {
         if try ipvs.refresh() { return }
         loadIPVS()
@@ -76,7 +77,7 @@ extension IPVSBackend {
 }
 
 extension RefusedOperation {
-    /// The error, with what the kernel lacks if that is the reason.
+    /// The error; if the kernel has no such scheduler, the error says so.
     fileprivate var missing: NetlinkError {
         switch operation {
         case .add, .set: error.isNotFound ? error.lacking(.scheduler) : error

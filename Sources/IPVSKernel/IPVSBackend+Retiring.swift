@@ -8,23 +8,24 @@ internal import Netlink
 internal import NetworkTypes
 internal import ServicePlan
 
-/// What nftables takes over from IPVS.
+/// The state of a switch from IPVS to nftables.
 struct Retirement {
     let drainTimeout: Double
-    /// Those that the rules leave to IPVS; nil if there are none, and there will be none.
+    /// The connections that the rules leave to IPVS; nil if there will never be any.
     fileprivate(set) var connections: Set<InheritedConnection>?
-    /// The list is no snapshot: of a long one, a part may be missing.
+    /// The connections of the last reading, which are kept in `connections` once more: the kernel's
+    /// list is not a snapshot, and a part of a long list may be missing.
     fileprivate var lastRead: Set<InheritedConnection> = []
-    /// When the last of them must go.
+    /// When the last connection must be given up, in seconds of `IPVSBackend.now`.
     fileprivate var deadline: Double?
-    /// Nothing of mode ipvs is left.
+    /// Whether nothing of mode ipvs is left.
     fileprivate(set) var isOver = false
 
     init(drainTimeout: Double) { self.drainTimeout = drainTimeout }
 }
 
 extension IPVSBackend {
-    /// Hands the frontends to nftables.
+    /// Hands all frontends over to nftables.
     func leaveEverything(
         _ plans: [ServicePlan],
         _ node: NodeFacts
@@ -40,7 +41,7 @@ extension IPVSBackend {
                 return try serveEverything(plans)
             }
         )
-        // Those that came until the rules had changed.
+        // The rules learn of connections that arrived before the rules had changed.
         report.add(try policy.commit([], inputs(node)))
         return report
     }
@@ -71,8 +72,8 @@ extension IPVSBackend {
         }
     }
 
-    /// Lets the servers go of which IPVS has no connections any more; with the last, all that is left
-    /// of mode ipvs.
+    /// Removes the servers that have no connections in IPVS any more; after the last server,
+    /// everything else of mode ipvs.
     func retire() throws(CommitError) -> Maintenance {
         let start = ContinuousClock.now
         let before = retirement?.connections
@@ -81,7 +82,8 @@ extension IPVSBackend {
         if let rules, current != before {
             _ = try policy.commit([], inputs(rules.facts))
         }
-        // While the rules led a port of a client to a server, a connection may have come.
+        // A server may have got a new connection from a client port while the rules led that port
+        // to it.
         let used = Set([before, current].compactMap(\.self).joined().map(\.frontend))
         try failing { () throws(NetlinkError) in
             let unused = table?.served.subtracting(used) ?? []
@@ -92,9 +94,8 @@ extension IPVSBackend {
             retirement?.connections = nil
             if let rules { _ = try policy.commit([], inputs(rules.facts)) }
         }
-        // Meanwhile a Service may have got endpoints again.
         guard table?.isEmpty == true else {
-            // With very many connections, reading them all is some work.
+            // Reading a very long list of connections must take at most a twentieth of the time.
             return .again(after: max(Self.drainInterval, (.now - start) * 20))
         }
         try failing { () throws(NetlinkError) in
@@ -106,10 +107,12 @@ extension IPVSBackend {
         return .finished
     }
 
-    /// Removes the tables, virtual servers with their connections, and the device.
+    /// Removes the tables, the virtual servers with their connections, and the device.
     ///
-    /// - Parameter kubeProxy: also kube-proxy's servers: those of the device's addresses, and of the
-    ///   node's addresses with ports of the usual range of NodePorts
+    /// - Parameters:
+    /// - kubeProxy: whether to remove kube-proxy's virtual servers too: those at addresses of the
+    /// device, and those at addresses of the node with a port from 30000 to 32767
+    /// - dryRun: whether to remove nothing and only return what there is
     package func clean(kubeProxy: Bool, dryRun: Bool) throws(CommitError) -> [Difference] {
         let servers = try failing { () throws(NetlinkError) in
             try removeServers(kubeProxy: kubeProxy, dryRun: dryRun)

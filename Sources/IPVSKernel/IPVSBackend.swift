@@ -8,28 +8,28 @@ internal import Netlink
 package import NetworkTypes
 package import ServicePlan
 
-/// Mode ipvs: IPVS balances, and tables in the role of policy do what it cannot.
+/// The backend of mode ipvs: IPVS balances, and tables with the role `policy` do what IPVS cannot.
 ///
-/// Retiring, it leaves new clients to the tables, and removes what IPVS has when its connections are
-/// over.
+/// When it is retiring (the node has switched to mode nftables), the tables serve new clients, and
+/// virtual servers are removed when their last connections have ended.
 package actor IPVSBackend: Backend {
     private let kernelQueue = KernelQueue()
     package nonisolated let families: [IPFamily]
     let policy: TableProgrammer
     let settings: IPVSSettings
-    /// The settings', and what the kernel refuses.
+    /// The defaults from the settings, with the refusals of the kernel.
     var defaults: BalancingDefaults
     let logger: Logger
     var ipvs: IPVSSocket
     var device: DummyDevice
     var steering: SteeringRoute
-    /// Nil until the kernel was read, and after a failure.
+    /// The virtual servers; nil before the kernel was first read, and after a failure.
     var table: ServerTable?
-    /// Nil in mode ipvs.
+    /// The state of a switch to nftables; nil in mode ipvs.
     var retirement: Retirement?
     private var bound: Set<IPAddress> = []
     private var lastFullSync: Double?
-    /// What the rules were made from.
+    /// The inputs that the rules were last made from.
     var rules: TableInputs?
     private var isPrepared = false
     private let news = NewsFeed()
@@ -38,7 +38,9 @@ package actor IPVSBackend: Backend {
         kernelQueue.asUnownedSerialExecutor()
     }
 
-    /// - Throws: if this kernel, or this process's privileges, do not suffice
+    /// Finds IPVS, and loads its module if needed.
+    ///
+    /// - Throws: if the kernel has no IPVS, or the process has too few privileges
     package init(
         policy: sending TableProgrammer,
         _ settings: IPVSSettings,
@@ -66,14 +68,16 @@ package actor IPVSBackend: Backend {
         }
     }
 
-    /// Whether an earlier run in mode ipvs has left something.
+    /// Whether an earlier run in mode ipvs has left virtual servers or the device.
     ///
-    /// - Parameter takesOver: whether kube-proxy's counts
+    /// - Parameter takesOver: whether the device counts even if all virtual servers are of other
+    /// programs, which includes kube-proxy
     package static func hasLeftovers(takesOver: Bool = false) -> Bool {
         guard var ipvs = (try? IPVSSocket()) ?? nil else { return false }
         let servers = (try? ipvs.servers()) ?? []
         let hasDevice = if_nametoindex(VirtualDevice.name) != 0
-        // Beside servers of others the device is kube-proxy's, which may be at work.
+        // If there are only servers of other programs, the device is kube-proxy's, which may be
+        // running.
         return servers.contains { $0.flags.contains(.ours) }
             || hasDevice && (takesOver || servers.isEmpty)
     }
@@ -87,11 +91,12 @@ package actor IPVSBackend: Backend {
         if retirement != nil { return try leaveEverything(plans, node) }
         var report: CommitReport
         if try policy.isProgrammed() {
-            // Another mode may serve the node: it goes on until the virtual servers are there.
+            // Another mode may still serve the node: its rules stay until the virtual servers
+            // exist.
             report = try failing { () throws(NetlinkError) in try serveEverything(plans) }
             report.add(try policy.adopt(plans, inputs(node)))
         } else {
-            // Nothing must be reachable before it is protected.
+            // No frontend may be reachable before the rules that protect it exist.
             report = try policy.adopt(plans, inputs(node))
             report.add(try failing { () throws(NetlinkError) in try serveEverything(plans) })
         }
@@ -104,7 +109,7 @@ package actor IPVSBackend: Backend {
     ) throws(CommitError) -> CommitReport {
         defer { news.tell(policy.found()) }
         if retirement?.isOver == true { return try policy.commit(changes, inputs(node)) }
-        // The rules must know beforehand what will drain.
+        // The rules must know which destinations will drain before the servers change.
         guard let operations = table?.apply(changes, now: Self.now) else {
             throw CommitError("IPVS: the kernel was not read yet", recovery: .rereadKernel)
         }
@@ -140,7 +145,7 @@ package actor IPVSBackend: Backend {
                 }
             }
             group.addTask {
-                // Nil: something was missed.
+                // Nil means that some notifications were lost.
                 for await address in lostAddresses where await self.misses(address) {
                     await tell(.foreignChange(.addresses))
                 }
@@ -148,7 +153,7 @@ package actor IPVSBackend: Backend {
         }
     }
 
-    /// What the tables depend on, with what they must know of IPVS.
+    /// Returns the inputs of the tables: the node's facts, and what the rules must know about IPVS.
     func inputs(_ node: NodeFacts) -> TableInputs {
         var inputs = TableInputs(node, role: retirement == nil ? .policy : .balancer)
         inputs.draining = table?.drainingDestinations ?? []
@@ -159,8 +164,10 @@ package actor IPVSBackend: Backend {
 
     package func elementCounts() -> [ElementCount] { policy.elementCounts() }
 
-    /// IPVS translates without telling connection tracking that it did, so no chain can accept what it
-    /// has translated as such.
+    /// Returns the chains of other programs that decide what is forwarded.
+    ///
+    /// In mode ipvs none of them accepts Services: IPVS does not set the status bit `dnat` of a
+    /// connection, so `ct status dnat accept` does not match.
     package func forwardChains() throws(CommitError) -> [ForwardChain] {
         var chains = try policy.forwardChains()
         guard retirement == nil else { return chains }
@@ -168,8 +175,10 @@ package actor IPVSBackend: Backend {
         return chains
     }
 
-    /// Connections that the rules translate, of pods and the node at frontends of policy Local, are not
-    /// among them.
+    /// Returns how many connections were counted for each Service (`namespace/name`).
+    ///
+    /// In mode ipvs these are IPVS's counts. They do not include connections of pods and the node
+    /// to frontends with policy Local, which the rules translate.
     package func connectionCounts() -> [String: UInt64] {
         guard retirement == nil else { return policy.connectionCounts() }
         guard let table, let statistics = try? ipvs.statistics() else { return [:] }
@@ -180,16 +189,16 @@ package actor IPVSBackend: Backend {
         return counts
     }
 
-    /// Whether an address that somebody has removed was one that must be there.
+    /// Whether an address that must be bound is missing.
     ///
-    /// - Parameter address: nil: any may have been
+    /// - Parameter address: the address that was removed; nil if it may have been any
     private func misses(_ address: IPAddress?) -> Bool {
         guard let present = try? device.addresses() else { return true }
         return address.map { bound.contains($0) && !present.contains($0) }
             ?? !bound.isSubset(of: present)
     }
 
-    /// After a failure nothing that is remembered of the kernel is true.
+    /// Runs `body`; if it fails, forgets the table, which may no longer match the kernel.
     func failing<Value>(
         _ body: () throws(NetlinkError) -> Value
     ) throws(CommitError) -> Value {
@@ -203,7 +212,7 @@ package actor IPVSBackend: Backend {
 
     // MARK: Committing
 
-    /// Seconds of a clock that only goes forward.
+    /// The whole seconds since this program first asked, from a clock that only goes forward.
     static var now: Double {
         Double((ContinuousClock.now - start).components.seconds)
     }
@@ -230,7 +239,8 @@ package actor IPVSBackend: Backend {
         let onDevice = try device.addresses()
         let takesOver = !isRetiring || settings.takesOver
         var wanted: [FrontendKey: Frontend.Kind] = [:]
-        // Retiring, kube-proxy's servers of our frontends would take their packets.
+        // While retiring, kube-proxy's servers for the plans' frontends must go too: they would
+        // take packets from the tables.
         if takesOver {
             for frontend in plans.flatMap(\.frontends)
             where isRetiring || frontend.action.outerPool != nil {
@@ -241,7 +251,7 @@ package actor IPVSBackend: Backend {
         var others: Set<FrontendKey> = []
         for var server in try ipvs.servers() {
             let kind = wanted[server.key]
-            // All of kube-proxy's addresses are on the device, but for those of NodePorts.
+            // All addresses of kube-proxy's servers are on the device, except those of NodePorts.
             let isTheirs =
                 takesOver && (onDevice.contains(server.key.address) || kind == .nodePort)
             guard server.flags.contains(.ours) || isTheirs else {
@@ -277,20 +287,25 @@ package actor IPVSBackend: Backend {
             report.add(try perform(operations, of: bound.union(new.addresses)))
         } while table == nil
         lastFullSync = Self.now
-        // What has no connections need not wait.
+        // Destinations without connections need not wait.
         try drain(table?.drainingServers ?? [])
         return report
     }
 
-    /// Without a table afterwards, the kernel has refused something, and plans must be made anew.
+    /// Performs the operations, and removes leaving servers that have no connections.
+    ///
+    /// If `table` is nil afterwards, the kernel has refused something, and everything must be
+    /// computed anew.
     private func serve(_ operations: [ServerOperation]) throws(NetlinkError) -> CommitReport {
         let report = try perform(operations, of: table?.takeTouchedAddresses() ?? [])
-        // What is gone, and has no connections, makes way at once.
+        // Servers that are leaving and have no connections go at once.
         try drain(Set(operations.map(\.key)).filter { table?.isLeaving($0) == true })
         return report
     }
 
-    /// Binding an address that another interface has would cut the node off
+    /// Returns the addresses that no other interface has.
+    ///
+    /// Binding an address of another interface would cut the node off
     /// (kubernetes/kubernetes#93175).
     private func withoutOthers(_ addresses: Set<IPAddress>) throws(NetlinkError) -> Set<IPAddress> {
         var result = addresses
@@ -298,7 +313,7 @@ package actor IPVSBackend: Backend {
         return result
     }
 
-    /// What is to be bound of these addresses, and what must not be any more.
+    /// Returns which of the candidates must be bound, and which must not be bound any longer.
     func differences(
         of candidates: Set<IPAddress>,
         _ table: ServerTable,
@@ -311,9 +326,11 @@ package actor IPVSBackend: Backend {
         )
     }
 
-    /// Makes servers before anybody can reach them, and removes them when nobody can any more.
+    /// Creates servers before their addresses are bound, and removes servers after their addresses
+    /// are unbound.
     ///
-    /// Without a table afterwards, the kernel has refused something, and plans must be made anew.
+    /// If `table` is nil afterwards, the kernel has refused something, and everything must be
+    /// computed anew.
     @discardableResult
     func perform(
         _ operations: [ServerOperation],
@@ -350,7 +367,7 @@ package actor IPVSBackend: Backend {
         }
         let isDue = Self.now - lastFullSync >= Double(settings.syncPeriod.components.seconds)
         if isDue { return .resync }
-        // Asking very many servers is some work.
+        // Asking very many servers must take at most a twentieth of the time.
         return .again(after: max(Self.drainInterval, (.now - start) * 20))
     }
 
@@ -370,27 +387,5 @@ package actor IPVSBackend: Backend {
         }
         guard !operations.isEmpty else { return }
         try perform(operations, of: table?.takeTouchedAddresses() ?? [])
-    }
-}
-
-extension CommitError {
-    fileprivate init(ipvs error: NetlinkError) {
-        self.init(
-            "IPVS: \(error)",
-            recovery: Self.advice(error).map { .operatorAction($0) }
-                // Another program has made it meanwhile.
-                ?? (error.code == EEXIST ? .rereadKernel : .retry)
-        )
-    }
-
-    private static func advice(_ error: NetlinkError) -> String? {
-        if error.isPermissionDenied { return "run with the capability NET_ADMIN (root has it)" }
-        return switch error.lack {
-        case .ipvs:
-            "this kernel has not loaded it: modprobe -a ip_vs ip_vs_rr, or use --mode=nftables"
-        case .scheduler: "this kernel has no such scheduler: load its module (modprobe ip_vs_…)"
-        case .dummyDevices: "this kernel has no dummy devices: load the module (modprobe dummy)"
-        case nil: nil
-        }
     }
 }

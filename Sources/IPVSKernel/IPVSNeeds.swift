@@ -13,7 +13,7 @@ extension KernelSettings {
                 "or clients stay with removed endpoints"
             ),
             Setting("net/ipv4/vs/expire_quiescent_template", "1", template),
-            // IPVS's own defence, at work only while memory is short.
+            // IPVS's own defence, active only while memory is short.
             Setting(
                 "net/ipv4/vs/drop_entry",
                 "1",
@@ -31,10 +31,10 @@ extension KernelSettings {
     }
 }
 
-/// Loads the module of IPVS with modprobe, if that is there and allowed; the kernel itself loads
-/// those of schedulers and of the dummy device.
+/// Loads the module of IPVS with modprobe, if modprobe exists and is allowed to; the kernel itself
+/// loads the modules of schedulers and of the dummy device.
 package func loadIPVS() {
-    // It may be built in, or loaded already: modprobe takes long on a slow disk.
+    // IPVS may be built in or loaded already; modprobe takes long on a slow disk.
     guard access("/proc/net/ip_vs", F_OK) != 0 else { return }
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)

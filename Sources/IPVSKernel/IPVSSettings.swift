@@ -1,21 +1,21 @@
 package import IPVS
 package import NetworkTypes
 
-/// What an operator says of IPVS.
+/// The operator's settings for IPVS.
 package struct IPVSSettings: Sendable {
     package var defaults = BalancingDefaults()
     /// Virtual servers with these addresses are never removed.
     package var excludedCIDRs: [IPPrefix] = []
     package var strictARP = false
-    /// Seconds; 0 leaves the kernel's.
+    /// The timeouts of idle connections in seconds; 0 keeps the kernel's value.
     package var tcpTimeout: UInt32 = 0
     package var tcpFINTimeout: UInt32 = 0
     package var udpTimeout: UInt32 = 0
-    /// Seconds for which removed destinations keep their connections; 0: they do not.
+    /// How long removed destinations keep their connections, in seconds; 0 ends them at once.
     package var drainTimeout = 900.0
-    /// Everything is read back and compared so often: IPVS notifies nobody.
+    /// How often everything is read back and compared, since IPVS sends no notifications.
     package var syncPeriod = Duration.seconds(30)
-    /// What kube-proxy's mode ipvs has left is taken over, in either mode.
+    /// Whether to take over what kube-proxy's mode ipvs has left, in either mode.
     package var takesOver = false
 
     package init() {}

@@ -4,12 +4,12 @@ package import IPVS
 internal import Netlink
 internal import NetworkTypes
 
-/// Speaks generic netlink's family IPVS (`linux/ip_vs.h`).
+/// A socket for the generic netlink family IPVS (`linux/ip_vs.h`).
 struct IPVSSocket: ~Copyable {
     private var socket: NetlinkSocket
     private var family: UInt16
 
-    /// Nil if this kernel has no IPVS, or has not loaded it.
+    /// Opens the socket; nil if this kernel has no IPVS or has not loaded it.
     init?() throws(NetlinkError) {
         var socket = try NetlinkSocket(.generic)
         guard let family = try GenericNetlink.family("IPVS", &socket) else { return nil }
@@ -17,9 +17,9 @@ struct IPVSSocket: ~Copyable {
         self.socket = socket
     }
 
-    /// Finds IPVS again: a module that was unloaded comes back with another number.
+    /// Looks up the family's number again, which changes if the module is unloaded and loaded.
     ///
-    /// False if this kernel has not loaded it.
+    /// - Returns: false if the kernel has not loaded IPVS
     mutating func refresh() throws(NetlinkError) -> Bool {
         guard let family = try GenericNetlink.family("IPVS", &socket) else { return false }
         self.family = family
@@ -28,7 +28,7 @@ struct IPVSSocket: ~Copyable {
 
     // MARK: Reading
 
-    /// All virtual servers but those by firewall mark, without their destinations.
+    /// Returns all virtual servers except those for firewall marks, without their destinations.
     mutating func servers() throws(NetlinkError) -> [VirtualServer] {
         var servers: [VirtualServer] = []
         try dump(
@@ -44,7 +44,7 @@ struct IPVSSocket: ~Copyable {
         return servers
     }
 
-    /// What each virtual server has counted.
+    /// Returns the counters of each virtual server.
     mutating func statistics() throws(NetlinkError) -> [FrontendKey: ServerStatistics] {
         var found: [FrontendKey: ServerStatistics] = [:]
         try dump(
@@ -61,7 +61,7 @@ struct IPVSSocket: ~Copyable {
         return found
     }
 
-    /// The destinations of a virtual server; none if it is gone.
+    /// Returns the destinations of a virtual server; none if it is gone.
     mutating func destinations(
         of key: FrontendKey
     ) throws(NetlinkError) -> [DestinationState] {
@@ -110,10 +110,13 @@ struct IPVSSocket: ~Copyable {
 
     // MARK: Changing
 
-    /// Requests that are sent at a time.
+    /// The number of requests that are sent at a time.
     private static let chunk = 500
 
-    /// Returns what the kernel refuses because of the object that asks for it.
+    /// Performs the operations, and returns those that the kernel refused because of what they ask
+    /// for.
+    ///
+    /// - Throws: any other error
     @discardableResult
     mutating func perform(
         _ operations: [ServerOperation]
@@ -147,7 +150,7 @@ struct IPVSSocket: ~Copyable {
         return refused
     }
 
-    /// Sets the time after which idle connections are forgotten, in seconds; 0 leaves one as it is.
+    /// Sets the timeouts of idle connections, in seconds; 0 leaves a timeout as it is.
     mutating func setTimeouts(
         tcp: UInt32,
         tcpFIN: UInt32,
@@ -177,7 +180,7 @@ extension ServerOperation {
         }
     }
 
-    /// What is to be removed may be gone.
+    /// Errors that do not matter: an object that is to be removed may be gone already.
     fileprivate var ignoredErrors: [Int32] {
         switch self {
         case .remove, .removeDestination: [ESRCH, ENOENT]
@@ -185,7 +188,8 @@ extension ServerOperation {
         }
     }
 
-    /// What a Service can ask for that a kernel does not have, and what follows from it.
+    /// Errors that mean that the kernel lacks what a Service asks for, and the errors that follow
+    /// from that for its destinations.
     fileprivate var refusals: [Int32] {
         switch self {
         case .add, .set: [ENOENT]
@@ -195,7 +199,7 @@ extension ServerOperation {
     }
 }
 
-/// What the kernel has not done, and why.
+/// An operation that the kernel refused, and the reason.
 struct RefusedOperation {
     let operation: ServerOperation
     let error: NetlinkError
@@ -227,13 +231,14 @@ extension MessageBuffer {
             let flags =
                 server.flags.rawValue | (isPersistent ? UInt32(IP_VS_SVC_F_PERSISTENT) : 0)
             attribute(UInt16(IPVS_SVC_ATTR_SCHED_NAME), server.scheduler)
-            // struct ip_vs_flags: flags and their mask
+            // struct ip_vs_flags: the flags and their mask, 32 bits each.
             attribute(
                 UInt16(IPVS_SVC_ATTR_FLAGS),
                 UInt64(flags) | UInt64(VirtualServer.settableFlags) << 32
             )
             attribute(UInt16(IPVS_SVC_ATTR_TIMEOUT), server.persistence ?? 0)
-            // Each client by itself: a mask for IPv4, a length for IPv6.
+            // Affinity is per client address: the value is a mask for IPv4 and a prefix length for
+            // IPv6.
             attribute(
                 UInt16(IPVS_SVC_ATTR_NETMASK),
                 key.address.family == .ipv4 ? UInt32.max : 128
@@ -259,7 +264,7 @@ extension MessageBuffer {
 }
 
 extension VirtualServer {
-    /// Those that we set and compare; the kernel has others of its own.
+    /// The flags that this program sets and compares; the kernel has others of its own.
     fileprivate static let settableFlags: UInt32 =
         ([.schedulerFlag1, .usesPort, .ours] as Flags).rawValue | persistent
 
@@ -285,7 +290,7 @@ extension VirtualServer {
     }
 }
 
-/// What a destination is doing.
+/// A destination with its connections and counters.
 package struct DestinationState: Sendable {
     package let destination: Destination
     package let connections: ServerTable.Connections
@@ -295,7 +300,7 @@ package struct DestinationState: Sendable {
 extension DestinationState {
     fileprivate init?(_ attribute: AttributeReader.Attribute, _ family: IPFamily) {
         let fields = attribute.nested
-        // Tunnels may lead from one family to the other, masquerading does not.
+        // A tunnel may lead from one family to the other; masquerading cannot.
         let own = fields[IPVS_DEST_ATTR_ADDR_FAMILY]?.short
         guard let address = fields[IPVS_DEST_ATTR_ADDR]?.union(family),
             own.map({ IPFamily(af: $0) == family }) ?? true,
@@ -312,7 +317,7 @@ extension DestinationState {
 }
 
 extension ServerStatistics {
-    /// `struct ip_vs_kstats`, absent before Linux 4.1.
+    /// Reads a `struct ip_vs_kstats`; kernels before Linux 4.1 do not send it.
     fileprivate init(_ attribute: AttributeReader.Attribute?) {
         self.init()
         guard let fields = attribute?.nested else { return }

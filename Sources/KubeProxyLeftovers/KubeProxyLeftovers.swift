@@ -2,10 +2,12 @@ package import Backend
 internal import Netlink
 internal import NetworkTypes
 
-/// What kube-proxy has left in this kernel beside virtual servers, which the backend of mode ipvs takes
-/// over as its own.
+/// The objects that kube-proxy has left in this kernel, except virtual servers, which the backend
+/// of mode ipvs handles.
 package enum KubeProxyLeftovers {
-    /// Removes it, by name; returns what there was.
+    /// Removes the objects, which are recognized by their names, and returns what there was.
+    ///
+    /// - Parameter dryRun: whether to remove nothing and only return what there is
     package static func remove(dryRun: Bool) async throws(CommitError) -> [Difference] {
         do throws(NetlinkError) {
             var found = try removeRules(dryRun: dryRun)
@@ -16,7 +18,7 @@ package enum KubeProxyLeftovers {
                 withExtendedLifetime(lock) {}
             }
             found += legacy.map { Difference(.remove, $0, of: .everyone) }
-            // Sets can go when no rule refers to them any more.
+            // A set can be removed only when no rule refers to it any more.
             let sets = IPSets.names().filter(\.isKubeProxySet)
             found += sets.sorted().map { Difference(.remove, "ipset \($0)", of: .everyone) }
             if !dryRun { try IPSets.remove(sets) }

@@ -1,5 +1,5 @@
-/// What kube-proxy's modes iptables and ipvs call theirs in iptables
-/// (`pkg/proxy/iptables/proxier.go`, `pkg/proxy/ipvs/proxier.go`), present and past.
+/// The tables and chains of iptables that kube-proxy's modes iptables and ipvs use, or used in the
+/// past (`pkg/proxy/iptables/proxier.go`, `pkg/proxy/ipvs/proxier.go`).
 package enum KubeProxyChains {
     package static let tables: Set = ["nat", "filter", "mangle"]
     private static let names: Set = [
@@ -18,7 +18,7 @@ package enum KubeProxyChains {
 }
 
 extension String {
-    /// As `pkg/proxy/ipvs/ipset.go` names its sets.
+    /// Whether this is the name of a set of kube-proxy's (`pkg/proxy/ipvs/ipset.go`).
     var isKubeProxySet: Bool {
         guard let prefix = ["KUBE-6-", "KUBE-"].first(where: hasPrefix) else { return false }
         return [

@@ -6,14 +6,15 @@ internal import NFTablesKernel
 internal import NetworkTypes
 internal import Netlink
 
-/// What kube-proxy has left in nf_tables: the tables of its mode nftables, and its chains in the
-/// tables of iptables-nft, with the rules that lead there.
+/// The objects that kube-proxy has left in nf_tables: the tables of its mode nftables, its chains
+/// in the tables of iptables-nft, and the rules that lead to those chains.
 ///
-/// Everything is told by its name; what the kubelet and network plugins have is not touched.
+/// All are recognized by their names; objects of the kubelet and of network plugins are not
+/// touched.
 struct KubeProxyRules {
     private enum Item: Hashable {
         case table
-        /// A rule of somebody's chain that leads to one of kube-proxy's.
+        /// A rule in another program's chain that leads to a chain of kube-proxy's.
         case jump(chain: String, handle: UInt64, target: String)
         case chain(String)
     }
@@ -27,7 +28,7 @@ struct KubeProxyRules {
 
     var isEmpty: Bool { items.isEmpty }
 
-    /// What removing it changes, an object each.
+    /// The changes that removal makes, one for each object.
     var differences: [Difference] {
         items.flatMap { place, items in
             items.map { item in
@@ -105,7 +106,7 @@ struct KubeProxyRules {
 
     // MARK: Removing
 
-    /// Removes it all in one transaction.
+    /// Removes everything in one transaction.
     func remove(_ socket: inout NetlinkSocket) throws(NetlinkError) {
         var batch = NetlinkBatch(
             subsystem: Constant.subsystem,
@@ -113,7 +114,8 @@ struct KubeProxyRules {
             firstSequence: socket.nextSequence()
         )
         for (place, items) in items {
-            // What leads to a chain goes before it, and so do its own rules.
+            // The rules that lead to a chain, and the rules in it, must be removed before the
+            // chain.
             for case .jump(let chain, let handle, _) in items {
                 append(NFT_MSG_DELRULE, place, &batch) {
                     $0.attribute(UInt16(NFTA_RULE_CHAIN.rawValue), chain)
@@ -136,7 +138,7 @@ struct KubeProxyRules {
         try batch.commit(&socket, subsystem: Constant.subsystem)
     }
 
-    /// The table is the first attribute of everything.
+    /// Appends a request; its first attribute is the table.
     private func append(
         _ type: nf_tables_msg_types,
         _ place: Place,
@@ -160,7 +162,7 @@ struct KubeProxyRules {
 }
 
 extension AttributeReader {
-    /// Of a rule's expressions: the chain that an unconditional verdict at its end leads to.
+    /// The chain that the verdict in a rule's expressions leads to; nil if there is none.
     fileprivate var jumpTarget: String? {
         for element in self {
             let expression = element.nested

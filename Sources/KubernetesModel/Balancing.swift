@@ -44,7 +44,7 @@ extension Balancing {
         } else if !scheduler.isEmpty {
             reader.report(
                 "metadata.annotations[\(Self.schedulerAnnotation)]",
-                "\"\(scheduler)\" is none of IPVS's schedulers"
+                "\"\(scheduler)\" is not one of IPVS's schedulers"
                     + " (\(Self.schedulers.sorted().joined(separator: ", ")))"
             )
         }

@@ -1,10 +1,11 @@
 package import NetworkTypes
 
-/// Notices when the affinity map of a family is almost full, once.
+/// Decides when to warn that the affinity map of a family is almost full.
 package struct AffinityFill: Sendable {
     package static let limit = Int(SetDefinition(.affinity).size ?? 0)
     private var isHigh: Set<IPFamily> = []
-    /// The entries at the last look, of kernels that do not count them.
+    /// The number of entries at the last reading, for kernels that do not report the number
+    /// themselves.
     package var lastSeen: [IPFamily: Int] = [:]
 
     package init() {}

@@ -1,10 +1,12 @@
 internal import NetworkTypes
 
 extension Changeset {
-    /// The changes as several smaller ones, so that none holds the kernel's lock for long.
+    /// Returns the changes in several parts, so that no transaction holds the kernel's lock for
+    /// long.
     ///
-    /// Between them every frontend is as before or as after, never half-made. A part has at most so
-    /// many elements, unless one frontend's flags and slots, which belong together, are more.
+    /// Between two parts every frontend is in its old or its new state, never half changed. A part
+    /// has at most `count` elements, unless the flags and slots of one frontend, which must stay
+    /// together, are more.
     package func parts(ofAtMost count: Int, _ program: Program) -> [Changeset] {
         var units = Units(program.family, limit: count)
         var opening = Changeset()
@@ -25,7 +27,8 @@ extension Changeset {
         return ([opening] + units.packed() + [closing]).filter { !$0.isEmpty }
     }
 
-    /// Rules for what comes are there from the beginning, those for what goes until the end.
+    /// Adds the change of a chain so that rules for new elements exist from the first part on, and
+    /// rules for old elements until the last part.
     private func split(
         _ chain: Chain.Name,
         _ change: ChainChange,
@@ -64,7 +67,7 @@ extension SetID {
         }
     }
 
-    /// Where a frontend has many elements.
+    /// Whether a frontend may have many elements in this set.
     fileprivate var isPool: Bool {
         switch self {
         case .endpoints, .localEndpoints, .allowedSources: true
@@ -81,13 +84,14 @@ private struct Change {
     let isRemoval: Bool
 }
 
-/// Changes of elements in the order in which they may happen, those together that must be.
+/// Changes of elements in an order in which they may be committed, grouped by frontend.
 private struct Units {
     private let limit: Int
     private let keyLength: Int
     private var byFrontend: [ElementBytes: [Change]] = [:]
     private var order: [ElementBytes] = []
-    /// What frontends share is harmless without them.
+    /// Elements that frontends share are added before the frontends and removed after them, since
+    /// they do no harm without frontends.
     private var first: [Change] = []
     private var last: [Change] = []
 
@@ -120,12 +124,12 @@ private struct Units {
         return packer.parts
     }
 
-    /// The changes of one frontend that are too many for one part.
+    /// Adds the changes of one frontend that are too many for one part.
     private func add(_ changes: [Change], to packer: inout Packer) {
         let isOf = { (isRemoval: Bool) in
             changes.contains { $0.set == .frontends && $0.isRemoval == isRemoval }
         }
-        // To a frontend that stays, slots mean nothing without its flags.
+        // If a frontend that stays changes its flags, its slots must change together with them.
         let isSwitched = isOf(true) == isOf(false) && changes.contains { !$0.set.isPool }
         var replaced: [Place: [Change]] = [:]
         for change in changes where change.set.isPool {
@@ -153,7 +157,7 @@ private struct Units {
     }
 }
 
-/// Fills one part after the other.
+/// Puts changes into one part after the other.
 private struct Packer {
     let limit: Int
     private(set) var parts: [Changeset] = []

@@ -1,22 +1,23 @@
-/// What a transaction changes in one table, beside creating what is constant.
+/// The changes that a transaction makes in one table.
 package struct Changeset: Sendable, Hashable {
-    /// Elements to delete, then elements to add; a changed element is in both.
+    /// The elements to delete, which comes first, and the elements to add; a changed element is in
+    /// both.
     package var removed: [SetID: [Element]] = [:]
     package var added: [SetID: [Element]] = [:]
-    /// Sets that rules of changed chains will refer to, and sets that they no longer do.
+    /// New sets that rules of changed chains refer to, and sets that no rule refers to any more.
     package var addedSets: [SetID] = []
     package var removedSets: [SetID] = []
     package var chains: [Chain.Name: ChainChange] = [:]
 
-    /// The table is replaced, with all sets, chains and rules of the program.
+    /// Whether the table is replaced, with all sets, chains and rules of the program.
     package var createsTable = false
 
     package enum ChainChange: Sendable, Hashable {
         case append([Rule])
         case replace([Rule])
-        /// Comes before all rules and elements that will refer to the chain.
+        /// Creates a chain, before all rules and elements that refer to it.
         case create(Chain)
-        /// Comes after those that have referred to it are gone.
+        /// Deletes the chain, after all rules and elements that refer to it.
         case delete
     }
 
@@ -36,7 +37,7 @@ package struct Changeset: Sendable, Hashable {
 
     package mutating func remove(_ set: SetID, _ element: Element) {
         removed[set, default: []].append(element)
-        // Packets of its connections may still come.
+        // Packets of the endpoint's connections may still arrive.
         if set == .serviceEndpoints { add(.formerEndpoints, element) }
     }
 }

@@ -1,16 +1,17 @@
 package import NetworkTypes
 
-/// The clients that are remembered together, as one.
+/// A group of clients that share one entry in the map `affinity`.
 ///
-/// The map `affinity` has one entry for a bucket and a frontend, so that clients, however many they
-/// are or say they are, cannot fill it for other frontends.
+/// The map has one entry for each bucket and frontend. So the clients of one frontend cannot fill
+/// it for other frontends, whether they are many or forge their addresses.
 package enum ClientBucket {
     package static let count: UInt32 = 1 << 14
-    /// Any number; it is the same on all nodes, and for ever.
+    /// The seed of the hash: an arbitrary number that is the same on all nodes and must never
+    /// change.
     package static let seed: UInt32 = 0x6E65_6564
 
-    /// What the kernel computes for `jhash ip saddr mod` (`net/netfilter/nft_hash.c:
-    /// nft_jhash_eval`, which scales instead of dividing).
+    /// Returns the bucket that the kernel computes for `jhash ip saddr mod`
+    /// (`net/netfilter/nft_hash.c: nft_jhash_eval`; it scales the hash instead of dividing).
     package static func of(_ client: IPAddress) -> UInt32 {
         scaledHash(client.networkOrderBytes, seed: seed, modulus: count)
     }
@@ -21,7 +22,7 @@ package enum ClientBucket {
         return UInt32((hash * UInt64(modulus)) >> 32)
     }
 
-    /// A key of the map `affinity`.
+    /// Returns the key of an entry in the map `affinity`.
     package static func key(_ bucket: UInt32, _ frontend: FrontendKey) -> ElementBytes {
         var key = ElementBytes()
         key.append(hostOrder: bucket)
@@ -32,7 +33,7 @@ package enum ClientBucket {
     }
 }
 
-/// Bob Jenkins's hash of 32 bits as in `include/linux/jhash.h`, of a little-endian machine.
+/// Bob Jenkins's 32-bit hash as in `include/linux/jhash.h`, for little-endian machines.
 private struct JenkinsHash {
     private var (a, b, c): (UInt32, UInt32, UInt32)
 
@@ -51,7 +52,7 @@ private struct JenkinsHash {
         return hash.c
     }
 
-    /// Adds twelve bytes; as if zeros stood behind the last.
+    /// Adds the first twelve bytes; missing bytes count as zero.
     private mutating func add(_ bytes: ArraySlice<UInt8>) {
         let word = { (index: Int) in
             bytes.dropFirst(4 * index).prefix(4).reversed().reduce(UInt32(0)) {

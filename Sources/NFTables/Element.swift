@@ -3,9 +3,9 @@ package import NetworkTypes
 /// An element of a set or map.
 package struct Element: Sendable, Hashable {
     package var key: ElementBytes
-    /// The inclusive upper end of a range, in interval sets; nil elsewhere.
+    /// The last key of a range (inclusive) in interval sets; nil in other sets.
     package var keyEnd: ElementBytes?
-    /// What a map maps the key to; nil in sets.
+    /// The value to which a map maps the key; nil in sets.
     package var data: ElementBytes?
     package private(set) var comment: String?
 
@@ -22,11 +22,12 @@ package struct Element: Sendable, Hashable {
     }
 }
 
-/// nft takes 128 bytes with the closing zero, whatever the number of characters.
+/// The longest comment in bytes: nft allows 128 bytes with the closing zero.
 private let longestComment = 127
 
 extension String {
-    /// What nft can print in quotation marks, and not more than fits.
+    /// The text as a comment: without characters that nft cannot print in quotation marks, and
+    /// shortened to the longest comment.
     fileprivate var asComment: String {
         let text = nftQuotable
         guard text.utf8.count > longestComment else { return text }

@@ -1,7 +1,9 @@
 package import NetworkTypes
 
-/// A set element's key or data as the kernel holds it: fields in network order, each padded to
-/// four bytes, 40 bytes at most (an IPv6 affinity key).
+/// A set element's key or data as the kernel holds it.
+///
+/// Addresses and ports are in network order, and each field is padded to a multiple of four bytes.
+/// The longest is an IPv6 affinity key of 40 bytes.
 package struct ElementBytes: Sendable, Hashable {
     private var words: (UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0)
     package private(set) var count: UInt8 = 0
@@ -22,7 +24,7 @@ package struct ElementBytes: Sendable, Hashable {
 
     package var bytes: [UInt8] { withBytes(Array.init) }
 
-    /// The first fields.
+    /// Returns the first bytes.
     package func prefix(_ count: Int) -> ElementBytes {
         withBytes { ElementBytes(UnsafeRawBufferPointer(rebasing: $0.prefix(count))) }
     }
@@ -51,7 +53,8 @@ package struct ElementBytes: Sendable, Hashable {
         appendRaw(UInt32(transport.rawValue).littleEndian)
     }
 
-    /// Appends a number in the machine's order, as registers hold numbers (`numgen`).
+    /// Appends a number in the machine's byte order, as `numgen` and `jhash` leave it in a
+    /// register.
     package mutating func append(hostOrder word: UInt32) { appendRaw(word) }
 
     private mutating func appendRaw(_ word: UInt32) {
@@ -72,7 +75,7 @@ package struct ElementBytes: Sendable, Hashable {
     }
 }
 
-/// Takes the fields of an element apart, in the order in which they were appended.
+/// Reads the fields of a key or of data, in the order in which they were appended.
 package struct ElementReader {
     private let bytes: [UInt8]
     private var offset = 0

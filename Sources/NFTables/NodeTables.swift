@@ -2,13 +2,14 @@ package import Backend
 package import NetworkTypes
 package import ServicePlan
 
-/// The tables of a node, one for each family, and how changes get into them.
+/// The tables of a node, one for each IP family, and the commits that change them.
 ///
-/// The kernel is the record: adopting reads it back and sends only the difference.
+/// The kernel is the only record of the past: `adopt` reads the tables back and sends only the
+/// differences.
 package struct NodeTables {
     package let families: [IPFamily]
     package let kernel: any TableKernel
-    /// Empty until the kernel was read, and after a failure.
+    /// The state of each table; empty before the kernel was first read, and after a failure.
     package private(set) var tables: [IPFamily: TableState] = [:]
     package var generations = GenerationLedger()
 
@@ -16,16 +17,17 @@ package struct NodeTables {
         (self.families, self.kernel) = (families, kernel)
     }
 
-    /// Makes the tables what these plans say.
+    /// Makes the tables hold what these plans say.
     ///
-    /// - Returns: also the frontends that the tables had before
+    /// - Returns: the report, and the frontends that the tables had before
     package mutating func adopt(
         _ plans: [ServicePlan],
         _ inputs: TableInputs
     ) throws(TableFault) -> (report: CommitReport, former: FormerFrontends) {
         tables = [:]
         var former = FormerFrontends()
-        // Somebody may write between our reading and our writing; the kernel refuses then.
+        // Another program may commit between this reading and this commit; then the kernel refuses
+        // it.
         for _ in 0..<5 {
             var read: [IPFamily: TableState] = [:]
             generations.restart(at: try kernel.generation(), kernel)
@@ -44,7 +46,7 @@ package struct NodeTables {
         throw .refused(.init("another program keeps changing the tables"))
     }
 
-    /// Programs what has changed since the last commit.
+    /// Programs the changes since the last `adopt` or `commit`.
     package mutating func commit(
         _ plans: [PlanChange],
         _ inputs: TableInputs
@@ -62,12 +64,12 @@ package struct NodeTables {
             return report
         } catch {
             tables = [:]
-            // Changes are tried on damaged tables as well, and may find that something is missing.
+            // The tables may have been damaged before this commit, so an object may be missing.
             throw generations.isTampered ? .tampered : error
         }
     }
 
-    /// What `adopt` would change; touches nothing.
+    /// Returns what `adopt` would change, without changing anything.
     package func difference(
         _ plans: [ServicePlan],
         _ inputs: TableInputs
@@ -81,30 +83,34 @@ package struct NodeTables {
         return result
     }
 
-    /// What remembers the kernel's state no longer tells the truth.
+    /// Forgets the state of the tables, because the kernel may hold something else.
     package mutating func forget() { tables = [:] }
 
-    /// A commit of ours was taken that told of no generation.
+    /// Takes note of a commit of this program that did not name a generation.
     package mutating func committedBlindly() throws(TableFault) {
         try generations.committedBlindly(kernel)
     }
 
     // MARK: Sending
 
-    /// The kernel's lock is held for some 3 µs for each element, and nobody else's change comes in
-    /// meanwhile, of whatever table.
+    /// The number of elements above which changes are sent in parts.
+    ///
+    /// A transaction holds the kernel's lock for about 3 µs per element, and meanwhile no other
+    /// program can change any table.
     private static let largeCount = 10_000
     private static let partSize = 5000
-    /// Elements that fit the socket's buffer on any kernel: 200 kB.
+    /// A number of elements that fits the socket's buffer on any kernel (200 kB).
     private static let smallPartSize = 1000
 
-    /// Sends the changes as one transaction, or as several if they are very many or this kernel has no
-    /// room for them.
+    /// Sends the changes in one transaction, or in several if they are very many or the kernel has
+    /// no room for them.
     ///
-    /// A table is made anew in one, since it may replace another.
+    /// A new table is first tried in one transaction, since it may replace an old one.
     ///
-    /// - Returns: nil, if it is strict, when our tables are no longer what the changes were computed
-    ///   from
+    /// - Parameter isStrict: whether to give up if another program has changed the tables
+    /// - Returns: nil if `isStrict` and the tables are no longer those that the changes were
+    ///   computed
+    /// from
     private mutating func send(
         _ changes: [TableTransaction],
         isStrict: Bool
@@ -161,7 +167,8 @@ package struct NodeTables {
 }
 
 extension CommitReport {
-    /// Sets and rules that change are objects; a new table is one.
+    /// Counts the changes of a table; each set and chain counts as one object, and so does a new
+    /// table.
     fileprivate mutating func count(_ changes: Changeset) {
         elementsAdded += changes.addedCount
         elementsRemoved += changes.removedCount
@@ -171,13 +178,13 @@ extension CommitReport {
     }
 }
 
-/// The frontends that the kernel had before it was told of everything.
+/// The frontends that the kernel had before `adopt`.
 package struct FormerFrontends: Sendable {
     package private(set) var all: Set<FrontendKey> = []
     package private(set) var sticky: Set<FrontendKey> = []
     package private(set) var localPolicy: Set<FrontendKey> = []
 
-    /// The sets that tell.
+    /// The sets that these frontends are read from.
     package static let sets = [SetID.frontends, .sticky, .localPolicy]
 
     package init() {}

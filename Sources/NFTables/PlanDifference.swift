@@ -1,14 +1,14 @@
 internal import NetworkTypes
 internal import ServicePlan
 
-/// What leaves and what comes when a Service's plan replaces another one.
+/// The elements to remove and to add when a new plan of a Service replaces an old one.
 ///
-/// It costs what differs, beside a comparison of the pools: frontends and pools that are equal are
-/// passed over, and of a pool only the slots that have another endpoint count.
+/// Apart from comparing the pools, the cost depends on the differences only: equal frontends and
+/// pools are skipped, and in a pool only the slots with a different endpoint are changed.
 struct PlanDifference {
     private let old: LaidOutPlan
     private let new: LaidOutPlan
-    /// Frontends that both plans have.
+    /// The frontends that both plans have.
     private var common: [(old: Frontend, new: Frontend)] = []
     private var removed: [Frontend] = []
     private var added: [Frontend] = []
@@ -46,7 +46,7 @@ struct PlanDifference {
         }
         var slots = SlotChanges(old, new)
         for (before, after) in common {
-            // The pools' numbers are part of a frontend, though not of its elements.
+            // The indexes of pools are part of a frontend but not of its elements.
             if before != after { exchangeElements(before, after, &changes) }
             slots.enter(before, after, &changes)
         }
@@ -73,7 +73,8 @@ struct PlanDifference {
 
     // MARK: Elements of several Services
 
-    /// Calls the body with each element that has more or fewer uses than before.
+    /// Calls the body with each shared element whose number of uses changes, and with the
+    /// difference.
     func forEachSharedChange(_ body: (SharedElement, Int32) -> Void) {
         for frontend in removed { old.clusterIP(frontend).map { body($0, -1) } }
         for frontend in added { new.clusterIP(frontend).map { body($0, 1) } }
@@ -129,7 +130,8 @@ struct PlanDifference {
     }
 }
 
-/// The slots that differ between the pools of two plans; several frontends ask for the same pools.
+/// The slots that differ between the pools of two plans, remembered because several frontends use
+/// the same pools.
 private struct SlotChanges {
     private struct Pair: Hashable {
         let old: Int

@@ -1,7 +1,7 @@
 package import NetworkTypes
 package import ServicePlan
 
-/// An element that several Services may have in common; it goes when the last of them does.
+/// An element that several Services may share; it is removed together with its last use.
 package enum SharedElement: Sendable, Hashable {
     case clusterIP(IPAddress)
     case hairpin(IPAddress)
@@ -30,7 +30,7 @@ package enum SharedElement: Sendable, Hashable {
 }
 
 extension SharedElement {
-    /// Calls the body for what an endpoint takes that new connections may be sent to.
+    /// Calls the body with each shared element of an endpoint that gets new connections.
     static func forEach(
         _ endpoint: Endpoint,
         _ transport: TransportProtocol,
@@ -40,22 +40,26 @@ extension SharedElement {
         if endpoint.isLocal { body(.hairpin(endpoint.address)) }
     }
 
-    /// What an endpoint takes that keeps its old connections.
+    /// Returns the shared element of an endpoint that only keeps its old connections.
     static func of(draining endpoint: Endpoint, _ transport: TransportProtocol) -> SharedElement {
         .serviceEndpoint(endpoint.address, endpoint.port, transport)
     }
 }
 
-/// A plan with its pools laid out in slots for one family: all that the elements of a Service depend
-/// on.
+/// A plan with its pools laid out in slots for one family; all elements of the Service follow from
+/// it.
 package struct LaidOutPlan: Sendable {
     package let plan: ServicePlan
     let family: IPFamily
     private let role: TableRole
-    /// In the order of the plan's pools; pools that no frontend of the family draws from are empty.
+    /// The layouts in the order of the plan's pools; a pool that no frontend of the family uses has
+    /// an empty layout.
     let layouts: [PoolLayout]
 
-    /// - Parameter previous: the layout that the pool of a frontend's map had, if it was there
+    /// Lays out the pools of a plan.
+    ///
+    /// - Parameter previous: returns the layout that a frontend had in a map before; nil if it had
+    ///   none
     init(
         _ plan: ServicePlan,
         _ role: TableRole,
@@ -68,7 +72,7 @@ package struct LaidOutPlan: Sendable {
         var former: [Int: PoolLayout?] = [:]
         for frontend in plan.frontends where frontend.key.address.family == family {
             for (set, pool) in Self.maps(frontend, role) where (former[pool] ?? nil) == nil {
-                // The first frontend that has been there tells for all of its pool.
+                // The first frontend with a previous layout decides for its whole pool.
                 former[pool] = .some(previous(frontend, set))
             }
         }
@@ -77,7 +81,9 @@ package struct LaidOutPlan: Sendable {
         }
     }
 
-    /// - Parameter old: the plan before; pools of the same frontends keep their slots
+    /// Lays out the pools of a plan that replaces another one.
+    ///
+    /// - Parameter old: the plan before; endpoints of the same frontends keep their slots
     init(
         _ plan: ServicePlan,
         _ role: TableRole,
@@ -94,7 +100,9 @@ package struct LaidOutPlan: Sendable {
         }
     }
 
-    /// - Parameter layouts: of each pool; nil: of none
+    /// Makes a plan whose layouts are known.
+    ///
+    /// - Parameter layouts: the layout of each pool; nil if all are empty
     init(
         _ plan: ServicePlan,
         _ role: TableRole,
@@ -109,14 +117,14 @@ package struct LaidOutPlan: Sendable {
         self.layouts = layouts ?? Array(repeating: .empty, count: plan.pools.count)
     }
 
-    /// Those of the family.
+    /// The plan's frontends of this family.
     var frontends: some Sequence<Frontend> {
         plan.frontends.lazy.filter { $0.key.address.family == family }
     }
 
     // MARK: Elements that are this Service's alone
 
-    /// Calls the body for each of them.
+    /// Calls the body with each element that belongs to this Service alone.
     func forEachElement(_ body: (SetID, Element) -> Void) {
         for frontend in frontends {
             forEachElement(of: frontend, body)
@@ -124,7 +132,7 @@ package struct LaidOutPlan: Sendable {
         }
     }
 
-    /// Calls the body for each element of a frontend but the slots of its pools.
+    /// Calls the body with each element of a frontend, except the slots of its pools.
     func forEachElement(of frontend: Frontend, _ body: (SetID, Element) -> Void) {
         let key = ElementBytes(frontend.key)
         body(.frontends, Element(key: key, comment: plan.portLabel(frontend)))
@@ -152,7 +160,7 @@ package struct LaidOutPlan: Sendable {
         for slot in 0..<Int(layout.size) { body(set, Self.element(key, layout, slot)) }
     }
 
-    /// The element of one slot in the map of a frontend's pool.
+    /// Returns the element for one slot of a frontend's pool.
     static func element(_ frontend: ElementBytes, _ layout: PoolLayout, _ slot: Int) -> Element {
         let endpoint = layout.endpoint(slot)
         var key = frontend
@@ -162,7 +170,7 @@ package struct LaidOutPlan: Sendable {
         return Element(key: key, data: ElementBytes(endpoint.address, port: endpoint.port))
     }
 
-    /// The maps that a frontend's pools are in.
+    /// Returns the maps that hold the slots of a frontend's pools, with the pools' indexes.
     func maps(_ frontend: Frontend) -> [(set: SetID, pool: Int)] { Self.maps(frontend, role) }
 
     private static func maps(
@@ -178,13 +186,15 @@ package struct LaidOutPlan: Sendable {
         }
     }
 
-    /// The timeout of the affinity that the rules keep, of connections that they translate: IPVS
-    /// keeps that of its virtual servers, and others may translate what we do not.
+    /// Returns the timeout of the affinity that the rules keep; nil if they keep none.
+    ///
+    /// The rules keep affinity only for frontends whose connections they translate. IPVS keeps that
+    /// of its virtual servers, and other programs may translate other connections.
     private func affinityTimeout(_ frontend: Frontend) -> UInt32? {
         maps(frontend).isEmpty ? nil : frontend.affinityTimeout
     }
 
-    /// Nil if everyone may use the frontend.
+    /// Returns the sources that may use the frontend; nil if all may.
     private func allowedSources(_ frontend: Frontend) -> [IPPrefix]? {
         guard let sources = frontend.allowedSources,
             !sources.contains(where: { $0.length == 0 })
@@ -192,7 +202,7 @@ package struct LaidOutPlan: Sendable {
         return sources
     }
 
-    /// The plain sets that hold the frontend's key, beside `frontends`.
+    /// Returns the sets, other than `frontends`, that hold the frontend's key alone.
     private func memberships(_ frontend: Frontend) -> [SetID] {
         var sets: [SetID] = []
         switch frontend.action {
@@ -201,16 +211,18 @@ package struct LaidOutPlan: Sendable {
         case .reject: sets.append(.noEndpoints)
         case .drop: sets.append(.noLocalEndpoints)
         }
-        // Others may translate connections to frontends that we do not translate.
+        // Other programs may translate connections to a frontend that rejects or drops; those
+        // connections are not masqueraded here.
         switch (frontend.masquerade, frontend.action) {
-        case (_, .reject), (_, .drop), (.nonPods, _): break  // `cluster-ips` tells of pods
+        case (_, .reject), (_, .drop), (.nonPods, _): break  // nonPods: see `cluster-ips`
         case (.everyone, _): sets.append(.masqueradeFrontends)
         case (.node, _): sets.append(.localPolicy)
         }
         if affinityTimeout(frontend) != nil { sets.append(.sticky) }
         if allowedSources(frontend) != nil { sets.append(.restricted) }
-        // What has no virtual server is refused where it would be routed to: the kernel sends no ICMP
-        // error from an address that is not the node's (net/ipv4/icmp.c: icmp_send).
+        // Only frontends with a virtual server are steered to this node. All others are refused on
+        // their normal route, because the kernel sends no ICMP error from an address that is not
+        // the node's (net/ipv4/icmp.c: icmp_send).
         if role == .policy, [.externalIP, .loadBalancerVIP].contains(frontend.kind),
             frontend.action.outerPool != nil
         {
@@ -221,13 +233,14 @@ package struct LaidOutPlan: Sendable {
 
     // MARK: What other Services may have, too
 
-    /// The endpoints of a pool under one protocol, of which several frontends are one use.
+    /// The use of a pool's endpoints with one protocol; several frontends together count as one
+    /// use.
     struct PoolUse: Hashable {
         let pool: Int
         let transport: TransportProtocol
     }
 
-    /// The pools of a frontend, in a fixed order.
+    /// Returns the uses of pools by a frontend, in a fixed order.
     func uses(_ frontend: Frontend) -> [PoolUse] {
         let pools: [Int] =
             switch frontend.action {
@@ -238,8 +251,7 @@ package struct LaidOutPlan: Sendable {
         return pools.map { PoolUse(pool: $0, transport: frontend.key.transport) }
     }
 
-    /// Calls the body for each use of an element that other Services may have too; the same one may
-    /// come several times.
+    /// Calls the body with the shared element of each use; the same element may come several times.
     func forEachSharedElement(_ body: (SharedElement) -> Void) {
         var seen: Set<PoolUse> = []
         for frontend in frontends {
@@ -262,7 +274,7 @@ package struct LaidOutPlan: Sendable {
         frontend.kind == .clusterIP ? .clusterIP(frontend.key.address) : nil
     }
 
-    /// Calls the body with each number that rules must know.
+    /// Calls the body with each number that must occur in a rule.
     func forEachNumber(_ body: (WritableKeyPath<RuleNumberUsage, NumberUsage>, UInt32) -> Void) {
         for frontend in frontends {
             for (set, pool) in maps(frontend) {

@@ -1,34 +1,38 @@
 package import ServicePlan
 
-/// Which endpoint each slot of a pool holds.
+/// The assignment of a pool's slots to its endpoints.
 ///
-/// A packet draws a slot at random. Up to 32 endpoints have a slot each. A larger pool has a power
-/// of two of slots, at least 8 for each endpoint, shared out as evenly as can be, so that
-/// endpoints come and go without another pool size, hence without another rule.
+/// A new connection picks a slot at random. A pool of up to 32 endpoints has one slot for each. A
+/// larger pool has a power of two of slots, in general at least 8 for each endpoint, distributed as
+/// evenly as possible. So endpoints can come and go while the pool keeps its size, and with it its
+/// rule.
 package struct PoolLayout: Sendable {
-    /// The endpoints of the pool, in its order.
+    /// The endpoints of the pool, in the pool's order.
     private let members: [Endpoint]
-    /// By slot: the index of its endpoint among the members.
+    /// For each slot, the index of its endpoint in `members`.
     private let owners: [UInt16]
 
     package static let largestExactSize = 32
-    /// Slot numbers are `size << 16 + index` in 32 bits.
+    /// The largest number of slots: slot numbers are `(size << 16) + index` in 32 bits.
     package static let largestSize = Pool.largestSize
 
-    /// The slots of a pool without endpoints, and of one that no rule draws from: none.
+    /// The layout without slots, for a pool without endpoints and for one that no rule uses.
     static let empty = PoolLayout([], previous: nil)
 
     package var size: UInt32 { UInt32(owners.count) }
 
-    /// By slot.
+    /// The endpoint of each slot.
     package var endpoints: [Endpoint] { owners.map { members[Int($0)] } }
 
     func endpoint(_ slot: Int) -> Endpoint { members[Int(owners[slot])] }
 
-    /// The slots of a pool of this size begin here, so that pools of different sizes share a map.
+    /// Returns the number of the first slot of a pool with this size.
+    ///
+    /// It depends on the size, so that pools of different sizes can share a map: a rule for another
+    /// size finds no slot.
     package static func firstSlot(_ size: UInt32) -> UInt32 { size << 16 }
 
-    /// The size of a pool in slots.
+    /// Returns the number of slots for a number of endpoints.
     package static func size(for endpointCount: Int) -> Int {
         guard endpointCount > largestExactSize else { return endpointCount }
         var size = 512
@@ -36,12 +40,12 @@ package struct PoolLayout: Sendable {
         return size
     }
 
-    /// Lays out a pool, leaving in place whom the previous layout of the same size has placed.
+    /// Lays out a pool; endpoints keep their slots in a previous layout of the same size.
     package init(_ pool: [Endpoint], previous: PoolLayout?) {
         let size = Self.size(for: pool.count)
         members = pool.count > size ? Array(pool.prefix(size)) : pool
         guard let previous, previous.owners.count == size, size > 0 else {
-            // Round robin: share sizes differ by one at most.
+            // Slots are dealt in turn, so the numbers of slots per endpoint differ by one at most.
             let count = members.count
             owners = (0..<size).map { UInt16(truncatingIfNeeded: $0 % count) }
             return
@@ -51,7 +55,7 @@ package struct PoolLayout: Sendable {
             ? previous.owners : Self.moved(members, previous.owners, previous.members)
     }
 
-    /// A layout as it is in a kernel, which does not tell who is local.
+    /// Makes the layout that a kernel holds, which does not know which endpoints are local.
     package init(placed endpoints: [Endpoint]) {
         let sorted = endpoints.sorted()
         members = sorted.indices.filter { $0 == 0 || sorted[$0 - 1] < sorted[$0] }.map {
@@ -64,7 +68,7 @@ package struct PoolLayout: Sendable {
         owners = endpoints.map { indexes[$0] ?? 0 }
     }
 
-    /// Hands the slots of those who went to those who have too few.
+    /// Gives the slots of removed endpoints to endpoints that have too few.
     private static func moved(
         _ members: [Endpoint],
         _ previous: [UInt16],
@@ -104,12 +108,14 @@ package struct PoolLayout: Sendable {
 }
 
 extension PoolLayout {
-    /// The slots whose endpoints differ from another layout's of the same size, in order.
+    /// Returns the slots whose endpoints differ from those of another layout of the same size, in
+    /// order.
     func changedSlots(since old: PoolLayout) -> [Int] {
         let isSame = { (left: Endpoint, right: Endpoint) in
             left.address == right.address && left.port == right.port
         }
-        // Mostly a member was replaced, and every slot belongs to the same index as before.
+        // In the most frequent case a member was replaced, and each slot has the same index as
+        // before.
         if owners == old.owners, members.count == old.members.count {
             let changed = zip(members, old.members).map { !isSame($0, $1) }
             guard changed.contains(true) else { return [] }
@@ -119,7 +125,8 @@ extension PoolLayout {
     }
 }
 
-/// What two sorted lists have in common, and what only one of them has, by address and port.
+/// The indexes of endpoints that two sorted lists have in common, and of those that only one has,
+/// compared by address and port.
 struct SortedDifference {
     private(set) var common: [(old: Int, new: Int)] = []
     private(set) var removed: [Int] = []

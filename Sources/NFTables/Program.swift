@@ -1,17 +1,18 @@
 package import NetworkTypes
 package import ServicePlan
 
-/// The rules of a table: constant but for the numbers in use, whatever the number of Services.
+/// The rules of a table, which are constant except for the numbers in them, however many Services
+/// there are.
 ///
-/// docs/packet-path.md walks through it; the design and its measurements are there too.
+/// docs/packet-path.md explains them, with the design and its measurements.
 package struct Program: Sendable, Hashable {
-    /// What the operator's configuration and the node's state decide.
+    /// The choices that depend on the configuration and on the node's state.
     package struct Variant: Sendable, Hashable {
         package var role = TableRole.balancer
         package var localDetection = LocalDetection.none
         package var countsConnections = false
         package var remembersClients = true
-        /// IPVS goes on with the connections that it has, beside nftables.
+        /// Whether IPVS keeps the connections that it has while nftables serves new ones.
         package var inherits = false
 
         package init() {}
@@ -20,7 +21,7 @@ package struct Program: Sendable, Hashable {
             role = inputs.role
             localDetection = inputs.facts.localDetection(family)
             remembersClients = inputs.remembersClients
-            // IPVS counts by itself, and its packets do not come through `services`.
+            // IPVS counts its connections itself, and its packets do not pass `services`.
             countsConnections = inputs.facts.countsConnections && role == .balancer
             inherits = inputs.inherited != nil && role == .balancer
         }
@@ -28,7 +29,7 @@ package struct Program: Sendable, Hashable {
 
     package let family: IPFamily
     package let variant: Variant
-    /// The pool sizes of `pick` and `pick-local`, and the timeouts of `remember`, in rule order.
+    /// The numbers that occur in rules, in the order of the rules.
     package var numbers: ProgramNumbers
 
     package init(
@@ -43,10 +44,10 @@ package struct Program: Sendable, Hashable {
 
     private var role: TableRole { variant.role }
 
-    /// Whether IPVS translates connections that these rules see.
+    /// Whether IPVS translates connections whose packets these rules see.
     private var isBesideBalancer: Bool { role == .policy || variant.inherits }
 
-    /// Every chain, callees before callers.
+    /// All chains; a chain comes before the chains that refer to it.
     package var chains: [Chain] { regularChains + baseChains + steerChains }
 
     package var sets: [SetDefinition] {
@@ -60,10 +61,11 @@ package struct Program: Sendable, Hashable {
 
     package func chain(_ name: Chain.Name) -> Chain? { chains.first { $0.name == name } }
 
-    /// The frontend that a new packet was sent to.
+    /// The fields that hold the frontend to which the client sent a new packet.
     ///
-    /// IPVS translates at the input hook, and what it sends on passes the output hook as if it were the
-    /// node's own: there it has its endpoint's address, which may be anybody's frontend as well.
+    /// IPVS translates at the input hook, and the packets that it forwards pass the output hook
+    /// like the node's own. There they have the endpoint's address, which may also be the address
+    /// of a frontend.
     private var target: [PacketField] {
         role == .policy ? PacketField.originalFrontend : PacketField.frontend
     }
@@ -71,8 +73,9 @@ package struct Program: Sendable, Hashable {
     private var regularChains: [Chain] {
         [
             Chain(.sourceRanges, sourceRanges),
-            // Packets that conntrack cannot place would leave untranslated, and the other side
-            // would answer with a reset that kills the connection (kubernetes/kubernetes#74839).
+            // Packets that conntrack cannot assign to a connection would leave untranslated, and
+            // the other side would answer with a reset that ends the connection
+            // (kubernetes/kubernetes#74839).
             Chain(
                 .invalid,
                 [
@@ -107,7 +110,8 @@ package struct Program: Sendable, Hashable {
             ]
     }
 
-    /// A timeout is part of an expression, so each one has a rule of its own.
+    /// Returns the chain for one affinity timeout; a timeout is part of an expression, so each has
+    /// its own rule.
     func remembering(_ timeout: UInt32) -> Chain {
         Chain(
             .rememberFor(seconds: timeout),
@@ -115,8 +119,10 @@ package struct Program: Sendable, Hashable {
         )
     }
 
-    /// One rule for each length of blocks in use: a set of ranges over all frontends would be quadratic
-    /// to fill (`net/netfilter/nft_set_pipapo.c`).
+    /// The rules for source ranges, one for each prefix length in use.
+    ///
+    /// A single set of ranges for all frontends would take quadratic time to fill
+    /// (`net/netfilter/nft_set_pipapo.c`).
     private var sourceRanges: [Rule] {
         [Rule(.lookup(target, in: .restricted, negated: true), .returning)]
             + numbers.sourceLengths.map { length in
@@ -133,12 +139,13 @@ package struct Program: Sendable, Hashable {
         let served = Statement.lookup(frontend, in: .frontends)
         switch role {
         case .policy:
-            // IPVS takes packets behind this chain, when they still have the frontend's address.
+            // IPVS gets packets after this chain, so here they still have the frontend's address.
             rules.append(Rule(served, .returning))
         case .balancer:
             rules += leftToPredecessor(.returning)
-            // It came while the table was exchanged, and an earlier hook had the rules of before: the
-            // client repeats it, as a connection that nobody has seen yet.
+            // The packet arrived while the table was replaced, and an earlier hook still had the
+            // old rules. The client will send it again as part of a connection that no rule has
+            // seen.
             rules.append(Rule(served, .counter, .drop))
         }
         rules += Self.reject(.lookup(address, in: .clusterIPs))
@@ -146,8 +153,8 @@ package struct Program: Sendable, Hashable {
         return rules
     }
 
-    /// With a reset where that is possible, since ICMP errors are rate limited and then look like
-    /// time-outs.
+    /// Returns rules that reject packets: TCP with a reset, since ICMP errors are rate limited and
+    /// clients would then run into timeouts.
     private static func reject(_ match: Statement) -> [Rule] {
         [
             Rule(match, .transport(.tcp), .counter, .reject(withReset: true)),
@@ -155,8 +162,9 @@ package struct Program: Sendable, Hashable {
         ]
     }
 
-    /// What IPVS cannot do: pods and the node itself are not subject to the external traffic
-    /// policy, and a virtual server has but one set of destinations.
+    /// The rules for pods and the node itself, to which the external traffic policy does not apply.
+    ///
+    /// IPVS cannot serve them, since a virtual server has only one set of destinations.
     private var servicesBesideBalancer: [Rule] {
         [Rule(nonPods + [.sourceIsLocal(false), .returning])] + stickyFirst + [Rule(.goto(.pick))]
     }
@@ -178,8 +186,8 @@ package struct Program: Sendable, Hashable {
 
     private var services: [Rule] {
         let isFrontendOf = { (set: SetID) in Statement.lookup(PacketField.frontend, in: set) }
-        // Pods and the node itself are not subject to the external traffic policy: for them it is
-        // as if they had gone out to the load balancer and come back.
+        // The external traffic policy does not apply to pods and the node itself; they are treated
+        // as if they had connected through the load balancer.
         let outsiders = [isFrontendOf(.localPolicy)] + nonPods.map { [$0] }.joined()
         return stickyFirst + [
             Rule(outsiders + [.sourceIsLocal(false), .goto(.pickLocal)]),
@@ -187,15 +195,16 @@ package struct Program: Sendable, Hashable {
         ]
     }
 
-    /// Of connections to frontends only those are masqueraded that we translate; others may translate
-    /// what we do not.
+    /// The rules that masquerade connections which needletail or IPVS translates; connections that
+    /// other programs translate are left alone.
     private var masquerading: [Rule] {
         let isFrontendOf = { (set: SetID, negated: Bool) in
             Statement.lookup(PacketField.originalFrontend, in: set, negated: negated)
         }
         var rules: [Rule] = []
         if role == .policy {
-            // Our rules translate no others, and those of other programs come before IPVS.
+            // In this role the rules translate only connections to frontends in `local-policy`. All
+            // other connections with DNAT were translated by other programs, before IPVS.
             rules.append(Rule(.isDNATed, isFrontendOf(.localPolicy, true), .returning))
         }
         rules += [
@@ -212,8 +221,8 @@ package struct Program: Sendable, Hashable {
                 )
             )
         }
-        // With IPVS the node's own connections have the virtual address as their source, which is a
-        // local one there.
+        // With IPVS, the node's own connections have the frontend's address as their source, which
+        // is a local address there.
         let isNodes = isBesideBalancer ? [] : [isFrontendOf(.localPolicy, false)]
         rules += [
             Rule(isNodes + [.sourceIsLocal(true), .masquerade])
@@ -221,8 +230,8 @@ package struct Program: Sendable, Hashable {
         return rules + hairpins.map { Rule($0 + [.masquerade]) }
     }
 
-    /// Matches what a pod sends to itself by a frontend; those of `masquerade-frontends` have been
-    /// masqueraded by then.
+    /// Match packets that a pod sends to itself through a frontend; those to `masquerade-frontends`
+    /// are masqueraded by an earlier rule.
     private var hairpins: [[Statement]] {
         let isHairpin = Statement.lookup([.sourceAddress, .destinationAddress], in: .hairpin)
         guard !isBesideBalancer else { return [[isHairpin]] }
@@ -232,7 +241,7 @@ package struct Program: Sendable, Hashable {
         ]
     }
 
-    /// Matches what no pod sent; empty if pods cannot be told.
+    /// Matches packets that no pod sent; empty if pods cannot be recognized.
     private var nonPods: [Statement] {
         switch variant.localDetection {
         case .none: []
@@ -242,20 +251,20 @@ package struct Program: Sendable, Hashable {
         }
     }
 
-    /// Matches translated connections; `ct status dnat` tells of translation by nftables alone.
+    /// Matches translated connections; `ct status dnat` matches only translation by nftables.
     ///
-    /// `frontends` is not looked up again where its elements may count: a connection finds its own
-    /// once, in `translate`.
+    /// Where the elements of `frontends` may count connections, this does not look up `frontends`
+    /// again: each connection must find its element only once, in `translate`.
     private var isServices: Statement {
         isBesideBalancer ? .lookup(PacketField.originalFrontend, in: .frontends) : .isDNATed
     }
 
-    /// For connections that IPVS has, when nftables takes over from it, and for new ones of the same
-    /// client's port.
+    /// Returns rules for connections that IPVS keeps while nftables takes over, and for new ones
+    /// from the same client port.
     ///
-    /// When IPVS forgets a connection, it takes conntrack's entry of the same addresses and ports away,
-    /// whosever it is by then (`net/netfilter/ipvs/ip_vs_nfct.c: ip_vs_conn_drop_conntrack`); were
-    /// it ours, that connection would break.
+    /// When IPVS forgets a connection, it deletes conntrack's entry with the same addresses and
+    /// ports, even if that belongs to a new connection (`net/netfilter/ipvs/ip_vs_nfct.c:
+    /// ip_vs_conn_drop_conntrack`). If nftables had translated the new connection, it would break.
     private func leftToPredecessor(_ verdict: Statement) -> [Rule] {
         guard variant.inherits else { return [] }
         return [
@@ -267,18 +276,20 @@ package struct Program: Sendable, Hashable {
         ]
     }
 
-    /// Leads packets of external frontends to IPVS, which sees what is routed to the node itself.
+    /// Returns rules that set or clear the mark that leads packets of external frontends to IPVS.
     ///
-    /// The node's own addresses are, and cluster IPs, which a device of its own has; for others a mark
-    /// chooses the way (`SteeringRoute`), so that nothing but the frontends is taken of an address
-    /// that others may have. What the rules themselves have translated is a frontend's no longer.
-    /// The mark is gone before IPVS sends the packet on: it would come back.
+    /// IPVS sees only packets that are routed to the node itself. The node's own addresses are, and
+    /// cluster IPs, which are bound to a device. For other addresses the mark selects a route to
+    /// the node (`SteeringRoute`), so that only packets to frontends are taken; the address itself
+    /// may belong to another host. The mark is cleared before IPVS forwards the packet, which would
+    /// otherwise come back.
     private func steering(_ isOn: Bool) -> [Rule] {
         guard role == .policy else { return leftToPredecessor(.steer(isOn)) }
         let withEndpoint = PacketField.frontend + [.replySourceAddress]
         return [
             Rule(.lookup(PacketField.frontend, in: .externalFrontends), .steer(isOn)),
-            // The frontend may be somebody else's by now: only what IPVS has translated is taken.
+            // The frontend's address may belong to another host by now, so only connections that
+            // IPVS has translated are taken.
             Rule(.lookup(withEndpoint, in: .draining), .steer(isOn)),
         ]
     }
@@ -286,7 +297,8 @@ package struct Program: Sendable, Hashable {
     private var steerChains: [Chain] {
         guard isBesideBalancer else { return [] }
         let base = BaseChain(type: .filter, hook: .prerouting, priority: Self.dstnat + 10)
-        // What is translated already may well go to an address that is somebody's frontend.
+        // Packets that are translated already go to an endpoint, whose address may also be the
+        // address of a frontend.
         return [
             Chain(
                 .steerPrerouting,
@@ -298,21 +310,23 @@ package struct Program: Sendable, Hashable {
 
     private static let dstnat: Int32 = -100
 
-    /// The first chain that decides about a connection's destination is the last to be asked
-    /// (`net/netfilter/nf_nat_core.c: nf_nat_inet_fn`), so ours come before those of others, who use
-    /// `dstnat`; among equals it would be who registered first.
+    /// The priority of the chains that translate: just before `dstnat`, which other programs use.
+    ///
+    /// The first chain that decides about a connection's destination wins
+    /// (`net/netfilter/nf_nat_core.c: nf_nat_inet_fn`). Among chains with equal priority, the order
+    /// of registration would decide.
     private static let translation = dstnat - 1
 
     private var translate: [Rule] {
         switch role {
         case .balancer:
-            // Each connection finds its frontend once here, and is counted by it.
+            // Here each connection finds its frontend exactly once, so the element counts it.
             leftToPredecessor(.keepDestination)
                 + [Rule(.lookup(PacketField.frontend, in: .frontends), .jump(.services))]
         case .policy:
-            // Where cluster IPs are addresses of the node, rules that translate what is sent to the
-            // node (`fib daddr type local`, of network plugins for host ports) would take their
-            // connections away (kubernetes/kubernetes#60305).
+            // In mode ipvs cluster IPs are addresses of the node. Rules of network plugins for host
+            // ports translate packets to the node (`fib daddr type local`) and would take these
+            // connections (kubernetes/kubernetes#60305).
             [
                 Rule(.lookup([.destinationAddress], in: .clusterIPs), .keepDestination),
                 Rule(.lookup(PacketField.frontend, in: .localPolicy), .jump(.services)),
@@ -325,8 +339,8 @@ package struct Program: Sendable, Hashable {
         let checkSources = [
             Rule(.state(.new), .jump(.sourceRanges)), Rule(.state(.invalid), .jump(.invalid)),
         ]
-        // What is translated, by us or by others, goes to an endpoint; the endpoint's address may be
-        // anybody's frontend as well.
+        // Packets that any program has translated go to an endpoint, whose address may also be the
+        // address of a frontend.
         let filter = [
             Rule(.state(.new), .isDNATed, .goto(.remember)),
             Rule(.state(.new), .jump(.noService)),

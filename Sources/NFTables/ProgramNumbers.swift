@@ -1,24 +1,24 @@
-/// The only part of the program that depends on the Services: which numbers occur in rules.
+/// The numbers that occur in rules, the only part of the program that depends on the Services.
 package struct ProgramNumbers: Sendable, Hashable {
-    /// Pool sizes in slots, most used first: a packet tries them in this order.
+    /// Pool sizes in slots; packets try them in this order, the most used sizes first.
     package var poolSizes: [UInt32] = []
     package var localPoolSizes: [UInt32] = []
-    /// Seconds; each has a chain.
+    /// Affinity timeouts in seconds; each has its own chain.
     package var affinityTimeouts: [UInt32] = []
-    /// Leading bits of source ranges, most used first; each has a set.
+    /// Prefix lengths of source ranges, the most used first; each has its own set.
     package var sourceLengths: [UInt32] = []
 
     package init() {}
 }
 
-/// Keeps one list of numbers in rules in step with how often they are used.
+/// Keeps a list of numbers in rules up to date with how often each number is used.
 ///
-/// A number that is in use has a rule. Beyond that the order only costs time, so rules move only
-/// when they are clearly misplaced, and a few unused ones may stay: pools change their size
-/// back and forth while pods roll.
+/// Every number in use must have a rule. The order of the rules only affects speed, so rules move
+/// only when they are clearly misplaced. A few unused numbers may stay, because pools change their
+/// size back and forth during a rollout.
 package struct NumberUsage: Sendable, Hashable {
     private var users: [UInt32: Int] = [:]
-    /// In rule order.
+    /// The numbers that have rules, in the order of the rules.
     package private(set) var listed: [UInt32]
     private var isListed: Set<UInt32>
 
@@ -35,11 +35,11 @@ package struct NumberUsage: Sendable, Hashable {
     package enum Change: Sendable, Hashable {
         case none
         case append([UInt32])
-        /// All rules of the chain are replaced; in the same transaction, so no packet misses one.
+        /// All rules of the chain are replaced in one transaction, so that no packet misses a rule.
         case replace([UInt32])
     }
 
-    /// What must happen to the rules now.
+    /// Updates the list, and returns what must change in the rules.
     package mutating func settle() -> Change {
         let missing = users.keys.filter { !isListed.contains($0) }.sorted(by: precedes)
         let unused = listed.count { users[$0] == nil }
@@ -59,7 +59,7 @@ package struct NumberUsage: Sendable, Hashable {
         return leftUsers != rightUsers ? leftUsers > rightUsers : left < right
     }
 
-    /// Whether some number stands behind one that is used less than half as often.
+    /// Whether a number comes after one that is used less than half as often.
     private func isMisordered(_ order: [UInt32]) -> Bool {
         var fewest = Int.max
         for number in order {

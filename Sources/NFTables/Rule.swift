@@ -1,28 +1,31 @@
 package import NetworkTypes
 
-/// One part of a rule: a match or an action, printable and linearizable.
+/// One part of a rule: a match or an action, which can be printed for nft and encoded for the
+/// kernel.
 package enum Statement: Sendable, Hashable {
     package enum ConnectionState: UInt32, Sendable { case new = 8, invalid = 1 }
 
     case lookup([PacketField], in: SetID, negated: Bool = false)
     case state(ConnectionState)
-    /// `ct status dnat`
+    /// `ct status dnat`: nftables has translated the connection's destination.
     case isDNATed
-    /// `fib saddr type local`
+    /// `fib saddr type local`: whether the source is an address of the node.
     case sourceIsLocal(Bool)
-    /// The interface that the packet came in by is another one.
+    /// The packet did not arrive on the interface `name` or, with `isPrefix`, on one whose name
+    /// begins with it.
     case inputInterfaceIsNot(name: String, isPrefix: Bool)
     case transport(TransportProtocol, isEqual: Bool = true)
-    /// Sends the connection where the map says; goes on with the next rule if it says nothing.
+    /// Sends the connection to the endpoint that the map has for the key; without an entry, the
+    /// next rule follows.
     case dnat([PacketField], map: SetID)
-    /// Decides that the connection goes where it was sent: rules behind this one cannot translate it.
+    /// Keeps the connection's destination, so that later rules cannot translate it.
     case keepDestination
     case masquerade
-    /// `update @affinity`, with seconds.
+    /// `update @affinity`: remembers the client's endpoint for this number of seconds.
     case remember(timeout: UInt32)
-    /// Goes where the map says; goes on with the next rule if it says nothing.
+    /// Applies the verdict that the map has for the key; without an entry, the next rule follows.
     case verdict([PacketField], map: SetID)
-    /// Sets or clears the bit of the packet mark that sends a packet to this node.
+    /// Sets or clears the bit of the packet mark that routes a packet to this node.
     case steer(Bool)
     case counter
     case reject(withReset: Bool)
@@ -32,9 +35,9 @@ package enum Statement: Sendable, Hashable {
     case goto(Chain.Name)
 }
 
-/// The packet mark by which packets to external frontends reach IPVS.
+/// The packet mark that routes packets for external frontends to IPVS.
 package enum SteeringMark {
-    /// Neither kube-proxy's and kubelet's (14, 15) nor one of the bits that network plugins use.
+    /// Bit 12; kube-proxy and the kubelet use bits 14 and 15, and network plugins use others.
     package static let bit: UInt32 = 1 << 12
 }
 
@@ -45,10 +48,10 @@ package struct Rule: Sendable, Hashable {
 }
 
 package struct Chain: Sendable, Hashable {
-    /// Chains by what they do; base chains by their hook.
+    /// The names of chains, after what they do; those of base chains end with their hook.
     package enum Name: Sendable, Hashable {
         case sourceRanges, invalid, services, pick, pickLocal, masquerading, noService
-        /// Leads to the chain for the frontend's timeout.
+        /// Leads to the chain `rememberFor` with the frontend's timeout.
         case remember
         case rememberFor(seconds: UInt32)
         case preDNATPrerouting, preDNATOutput, dnatPrerouting, dnatOutput, steerPrerouting
@@ -79,7 +82,7 @@ package struct Chain: Sendable, Hashable {
 
         private static let remembering = "remember-"
 
-        /// The timeout in the name of a chain `rememberFor`.
+        /// Returns the timeout in the name of a chain `rememberFor`; nil for other names.
         package static func affinityTimeout(_ text: String) -> UInt32? {
             guard text.hasPrefix(remembering) else { return nil }
             let seconds = UInt32(text.dropFirst(remembering.count))
@@ -98,10 +101,10 @@ package struct Chain: Sendable, Hashable {
     }
 }
 
-/// Where the kernel calls a chain.
+/// The place where the kernel calls a chain.
 package struct BaseChain: Sendable, Hashable {
     package enum ChainType: String, Sendable { case filter, nat }
-    /// The raw values are `enum nf_inet_hooks`.
+    /// A hook; the raw values are those of `enum nf_inet_hooks`.
     package enum Hook: UInt32, Sendable {
         case prerouting = 0, input, forward, output, postrouting
     }
@@ -110,7 +113,8 @@ package struct BaseChain: Sendable, Hashable {
     package let hook: Hook
     package let priority: Int32
 
-    /// nft's names for priorities are not legal at every hook, so this prints numbers.
+    /// The declaration in nft's syntax; the priority is a number, since nft does not accept its
+    /// names for priorities at every hook.
     package var text: String {
         "type \(type.rawValue) hook \(hook) priority \(priority); policy accept;"
     }

@@ -1,4 +1,4 @@
-/// How often each number of the program is used.
+/// The counts of how often each number of the program is used.
 package struct RuleNumberUsage: Sendable, Hashable {
     package var poolSizes: NumberUsage
     package var localPoolSizes: NumberUsage

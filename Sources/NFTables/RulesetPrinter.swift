@@ -1,20 +1,20 @@
 package import NetworkTypes
 
-/// Prints a table in nft's syntax: what `render -o nft` shows and `nft -f` loads.
+/// Prints a table in nft's syntax, which `render -o nft` shows and `nft -f` loads.
 package struct RulesetPrinter {
     package static let tableName = "needletail"
     package static let tableComment = "needletail: Kubernetes service load balancing"
 
     private let family: IPFamily
     private let unreadable = "?"
-    /// Rules that nft 1.0.6 can read as well.
+    /// Whether to print rules in a form that nft 1.0.6 can read too.
     private let isPortable: Bool
 
     package init(_ family: IPFamily, isPortable: Bool = false) {
         (self.family, self.isPortable) = (family, isPortable)
     }
 
-    /// The whole table, replacing one that is there.
+    /// Returns a script that makes the whole table and replaces one that exists.
     package func table(_ program: Program, elements: [SetID: [Element]]) -> String {
         let name = "\(family.nftName) \(Self.tableName)"
         var lines = ["table \(name)", "delete table \(name)", "table \(name) {"]
@@ -31,7 +31,7 @@ package struct RulesetPrinter {
         return lines.joined(separator: "\n") + "\n"
     }
 
-    /// A set with its elements sorted by key, one a line.
+    /// Returns the lines of a set, with its elements sorted by key, one per line.
     private func text(_ set: SetDefinition, _ elements: [Element]) -> [String] {
         var type = "\t\ttypeof \(set.key.text(family))"
         switch set.data {
@@ -56,7 +56,7 @@ package struct RulesetPrinter {
         return lines + ["\t}"]
     }
 
-    /// An element in nft's syntax; its comment, if it has one, follows the key.
+    /// Returns an element in nft's syntax; a comment follows the key.
     package func text(_ element: Element, of set: SetDefinition) -> String {
         var text = fields(element.key, end: element.keyEnd, set.key)
         if let comment = element.comment { text += " comment \"\(comment)\"" }
@@ -99,7 +99,7 @@ package struct RulesetPrinter {
         }
     }
 
-    /// The CIDR block that a range is, if it is one.
+    /// Returns the CIDR block with exactly this range; nil if there is none.
     private func prefix(_ first: IPAddress, _ last: IPAddress) -> IPPrefix? {
         (0..<family.bitWidth).lazy.compactMap { IPPrefix(first, length: $0) }
             .first { $0.base == first && $0.last == last }
@@ -113,8 +113,10 @@ package struct RulesetPrinter {
         return lines + chain.rules.map { "\t\t\(portable(text($0)))" } + ["\t}"]
     }
 
-    /// To nft 1.0.6 a port of connection tracking has no type, and no place in a concatenation,
-    /// unless the rule has asked for its protocol.
+    /// Returns a rule that nft 1.0.6 can read.
+    ///
+    /// That version accepts a port of connection tracking in a concatenation only if the rule has
+    /// matched the protocol before.
     private func portable(_ rule: String) -> String {
         guard isPortable, rule.contains(PacketField.originalDestinationPort.text(family)) else {
             return rule

@@ -1,26 +1,28 @@
 package import NetworkTypes
 
-/// The shape of a set or map: what nft's `typeof`, `flags` and `size` say.
+/// The shape of a set or map, as nft's `typeof`, `flags` and `size` describe it.
 package struct SetDefinition: Sendable, Hashable {
-    /// What a map maps its keys to.
+    /// The type of a map's values.
     package enum Data: Sendable, Hashable {
         case fields([PacketField])
-        /// `goto` the chain `rememberFor` of so many seconds; they are what an element's data hold.
+        /// A verdict, `goto` a chain `rememberFor`; the data of an `Element` hold the chain's
+        /// seconds.
         case affinityTimeout
     }
 
     package let id: SetID
     package let key: [PacketField]
-    /// Nil for a set.
+    /// The type of a map's values; nil for a set.
     package var data: Data?
-    /// Of ranges; only sets of single fields are.
+    /// Whether the elements are ranges; this is possible only for keys of one field.
     package var isInterval = false
-    /// The rules add elements, which expire.
+    /// Whether the rules add elements, which expire.
     package var isDynamic = false
     package var size: UInt32?
-    /// Seconds after which the kernel forgets an element; we only ever add some.
+    /// The seconds after which the kernel forgets an element; needletail adds elements and never
+    /// deletes them.
     package var timeout: UInt32?
-    /// Each element counts the packets that have found it.
+    /// Whether each element counts the packets that match it.
     package var hasCounter = false
 
     package init(_ id: SetID) {
@@ -30,11 +32,13 @@ package struct SetDefinition: Sendable, Hashable {
             key = PacketField.frontend + [.random(modulus: .max, offset: 0)]
             data = .fields(PacketField.endpoint)
         case .affinity:
-            // nft 1.0.6 and 1.1.3 crash if the type is that of `jhash`.
+            // The key has the type of `numgen`, since nft 1.0.6 and 1.1.3 crash with that of
+            // `jhash`.
             key = [.random(modulus: .max, offset: 0)] + PacketField.frontend
             data = .fields(PacketField.endpoint)
             isDynamic = true
-            // At least 64 frontends with every bucket; what is beyond is not sticky.
+            // There is room for at least 64 frontends with every bucket; further clients are not
+            // remembered.
             size = 64 * ClientBucket.count
         case .clusterIPs: key = [.destinationAddress]
         case .serviceCIDRs:
@@ -49,7 +53,8 @@ package struct SetDefinition: Sendable, Hashable {
         case .serviceEndpoints: key = [.sourceAddress, .transportProtocol, .sourcePort]
         case .formerEndpoints:
             key = [.sourceAddress, .transportProtocol, .sourcePort]
-            // Conntrack forgets closed connections in two minutes; clients give up later than that.
+            // Conntrack forgets closed connections after two minutes, but clients may send packets
+            // for longer.
             timeout = 600
         case .stickyTimeouts:
             key = PacketField.frontend
@@ -62,11 +67,13 @@ package struct SetDefinition: Sendable, Hashable {
 
     package var isConcatenation: Bool { key.count > 1 }
 
-    /// The kernel decides what is in the set, so it is neither compared nor counted.
+    /// Whether the kernel adds or forgets elements by itself; such a set is neither compared nor
+    /// counted.
     package var isForgetful: Bool { isDynamic || timeout != nil }
 
-    /// `NFTA_SET_KEY_LEN`, `NFTA_SET_DATA_LEN`: every field takes whole registers.
+    /// The value of `NFTA_SET_KEY_LEN` in bytes; every field takes whole registers of four bytes.
     package func keyLength(_ family: IPFamily) -> Int { key.registerBytes(family) }
+    /// The value of `NFTA_SET_DATA_LEN` in bytes; 0 for sets and for maps of verdicts.
     package func dataLength(_ family: IPFamily) -> Int {
         if case .fields(let fields) = data { fields.registerBytes(family) } else { 0 }
     }

@@ -2,46 +2,49 @@ internal import ServicePlan
 
 /// The sets and maps of a needletail table.
 package enum SetID: Sendable, Hashable {
-    /// Everything a client can address; the comment is the Service port's name.
+    /// All frontends; an element's comment is the Service port's name.
     case frontends
-    /// Frontend and slot to endpoint.
+    /// Maps a frontend and a slot to an endpoint.
     case endpoints
-    /// The same for external clients of frontends in `localPolicy`.
+    /// Maps a frontend in `localPolicy` and a slot to the endpoint for external clients.
     case localEndpoints
     /// Frontends with external traffic policy Local.
     case localPolicy
     /// Frontends with ClientIP affinity.
     case sticky
-    /// The same, each with the chain for its timeout.
+    /// Maps each frontend with ClientIP affinity to the chain for its timeout.
     case stickyTimeouts
-    /// Bucket of clients and frontend to endpoint; written by the rules.
+    /// Maps a bucket of clients and a frontend to an endpoint; the rules add the entries.
     case affinity
-    /// Frontends whose every client is masqueraded.
+    /// Frontends all of whose clients are masqueraded.
     case masqueradeFrontends
     case clusterIPs
-    /// Frontends on addresses that are not the node's, whose packets IPVS must see all the same.
+    /// Frontends at addresses that are not the node's, whose packets are steered to IPVS.
     case externalFrontends
-    /// Those that are gone, with the endpoints that still have connections to them.
+    /// Former external frontends, each with an endpoint that still has connections.
     case draining
-    /// What IPVS has left when nftables takes over from it: client and frontend, each with its port.
+    /// Connections that IPVS keeps while nftables takes over: addresses and ports of client and
+    /// frontend.
     case inherited
-    /// Frontends that refuse, and frontends that stay silent, if no endpoint was chosen.
+    /// Frontends that refuse connections, since there is no endpoint.
     case noEndpoints
+    /// Frontends that drop the packets for which no endpoint was chosen, since none is local.
     case noLocalEndpoints
     /// Frontends with loadBalancerSourceRanges.
     case restricted
-    /// Those of them with the blocks that may use them, of so many leading bits.
+    /// Frontends in `restricted`, each with a block that may use it; one set for each prefix
+    /// length.
     case allowedSources(length: UInt32)
-    /// Local endpoints, each paired with itself.
+    /// Addresses of local endpoints, each paired with itself.
     case hairpin
-    /// Address and port of every endpoint, those that are terminating among them.
+    /// The address, protocol and port of every endpoint, including terminating ones.
     case serviceEndpoints
-    /// Those that were one a short while ago; the kernel forgets them by itself.
+    /// Endpoints that were removed in the last ten minutes; the kernel forgets them by itself.
     case formerEndpoints
     case podCIDRs
     case serviceCIDRs
 
-    /// Every set that is there whatever the Services are.
+    /// Returns the sets that exist whatever the Services are.
     package static func constant(_ variant: Program.Variant) -> [SetID] {
         constant.filter { id in
             switch id {
@@ -62,7 +65,7 @@ package enum SetID: Sendable, Hashable {
 
     private static let allowedSourcesPrefix = "allowed-sources-"
 
-    /// The length of blocks in the name of a set `allowedSources`.
+    /// Returns the prefix length in the name of a set `allowedSources`; nil for other names.
     package static func sourceLength(_ name: String) -> UInt32? {
         guard name.hasPrefix(allowedSourcesPrefix) else { return nil }
         let length = UInt32(name.dropFirst(allowedSourcesPrefix.count))

@@ -1,17 +1,19 @@
 package import NetworkTypes
 
-/// The user data of a set from which nft prints `typeof`: libnftnl's TLVs (a byte of type, a byte
-/// of length, the value), with nft's numbers of expressions and header fields in them.
+/// The user data of a set, from which nft prints `typeof`.
 ///
-/// nft's sources: `src/expression.c`, `src/payload.c`, `src/meta.c`, `src/numgen.c`
-/// (`…_build_udata`) and `include/proto.h`; libnftnl's `include/libnftnl/udata.h`. The tests
-/// compare it with what nft itself writes.
+/// It consists of libnftnl's TLVs (one byte for the type, one byte for the length, then the value),
+/// which contain nft's numbers for expressions and header fields. Sources: nft's
+/// `src/expression.c`, `src/payload.c`, `src/meta.c`, `src/numgen.c` (`…_build_udata`) and
+/// `include/proto.h`; libnftnl's `include/libnftnl/udata.h`. Tests compare it with what nft itself
+/// writes.
 package struct SetUserData {
     private let family: IPFamily
 
     package static func bytes(_ set: SetDefinition, _ family: IPFamily) -> [UInt8] {
         let data = SetUserData(family: family)
-        // NFTNL_UDATA_SET_KEYBYTEORDER: none for a concatenation, big-endian for an address.
+        // NFTNL_UDATA_SET_KEYBYTEORDER: 0 (none) for a concatenation, 2 (big-endian) for an
+        // address.
         var bytes = word(0, set.isConcatenation ? 0 : 2)
         if set.data != nil { bytes += word(1, 0) }
         bytes += nest(3, data.typeOf(set.key))
@@ -26,7 +28,7 @@ package struct SetUserData {
 
     private init(family: IPFamily) { self.family = family }
 
-    /// Expression type, then its own data (`EXPR_PAYLOAD`, `EXPR_META`, … in nft's order).
+    /// Returns the TLVs of fields: the type of an expression and then its data.
     private func typeOf(_ fields: [PacketField]) -> [UInt8] {
         guard fields.count > 1 else { return fields.flatMap(typeOf) }
         let parts = fields.enumerated().flatMap { Self.nest(UInt8($0), typeOf($1)) }
@@ -49,7 +51,8 @@ package struct SetUserData {
         }
     }
 
-    /// A header field: nft's numbers of the protocol and of the field in it.
+    /// Returns the TLVs of a header field, given nft's numbers for the protocol and for the field
+    /// in it.
     private func header(_ field: (proto: UInt32, index: UInt32)) -> [UInt8] {
         Self.expression(7, Self.word(0, field.proto) + Self.word(1, field.index))
     }
@@ -68,7 +71,7 @@ package struct SetUserData {
 }
 
 extension PacketField {
-    /// nft's number of the field's data type, which the kernel keeps for nft.
+    /// Returns nft's number for the field's data type, which the kernel stores for nft.
     fileprivate func dataType(_ family: IPFamily) -> UInt32 {
         switch self {
         case .sourceAddress, .sourceBlock, .destinationAddress, .originalSourceAddress,
@@ -95,7 +98,7 @@ extension SetDefinition.Data {
 }
 
 extension [PacketField] {
-    /// Data types of a concatenation are packed six bits each.
+    /// Returns the data type of a concatenation, in which each field takes six bits.
     package func dataType(_ family: IPFamily) -> UInt32 {
         reduce(0) { $0 << 6 | $1.dataType(family) }
     }

@@ -2,7 +2,7 @@ package import Backend
 internal import NetworkTypes
 
 extension TableTransaction {
-    /// What it changes, an object each.
+    /// The changes of the transaction, one for each object.
     package var differences: [Difference] {
         let table = "\(program.family.nftName) \(RulesetPrinter.tableName)"
         let everyone = { (verb: Difference.Verb, object: String) in

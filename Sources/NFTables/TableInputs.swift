@@ -1,24 +1,28 @@
 package import NetworkTypes
 package import ServicePlan
 
-/// What gives connections their endpoints.
+/// The role of the tables: whether they or another balancer choose endpoints.
 package enum TableRole: Sendable, Hashable {
-    /// The tables do.
+    /// The tables choose the endpoints of all connections.
     case balancer
-    /// Another balancer does (IPVS, at the input hook), except for what no virtual server can: the
-    /// pods and processes of the node that use a frontend with external traffic policy Local.
+    /// Another balancer (IPVS, at the input hook) chooses the endpoints.
+    ///
+    /// The tables choose only for pods and processes of the node that use a frontend with external
+    /// traffic policy Local, which a virtual server cannot do.
     case policy
 }
 
-/// What the tables of a node depend on beside the Services' plans.
+/// Everything that the tables of a node depend on, except the Services' plans.
 package struct TableInputs: Sendable, Hashable {
     package var facts: NodeFacts
     package var role: TableRole
-    /// Whether the kernel can hash (`nft_hash`), which client affinity takes.
+    /// Whether the kernel can hash in rules (`nft_hash`), which client affinity needs.
     package var remembersClients = true
-    /// What the other balancer keeps for last connections, beside tables in the role of policy.
+    /// The destinations that the other balancer keeps for their last connections; used in the role
+    /// `policy`.
     package var draining: Set<DrainingDestination> = []
-    /// What the other balancer has left when the tables take over from it; nil: there is none.
+    /// The connections of another balancer from which the tables take over; nil if there is no such
+    /// balancer.
     package var inherited: Set<InheritedConnection>?
 
     package init(_ facts: NodeFacts = NodeFacts(), role: TableRole = .balancer) {
@@ -26,8 +30,8 @@ package struct TableInputs: Sendable, Hashable {
     }
 }
 
-/// A destination that the other balancer keeps for the last connections to a frontend that no Service
-/// has any more, of an address that is not the node's.
+/// A destination that the other balancer keeps for the last connections to a former frontend whose
+/// address is not the node's.
 package struct DrainingDestination: Sendable, Hashable {
     package let frontend: FrontendKey
     package let endpoint: IPAddress
@@ -37,7 +41,7 @@ package struct DrainingDestination: Sendable, Hashable {
     }
 }
 
-/// A connection that the other balancer has, or that it remembers for a while after its end.
+/// A connection that the other balancer has, or that has ended and that it still remembers.
 package struct InheritedConnection: Sendable, Hashable {
     package let client: AddressAndPort
     package let frontend: FrontendKey

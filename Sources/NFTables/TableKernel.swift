@@ -1,10 +1,10 @@
 package import NetworkTypes
 
-/// The nf_tables of one network namespace, as far as needletail's tables need it.
+/// The nf_tables of one network namespace, as far as needletail needs them.
 ///
-/// A node's is behind netlink; that of tests is in memory.
+/// On a node it is the kernel, reached over netlink; tests have one in memory.
 package protocol TableKernel: AnyObject {
-    /// Asks for the generation in force: each transaction of any program raises it by one.
+    /// Asks for the current generation, which each transaction of any program raises by one.
     func generation() throws(TableFault) -> UInt32
 
     /// Reads the table of a family.
@@ -15,23 +15,23 @@ package protocol TableKernel: AnyObject {
 
     /// Commits all of these changes or none.
     ///
-    /// - Parameter generation: what the changes were computed against; `staleGeneration` is thrown if
-    ///   another one is in force
+    /// - Parameter generation: the generation that the changes were computed for
+    /// - Throws: `staleGeneration` if another generation is current
     func commit(
         _ changes: [TableTransaction],
         at generation: UInt32
     ) throws(TableFault) -> CommitReceipt
 
-    /// What other programs have done since this was asked last, as far as the kernel has told.
+    /// Returns what the kernel has reported about other programs since the last call.
     func news() -> RulesetNews
 
-    /// Waits until there may be news.
+    /// Waits until there may be news, or the time is over.
     func wait(milliseconds: Int32)
 }
 
-/// What a transaction changes in one table.
+/// The changes of a transaction in one table.
 package struct TableTransaction: Sendable {
-    /// The program that is in force afterwards.
+    /// The program of the table after the transaction.
     package let program: Program
     package let changes: Changeset
 
@@ -42,9 +42,9 @@ package struct TableTransaction: Sendable {
 
 package struct CommitReceipt: Sendable {
     package let bytes: Int
-    /// The generation in force afterwards.
+    /// The generation after the commit.
     package let generation: UInt32
-    /// Whether others have committed behind this, of whom there will be no news.
+    /// Whether other programs have committed after this commit and will not be reported by `news`.
     package let missesOthers: Bool
 
     package init(bytes: Int, generation: UInt32, missesOthers: Bool = false) {
@@ -52,32 +52,33 @@ package struct CommitReceipt: Sendable {
     }
 }
 
-/// What other programs have done to the ruleset.
+/// Changes of the ruleset by other programs.
 package struct RulesetNews: Sendable, Hashable {
-    /// Those that their transactions have led to.
+    /// The generations that their transactions have led to.
     package var generations: [UInt32] = []
-    /// Whether they have touched one of our tables; or nobody knows, since notifications were lost.
+    /// Whether they have changed one of needletail's tables, or may have because notifications were
+    /// lost.
     package var touchesTables = false
-    /// Whether they may have touched what is forwarded.
+    /// Whether they may have changed which packets are forwarded.
     package var touchesForwarding = false
 
     package init() {}
 }
 
-/// Why the tables could not be read or changed.
+/// The reason why the tables could not be read or changed.
 package enum TableFault: Error, Sendable {
-    /// The tables are no longer what they were when they were read.
+    /// Another program has changed the tables since they were read.
     case tampered
-    /// Another program has committed something since the generation was asked for.
+    /// Another program has committed since the generation was asked for.
     case staleGeneration
-    /// The kernel has no room for so large a transaction.
+    /// The transaction is too large for the kernel.
     case tooLarge
     case refused(Refusal)
 
     package struct Refusal: Sendable, Hashable {
-        /// What was attempted, and the kernel's answer.
+        /// The operation that failed, and the kernel's answer.
         package let text: String
-        /// Whether this process lacks the privilege.
+        /// Whether the process lacks a privilege.
         package let isPrivilege: Bool
 
         package init(_ text: String, isPrivilege: Bool = false) {
@@ -86,19 +87,20 @@ package enum TableFault: Error, Sendable {
     }
 }
 
-/// Follows the generation of the ruleset, and notices when others touch our tables.
+/// Follows the generation of the ruleset, and notices when other programs change needletail's
+/// tables.
 ///
-/// A foreign change elsewhere costs a look at its notification, and nothing is read back.
+/// For changes of other tables it only looks at their notifications; nothing is read back.
 package struct GenerationLedger: Sendable {
-    /// The last generation that notifications, or our own commits, have told of.
+    /// The last generation known from notifications or from this program's own commits.
     package private(set) var known: UInt32 = 0
-    /// Others have changed one of our tables, or notifications were lost.
+    /// Whether other programs have changed one of needletail's tables, or notifications were lost.
     package private(set) var isTampered = false
     private var isForwardingTouched = false
 
     package init() {}
 
-    /// Forgets everything before a generation, whose contents are about to be read.
+    /// Forgets everything before this generation, whose contents are about to be read.
     mutating func restart(at generation: UInt32, _ kernel: any TableKernel) {
         take(kernel.news())
         known = generation
@@ -111,8 +113,9 @@ package struct GenerationLedger: Sendable {
         (isTampered, isForwardingTouched) = (true, true)
     }
 
-    /// A commit of ours was taken whatever generation was in force: others may have come between, and
-    /// their notifications tell of them.
+    /// Takes note of a commit of this program that did not name a generation.
+    ///
+    /// Other programs may have committed before it; their notifications report that.
     mutating func committedBlindly(_ kernel: any TableKernel) throws(TableFault) {
         advance(to: try kernel.generation())
     }
@@ -123,13 +126,13 @@ package struct GenerationLedger: Sendable {
         isForwardingTouched = isForwardingTouched || news.touchesForwarding
     }
 
-    /// Whether what is forwarded may have changed since this was asked last.
+    /// Returns whether forwarding may have changed since the last call.
     package mutating func takeForwardingTouch() -> Bool {
         defer { isForwardingTouched = false }
         return isForwardingTouched
     }
 
-    /// Waits until the news have told of the generation in force; a second at most.
+    /// Waits until the news have reached the current generation, for about a second at most.
     mutating func catchUp(_ kernel: any TableKernel) throws(TableFault) {
         let generation = try kernel.generation()
         for _ in 0..<100 {
@@ -137,11 +140,12 @@ package struct GenerationLedger: Sendable {
             if Int32(bitPattern: known &- generation) >= 0 { return }
             kernel.wait(milliseconds: 10)
         }
-        // Its notification was lost, and with it whatever it has changed.
+        // The notification of this generation was lost, so what it changed is not known.
         (known, isTampered) = (generation, true)
     }
 
-    /// Notifications that were queued may tell of an older one.
+    /// Moves `known` forward; queued notifications may report an older generation, which is
+    /// ignored.
     private mutating func advance(to generation: UInt32) {
         if Int32(bitPattern: generation &- known) > 0 { known = generation }
     }

@@ -3,14 +3,17 @@ package import ServicePlan
 
 /// The contents of a table as a kernel reported them.
 package struct TableContents: Sendable {
-    /// The table is missing, or its sets are not the program's: it must be made anew, whole.
+    /// Whether the table is missing, or its chains or sets are not the program's; then it must be
+    /// made anew.
     package var isUnusable = false
-    /// Elements by set, without sets of which the kernel forgets elements by itself; of an unusable
-    /// table those that tell which frontends there were, if they can be read.
+    /// The elements of each set, except sets in which the kernel adds or forgets elements by
+    /// itself.
+    ///
+    /// For an unusable table, the elements of `FormerFrontends.sets`, if they can be read.
     package var elements: [SetID: [ElementBytes: Element]] = [:]
     /// The numbers in the rules that the kernel holds, in rule order.
     package var numbers = ProgramNumbers()
-    /// Chains whose rules are not the program's.
+    /// The chains whose rules are not the program's.
     package var damagedChains: Set<Chain.Name> = []
 
     package init() {}
@@ -23,10 +26,12 @@ package struct TableContents: Sendable {
 }
 
 extension TableState {
-    /// Takes over a table: the state in which exactly these plans are in force, and what must
-    /// change in the kernel for that.
+    /// Takes over a table.
     ///
     /// Endpoints keep the slots that they have in the kernel, so a restart changes nothing.
+    ///
+    /// - Returns: the state in which exactly these plans are in force, and the changes that lead to
+    ///   it
     package static func adopting(
         _ contents: TableContents,
         _ plans: [ServicePlan],
@@ -53,7 +58,7 @@ extension TableState {
             laidOut.forEachNumber { state.usage[keyPath: $0].add($1) }
             state.keep(laidOut)
         }
-        // The reader has compared the rules with those for these inputs.
+        // The rules for these inputs were compared when the table was read.
         for (set, elements) in state.elements(of: inputs) {
             for element in elements { reconciliation.want(set, element) }
         }
@@ -73,7 +78,7 @@ extension TableState {
     }
 }
 
-/// Compares what a table should hold with what it holds, element by element.
+/// A comparison, element by element, of what a table should hold with what it holds.
 private struct Reconciliation {
     private var unclaimed: [SetID: [ElementBytes: Element]]
     private var layouts: [SetID: [ElementBytes: [(slot: UInt32, Endpoint)]]] = [:]
@@ -94,7 +99,7 @@ private struct Reconciliation {
         }
     }
 
-    /// The slots of each frontend in the kernel, by the frontend's key.
+    /// Returns the slots of each frontend in the kernel, by the frontend's key.
     private static func layouts(
         _ elements: [ElementBytes: Element],
         _ family: IPFamily
@@ -117,7 +122,7 @@ private struct Reconciliation {
         LaidOutPlan(plan, role, family) { layout(of: $0, in: $1) }
     }
 
-    /// The slots that a frontend has in the kernel, if they are whole.
+    /// Returns the layout that a frontend has in the kernel; nil if slots are missing.
     private func layout(of frontend: Frontend, in map: SetID) -> PoolLayout? {
         guard let slots = layouts[map]?[ElementBytes(frontend.key)],
             slots.count <= PoolLayout.largestSize
@@ -136,7 +141,7 @@ private struct Reconciliation {
         }
     }
 
-    /// What nobody wanted goes.
+    /// Adds the changes, including the removal of all elements that were not wanted.
     func finish(_ changes: inout Changeset) {
         changes.added = self.changes.added
         for (set, elements) in unclaimed where !changes.removedSets.contains(set) {

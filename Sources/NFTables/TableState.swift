@@ -1,17 +1,19 @@
 package import NetworkTypes
 package import ServicePlan
 
-/// What one table holds, as far as later changes need it: slots, counts and numbers, not elements.
+/// The state of one table as far as later changes need it: slots, counts and numbers, but no
+/// elements.
 ///
-/// Pure: it says what to change; a kernel does it. If a commit fails, this value no longer tells
-/// the truth and must be made anew from what the kernel holds.
+/// It has no side effects: it returns changes, and the caller commits them. If a commit fails, the
+/// state no longer matches the kernel and must be made anew from what the kernel holds.
 package struct TableState: Sendable {
     package let family: IPFamily
-    /// By Service, of each pool of its plan; no entry: no pool of the plan is the family's.
+    /// For each Service, the layouts of its plan's pools; a Service without slots in this family
+    /// has no entry.
     var layouts: [String: [PoolLayout]] = [:]
     var sharedUsers: [SharedElement: Int32] = [:]
     var usage: RuleNumberUsage
-    /// Of sets that have some, or had.
+    /// The number of elements in each set; sets that never had an element may be missing.
     package var elementCounts: [SetID: Int] = [:]
     var inputs: TableInputs
 
@@ -23,14 +25,14 @@ package struct TableState: Sendable {
 
     private var role: TableRole { inputs.role }
 
-    /// The program as it must be in the kernel now.
+    /// The program that the table must have now.
     package var program: Program {
         Program(family, Program.Variant(inputs, family), numbers: usage.numbers)
     }
 
     // MARK: Changing Services
 
-    /// Replaces the plans of some Services; returns what that changes.
+    /// Replaces the plans of some Services and the inputs, and returns the changes of the table.
     package mutating func apply(_ plans: [PlanChange], _ inputs: TableInputs) -> Changeset {
         var changes = Changeset()
         var shared = SharedChanges()
@@ -101,12 +103,13 @@ package struct TableState: Sendable {
         let before = usage.sourceLengths.listed
         guard usage.sourceLengths.settle() != .none else { return }
         let lengths = usage.sourceLengths.listed
-        // The last rule drops who has found nothing.
+        // The last rule of the chain drops clients that no other rule allows, so rules cannot be
+        // appended.
         changes.chains[.sourceRanges] = .replace(program.chain(.sourceRanges)?.rules ?? [])
         let sets = { (lengths: Set<UInt32>) in lengths.sorted().map(SetID.allowedSources) }
         changes.addedSets = sets(Set(lengths).subtracting(before))
         changes.removedSets = sets(Set(before).subtracting(lengths))
-        // Elements go with their set.
+        // Elements are removed together with their set.
         for set in changes.removedSets { changes.removed[set] = nil }
     }
 
@@ -126,7 +129,7 @@ package struct TableState: Sendable {
     // MARK: Facts of the node
 
     private mutating func replaceInputs(_ new: TableInputs, _ changes: inout Changeset) {
-        // Most commits are about Services alone.
+        // Most commits only change Services.
         guard new != inputs else { return }
         for ((set, before), (_, after)) in zip(elements(of: inputs), elements(of: new)) {
             for element in before.subtracting(after) { changes.remove(set, element) }
@@ -145,11 +148,11 @@ package struct TableState: Sendable {
         let (sets, setsBefore) = (Set(program.sets.map(\.id)), Set(before.sets.map(\.id)))
         changes.addedSets += sets.subtracting(setsBefore)
         changes.removedSets += setsBefore.subtracting(sets)
-        // Elements go with their set.
+        // Elements are removed together with their set.
         for set in changes.removedSets { changes.removed[set] = nil }
     }
 
-    /// The sets that hold facts of the node, always in the same order.
+    /// Returns the sets that hold facts of the node with their elements, always in the same order.
     func elements(of inputs: TableInputs) -> [(set: SetID, elements: Set<Element>)] {
         [
             (.serviceCIDRs, elements(of: inputs.facts.serviceCIDRs)),
@@ -191,7 +194,7 @@ package struct TableState: Sendable {
     }
 }
 
-/// Elements that several Services share, while some of those Services change.
+/// Changes in the use of elements that several Services share.
 private struct SharedChanges {
     private var usersBefore: [SharedElement: Int32] = [:]
 
@@ -205,7 +208,8 @@ private struct SharedChanges {
         users[element] = now + difference == 0 ? nil : now + difference
     }
 
-    /// Enters what has become used, and what no longer is.
+    /// Adds the elements that are now used to the changes, and removes those that are no longer
+    /// used.
     func finish(_ users: [SharedElement: Int32], _ changes: inout Changeset) {
         for (shared, before) in usersBefore {
             let isUsed = users[shared] != nil

@@ -3,17 +3,20 @@ internal import NFTables
 internal import NetworkTypes
 internal import Netlink
 
-/// The dynamic map in which the rules note where the clients of each bucket were sent.
+/// The dynamic map `affinity` in the kernel, in which the rules store the endpoint of each bucket
+/// of clients.
 struct AffinityMap {
     let reader: TableReader
 
     private var definition: SetDefinition { SetDefinition(.affinity) }
 
-    /// Deletes what clients must not be sent to again; returns how many entries there were.
+    /// Deletes the entries whose endpoints clients must no longer be sent to, and returns their
+    /// number.
     ///
-    /// Runs after the commit that made them stale, so no rule writes such an entry again, except
-    /// for packets on their way: hence the second look. An entry may expire between reading and
-    /// deleting; the deletion fails whole then and is tried again with what is left.
+    /// This runs after the commit that made the entries stale, so only packets that are already on
+    /// their way can add such an entry again. Therefore the map is read again until nothing is
+    /// stale. An entry may expire between reading and deleting; then the whole deletion fails and
+    /// is tried again with the remaining entries.
     func removeStale(
         _ stale: StaleEntries,
         _ lastSeen: inout Int?,
@@ -48,7 +51,7 @@ struct AffinityMap {
         return count
     }
 
-    /// The endpoint that a client is sent to again; nil if its bucket is not remembered.
+    /// Returns the endpoint to which a client is sent again; nil if its bucket has no entry.
     func endpoint(
         of client: IPAddress,
         at frontend: FrontendKey,
@@ -62,12 +65,13 @@ struct AffinityMap {
         return AddressAndPort(address, port)
     }
 
-    /// How many entries there are, if the kernel says so (Linux from 6.16 on).
+    /// Returns the number of entries; nil if the kernel does not report it (before Linux 6.16).
     func count(_ socket: inout NetlinkSocket) throws(NetlinkError) -> Int? {
         try reader.count(of: definition, &socket)
     }
 
-    /// Asks for each key that the frontends can have, or reads all if those are fewer.
+    /// Returns the entries of the frontends by asking for each possible key, or all entries if
+    /// there are fewer of those.
     private func entries(
         of frontends: [FrontendKey],
         _ lastSeen: inout Int?,

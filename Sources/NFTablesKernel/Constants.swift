@@ -1,7 +1,7 @@
 internal import CMnl
 package import CNftnl
 
-/// Constants of `linux/netfilter/nf_tables.h` that C has as macros or untyped enumerations.
+/// Constants of `linux/netfilter/nf_tables.h` that are macros or untyped enumerations in C.
 package enum Constant {
     package static let subsystem = UInt16(NFNL_SUBSYS_NFTABLES)
     /// The multicast group `NFNLGRP_NFTABLES`.
@@ -16,7 +16,7 @@ package enum Constant {
     /// `NFTA_TARGET_NAME` of `linux/netfilter/nf_tables_compat.h`.
     package static let targetName = 1
 
-    /// `NFTA_SET_COUNT`, younger than Debian's headers.
+    /// `NFTA_SET_COUNT`, which Debian's kernel headers do not have yet.
     package static let setCount = 20
 
     package static let request = UInt16(NLM_F_REQUEST)

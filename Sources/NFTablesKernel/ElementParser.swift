@@ -3,15 +3,16 @@ internal import NFTables
 internal import NetworkTypes
 internal import Netlink
 
-/// Collects the elements of one set from the answers of a dump.
+/// Collects the elements of one set from the messages of a dump.
 struct ElementParser {
     private let set: SetDefinition
     private(set) var elements: [ElementBytes: Element] = [:]
-    /// Packets that have found an element, of sets that count.
+    /// The number of packets that have matched each element, in sets that count them.
     private(set) var counters: [ElementBytes: UInt64] = [:]
-    /// An element came twice, so another one may have been left out.
+    /// Whether an element came twice, in which case another one may be missing.
     private(set) var hasDuplicates = false
-    /// The bounds of a tree of ranges: its keys with whether a range ends before them.
+    /// The bounds of the ranges in an interval set; true if a range ends just before the key, false
+    /// if one starts there.
     private var bounds: [ElementBytes: Bool] = [:]
 
     init(_ set: SetDefinition) { self.set = set }
@@ -68,7 +69,8 @@ struct ElementParser {
         return ElementBytes(value)
     }
 
-    /// The seconds in the name of the chain that a verdict leads to.
+    /// Returns the seconds in the name of the chain that a verdict leads to; nil for other
+    /// verdicts.
     private func timeout(_ attribute: AttributeReader.Attribute) -> ElementBytes? {
         let verdict = attribute.nested[Int(NFTA_DATA_VERDICT.rawValue)]?.nested
         let code = verdict?[Int(NFTA_VERDICT_CODE.rawValue)]?.bigEndianWord
@@ -92,10 +94,9 @@ struct ElementParser {
         return String(decoding: bytes[2..<(Int(bytes[1]) + 2)].prefix { $0 != 0 }, as: UTF8.self)
     }
 
-    /// Joins the bounds of a tree to ranges.
+    /// Joins the bounds of an interval set into ranges.
     ///
-    /// nft opens a tree with an end at zero, which bounds
-    /// nothing.
+    /// nft begins an interval set with an end at zero, which belongs to no range.
     mutating func finish(_ family: IPFamily) {
         guard set.isInterval else { return }
         var start: ElementBytes?

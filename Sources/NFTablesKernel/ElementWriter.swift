@@ -3,8 +3,9 @@ internal import NFTables
 internal import NetworkTypes
 internal import Netlink
 
-/// Writes elements as messages, as few as there can be: a message's list of elements is a nested
-/// attribute, whose length has 16 bits.
+/// Writes elements in as few messages as possible.
+///
+/// A message's list of elements is a nested attribute, whose length has 16 bits.
 struct ElementWriter {
     let family: IPFamily
     let table: String
@@ -12,7 +13,7 @@ struct ElementWriter {
 
     private static let listCapacity = 60_000
 
-    /// Appends all elements to the batch, to be added or deleted.
+    /// Appends the addition or deletion of all elements to the batch.
     func append(
         _ elements: some Collection<Element>,
         isDeletion: Bool,
@@ -33,7 +34,7 @@ struct ElementWriter {
         }
     }
 
-    /// Writes one message; returns how many elements it holds.
+    /// Writes one message and returns how many elements it contains.
     private func write(
         _ elements: ArraySlice<Element>,
         isDeletion: Bool,
@@ -66,7 +67,7 @@ struct ElementWriter {
         if !isDeletion {
             if let data = element.data { write(data: data, to: &buffer) }
             if let comment = element.comment { write(comment: comment, to: &buffer) }
-            // Linux from 6.12 on begins anew with an element that is there already.
+            // Since Linux 6.12 this restarts the timeout of an element that exists already.
             if let timeout = set.timeout {
                 buffer.attribute(
                     UInt16(NFTA_SET_ELEM_EXPIRATION.rawValue),
@@ -75,7 +76,7 @@ struct ElementWriter {
             }
         }
         buffer.endNest(nest)
-        // A range is two elements; one up to the highest key is open.
+        // A range takes two elements; a range up to the highest key has no end.
         guard set.isInterval, let next = element.keyEnd?.successor else { return }
         let end = buffer.beginNest(UInt16(NFTA_LIST_ELEM.rawValue))
         buffer.attribute(
@@ -115,7 +116,7 @@ struct ElementWriter {
         buffer.endNest(nest)
     }
 
-    /// libnftnl's TLV `NFTNL_UDATA_SET_ELEM_COMMENT`, with the closing zero.
+    /// Writes a comment as libnftnl's TLV `NFTNL_UDATA_SET_ELEM_COMMENT`, with a closing zero.
     private func write(comment: String, to buffer: inout MessageBuffer) {
         var comment = comment
         comment.withUTF8 { utf8 in
@@ -134,7 +135,7 @@ struct ElementWriter {
 }
 
 extension ElementBytes {
-    /// The next key, or nil behind the highest.
+    /// The next key; nil after the highest.
     fileprivate var successor: ElementBytes? {
         var bytes = bytes
         guard let index = bytes.lastIndex(where: { $0 != 0xFF }) else { return nil }
@@ -143,7 +144,7 @@ extension ElementBytes {
         return bytes.withUnsafeBytes { ElementBytes($0) }
     }
 
-    /// The key before; nil before zero.
+    /// The previous key; nil before zero.
     var predecessor: ElementBytes? {
         var bytes = bytes
         guard let index = bytes.lastIndex(where: { $0 != 0 }) else { return nil }

@@ -6,10 +6,10 @@ internal import Netlink
 
 extension ForwardChain {
     private static let forwardHook = 2
-    /// NFPROTO_INET, NFPROTO_IPV4, NFPROTO_IPV6; bridges and devices have hooks of their own.
+    /// NFPROTO_INET, NFPROTO_IPV4 and NFPROTO_IPV6; bridges and devices have hooks of their own.
     private static let protocols: Set<UInt8> = [1, 2, 10]
 
-    /// Reads them, but for our own tables'.
+    /// Reads all base chains at the forward hook, except those of needletail's tables.
     static func read(_ socket: inout NetlinkSocket) throws(NetlinkError) -> [ForwardChain] {
         var found: [(place: ChainPlace, drops: Bool)] = []
         try socket.dump("the chains", NFT_MSG_GETCHAIN, netfilterFamily: 0, restart: { found = [] })
@@ -78,7 +78,7 @@ extension ForwardChain {
     }
 }
 
-/// What matters here of a rule.
+/// The parts of a rule that matter for forwarding.
 private struct ForwardRule {
     enum Verdict: Equatable {
         case none, accept
@@ -96,10 +96,10 @@ private struct ForwardRule {
 
     private(set) var verdict = Verdict.none
     private(set) var hasConditions = false
-    /// Its only condition is that the destination was translated.
+    /// Whether the only condition is that the destination was translated.
     private(set) var matchesTranslated = false
 
-    /// NFT_CT_STATUS of `enum nft_ct_keys`, and IPS_DST_NAT of `nf_conntrack_common.h`.
+    /// NFT_CT_STATUS of `enum nft_ct_keys` and IPS_DST_NAT of `nf_conntrack_common.h`.
     private static let (statusKey, translated): (UInt32, UInt32) = (2, 1 << 5)
 
     init(_ expressions: AttributeReader) {
@@ -112,7 +112,7 @@ private struct ForwardRule {
             case "immediate": if let found = Self.verdict(data) { verdict = found }
             case "reject": verdict = .refuse("reject")
             case "target":
-                // Those of iptables; DROP and ACCEPT are verdicts there as well.
+                // A target of iptables; its DROP and ACCEPT are verdicts of nf_tables.
                 if data[Constant.targetName]?.text == "REJECT" {
                     verdict = .refuse("reject")
                 }

@@ -2,20 +2,23 @@ internal import NetworkTypes
 internal import Netlink
 internal import ServicePlan
 
-/// Where connections of a frontend may go after a commit.
+/// The endpoints to which connections of a frontend may go after a commit.
 struct FrontendTargets {
-    /// Nil: a frontend that no Service has any more; nothing may go there.
+    /// The frontend's pools; nil if no Service has the frontend any more, so that no connection may
+    /// go on.
     private var pools: Pools?
 
     fileprivate struct Pools {
-        /// For everyone, or for pods and the node.
+        /// The pool for everyone or, if clients are split, for pods and the node.
         let cluster: Pool?
         let local: Pool?
-        /// External traffic policy Local: all others go to endpoints of this node.
+        /// Whether all other clients go to endpoints of this node (external traffic policy Local).
         let isSplit: Bool
         let allowedSources: [IPPrefix]?
-        /// The policy Local has just come: who is no pod no longer shares the node's address, and is
-        /// not sent where it was.
+        /// Whether the external traffic policy has just become Local.
+        ///
+        /// Then clients other than pods are no longer masqueraded, and may not keep their old
+        /// endpoints.
         let becameLocal: Bool
     }
 
@@ -33,9 +36,9 @@ struct FrontendTargets {
         )
     }
 
-    /// Who may keep a connection.
+    /// The groups of clients that may keep a connection.
     struct Verdict: Equatable {
-        /// Clients that are neither pods nor this node.
+        /// Whether clients that are neither pods nor this node may keep it.
         let outsiders: Bool
         let insiders: Bool
 
@@ -43,9 +46,9 @@ struct FrontendTargets {
         static let nobody = Verdict(outsiders: false, insiders: false)
     }
 
-    /// What becomes of an existing connection.
+    /// Returns who may keep an existing connection.
     ///
-    /// Endpoints that terminate and still serve keep theirs.
+    /// Connections to terminating endpoints that still serve may be kept.
     func verdict(_ connection: TrackedConnection) -> Verdict {
         guard let pools, pools.admits(connection.clientAddress) else { return .nobody }
         let place = Endpoint(connection.endpointAddress, connection.endpointPort, isLocal: false)
@@ -58,16 +61,17 @@ struct FrontendTargets {
         )
     }
 
-    /// Whether a client may be sent here again.
+    /// Whether clients may be sent to this endpoint again.
     func mayRemember(_ address: IPAddress, _ port: UInt16) -> Bool {
         guard let pools else { return false }
         let place = Endpoint(address, port, isLocal: false)
         if pools.local?.endpoints.has(place) == true { return true }
-        // A client may remember an endpoint that the policy Local, when it came, has taken from it.
+        // When the policy has just become Local, an entry may belong to a client that may no longer
+        // use an endpoint of another node.
         return !pools.becameLocal && pools.cluster?.endpoints.has(place) == true
     }
 
-    /// Whether everyone who was allowed before is allowed now.
+    /// Whether every connection that was allowed before is still allowed.
     func covers(_ old: FrontendTargets) -> Bool {
         guard let before = old.pools, let pools, !pools.becameLocal else { return false }
         guard pools.allowedSources == nil || pools.allowedSources == before.allowedSources,
@@ -75,7 +79,7 @@ struct FrontendTargets {
         else { return false }
         guard pools.isSplit else { return Self.covers(pools.cluster, before.local) }
         return before.isSplit && Self.covers(pools.local, before.local)
-            // Those that drain serve outsiders from this node only.
+            // Draining endpoints serve outsiders only if they are on this node.
             && pools.cluster?.draining == before.cluster?.draining
     }
 
@@ -91,12 +95,12 @@ struct FrontendTargets {
 extension FrontendTargets.Pools {
     fileprivate func admits(_ client: IPAddress) -> Bool {
         guard let allowedSources else { return true }
-        // The last range that begins at the client or before.
+        // This finds the last range that begins at or before the client's address.
         let index = allowedSources.partitioningIndex { client < $0.base }
         return index > 0 && allowedSources[index - 1].contains(client)
     }
 
-    /// Whether an endpoint serves clients that are no pods and not the node.
+    /// Whether an endpoint serves clients that are neither pods nor the node.
     fileprivate func serveOutsiders(_ place: Endpoint) -> Bool {
         if local?.endpoints.has(place) == true { return true }
         return [cluster, local].contains { $0?.draining.element(at: place)?.isLocal == true }
@@ -111,7 +115,7 @@ extension Pool {
 }
 
 extension [Endpoint] {
-    /// Of a sorted list, the one with this address and port.
+    /// Returns the endpoint with this address and port from the sorted list.
     fileprivate func element(at place: Endpoint) -> Endpoint? {
         let index = partitioningIndex { !($0 < place) }
         return index < count && !(place < self[index]) ? self[index] : nil
@@ -121,7 +125,8 @@ extension [Endpoint] {
 }
 
 extension Array {
-    /// The index of the first element that belongs to the second part of a list in two parts.
+    /// Returns the index of the first element for which `isSecond` is true; all later ones must be
+    /// too.
     fileprivate func partitioningIndex(_ isSecond: (Element) -> Bool) -> Int {
         var (low, high) = (0, count)
         while low < high {

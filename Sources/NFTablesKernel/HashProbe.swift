@@ -4,13 +4,13 @@ internal import NFTables
 internal import NetworkTypes
 internal import Netlink
 
-/// Whether the kernel can hash in rules (the module `nft_hash`).
+/// A test of whether the kernel can hash in rules (the module `nft_hash`).
 enum HashProbe {
     private static let refusal = "adding a rule that hashes"
 
-    /// Asks by a transaction that cannot succeed, so nothing changes.
+    /// Sends a transaction that cannot succeed, so that nothing changes, and looks at the error.
     ///
-    /// True as well if something else keeps us from finding out: programming will tell.
+    /// The result is also true if another error hides the answer; programming will then report it.
     static func succeeds(_ socket: inout NetlinkSocket) -> Bool {
         var batch = NetlinkBatch(
             subsystem: Constant.subsystem,

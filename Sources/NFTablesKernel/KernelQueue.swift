@@ -1,6 +1,7 @@
 package import Dispatch
 
-/// Runs an actor's blocking calls on a thread of their own, not on the cooperative pool.
+/// An executor that runs an actor's blocking calls on a dispatch queue instead of the cooperative
+/// pool.
 package final class KernelQueue: SerialExecutor {
     package let queue = DispatchQueue(label: "needletail.nftables")
 

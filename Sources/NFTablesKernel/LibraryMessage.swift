@@ -3,9 +3,11 @@ internal import CNftnl
 internal import NetworkTypes
 internal import Netlink
 
-/// A message whose body libnftnl writes: tables, sets, chains and rules, which are few.
+/// A message whose body libnftnl writes: for tables, sets, chains and rules, of which there are
+/// few.
 struct LibraryMessage: ~Copyable {
-    /// libnftnl writes without bounds; a rule of ours takes a kilobyte.
+    /// The memory that libnftnl writes to without checking bounds; a rule of needletail's takes
+    /// about 1 kB.
     private let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: 32 * 1024, alignment: 8)
     let header: UnsafeMutablePointer<nlmsghdr>
 
@@ -26,7 +28,7 @@ struct LibraryMessage: ~Copyable {
     }
 }
 
-/// Owns a `struct nftnl_table`.
+/// The owner of a `struct nftnl_table`.
 struct LibraryTable: ~Copyable {
     private let handle = nftnl_table_alloc()
 
@@ -49,7 +51,7 @@ struct LibraryTable: ~Copyable {
     }
 }
 
-/// Owns a `struct nftnl_chain`.
+/// The owner of a `struct nftnl_chain`.
 struct LibraryChain: ~Copyable {
     private let handle = nftnl_chain_alloc()
 
@@ -86,7 +88,7 @@ struct LibraryChain: ~Copyable {
     }
 }
 
-/// Owns a `struct nftnl_set`; elements are written by `ElementWriter` instead.
+/// The owner of a `struct nftnl_set`; `ElementWriter` writes the elements.
 struct LibrarySet: ~Copyable {
     private let handle = nftnl_set_alloc()
 
@@ -114,13 +116,13 @@ struct LibrarySet: ~Copyable {
         nftnl_set_get_str(handle, UInt16(attribute.rawValue)).map { String(cString: $0) } ?? ""
     }
 
-    /// Zero if the attribute is absent, as the kernel means it.
+    /// Returns the attribute; the kernel omits attributes that are zero.
     func number(_ attribute: nftnl_set_attr) -> UInt32 {
         nftnl_set_is_set(handle, UInt16(attribute.rawValue))
             ? nftnl_set_get_u32(handle, UInt16(attribute.rawValue)) : 0
     }
 
-    /// Milliseconds; zero if elements stay.
+    /// The timeout of elements in milliseconds; zero if they do not expire.
     var timeout: UInt64 {
         get {
             nftnl_set_is_set(handle, UInt16(NFTNL_SET_TIMEOUT.rawValue))
@@ -136,7 +138,7 @@ struct LibrarySet: ~Copyable {
         return Array(UnsafeRawBufferPointer(start: data, count: Int(length)))
     }
 
-    /// Lets each element count, by an expression that the set owns then.
+    /// Adds a counter to each element; the set owns the expression.
     func addCounter() { nftnl_set_add_expr(handle, nftnl_expr_alloc("counter")) }
 
     var hasExpression: Bool { nftnl_set_is_set(handle, UInt16(NFTNL_SET_EXPR.rawValue)) }

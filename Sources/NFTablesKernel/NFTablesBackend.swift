@@ -4,7 +4,7 @@ package import NetworkTypes
 internal import NFTables
 package import ServicePlan
 
-/// Mode nftables: the tables balance.
+/// The backend of mode nftables, in which the tables choose endpoints.
 package actor NFTablesBackend: Backend {
     private let kernelQueue = KernelQueue()
     package nonisolated let families: [IPFamily]
@@ -69,18 +69,19 @@ package actor NFTablesBackend: Backend {
         try programmer.forwardChains()
     }
 
-    /// kube-proxy's mode nftables has nothing in common with ours.
+    /// Removes needletail's tables; `kubeProxy` has no effect, since `KubeProxyLeftovers` removes
+    /// what kube-proxy has left.
     package func clean(kubeProxy: Bool, dryRun: Bool) throws(CommitError) -> [Difference] {
         try programmer.removeTables(dryRun: dryRun)
     }
 }
 
-/// Hands on what the kernel tells of, from the queue of a backend to who watches it.
+/// Passes events from the queue of a backend to the task that watches it.
 package final class NewsFeed: Sendable {
     private let events: AsyncStream<BackendEvent>
     private let bell: AsyncStream<BackendEvent>.Continuation
 
-    /// A backend has so few kinds of events that none is lost by this.
+    /// The number of events that may wait; a backend has so few kinds that none is lost.
     private static let limit = 16
 
     package init() {
@@ -91,8 +92,12 @@ package final class NewsFeed: Sendable {
         for event in found { bell.yield(event) }
     }
 
-    /// Tells of what was found, and of what `read` gives whenever the descriptor is readable, until the
-    /// task is cancelled.
+    /// Calls `tell` with each event until the task is cancelled.
+    ///
+    /// - Parameters:
+    /// - descriptor: a descriptor that is readable when there may be events
+    /// - queue: the queue on which `read` is called
+    /// - read: returns new events; called whenever the descriptor is readable
     package func follow(
         _ descriptor: Int32,
         on queue: DispatchQueue,

@@ -4,7 +4,7 @@ package import NetworkTypes
 package import Netlink
 
 extension NetlinkSocket {
-    /// Asks nf_tables for everything of a type in a family and hands each answer to the body.
+    /// Asks nf_tables for all objects of a type in a family and calls the body with each of them.
     package mutating func dump(
         _ what: String,
         _ type: nf_tables_msg_types,
@@ -23,7 +23,7 @@ extension NetlinkSocket {
         )
     }
 
-    /// Asks nf_tables for everything of a type; family 0 means all of them.
+    /// Asks nf_tables for all objects of a type; family 0 means all families.
     package mutating func dump(
         _ what: String,
         _ type: nf_tables_msg_types,
@@ -37,7 +37,7 @@ extension NetlinkSocket {
         try dump(what, request: request, sequence: sequence, restart: restart, body)
     }
 
-    /// Asks nf_tables for one thing, and hands it to the body if it is there.
+    /// Asks nf_tables for one object, and calls the body with it if it exists.
     package mutating func ask(
         _ what: String,
         _ type: nf_tables_msg_types,

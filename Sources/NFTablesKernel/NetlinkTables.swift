@@ -3,7 +3,7 @@ internal import NFTables
 internal import NetworkTypes
 internal import Netlink
 
-/// The tables of this network namespace, over netlink.
+/// The tables of this network namespace, reached over netlink.
 final class NetlinkTables: TableKernel {
     var socket: NetlinkSocket
     private var listener: RulesetListener
@@ -14,7 +14,7 @@ final class NetlinkTables: TableKernel {
         listener = try RulesetListener(ignoring: socket.portID)
     }
 
-    /// Readable when there may be news.
+    /// A descriptor that is readable when there may be news.
     var descriptor: Int32 { listener.descriptor }
 
     func generation() throws(TableFault) -> UInt32 {
@@ -63,14 +63,16 @@ final class NetlinkTables: TableKernel {
         }
     }
 
-    /// Bytes from which on notifications cost more than two changes of membership.
+    /// The size in bytes above which a batch is committed without listening, since its
+    /// notifications would cost more than leaving and joining the multicast group.
     private static let largeBatch = 64 << 10
 
     /// Commits without listening.
     ///
-    /// While anybody listens the kernel writes a notification for each element, which takes longer
-    /// than adding it. The commit itself proves by its generation that nothing happened before it;
-    /// the generation afterwards proves that nothing happened behind it.
+    /// While any program listens, the kernel writes a notification for each element, which takes
+    /// longer than adding the element. The generation that the commit names proves that no other
+    /// program committed before it, and the generation afterwards proves that none committed after
+    /// it.
     private func commitUnheard(_ batch: inout NetlinkBatch) throws(NetlinkError) {
         try listener.setListening(false)
         var failure: NetlinkError?
@@ -81,7 +83,8 @@ final class NetlinkTables: TableKernel {
         if let failure { throw failure }
     }
 
-    /// What others have at the forward hook; it is followed from now on.
+    /// Returns the chains of other programs at the forward hook; `news` reports their changes from
+    /// now on.
     func forwardChains() throws(NetlinkError) -> [ForwardChain] {
         let chains = try ForwardChain.read(&socket)
         listener.forwardChains = Set(chains.map(\.place))

@@ -2,18 +2,20 @@ internal import NetworkTypes
 internal import Netlink
 internal import ServicePlan
 
-/// Tells which clients are neither pods nor this node, as the rules tell it of packets: by address,
-/// or by the interface, which is taken to be the one that leads back to the client.
+/// Finds out which clients are neither pods nor this node (outsiders).
+///
+/// The rules recognize pods by their address or by the interface that a packet arrives on. Here the
+/// interface of the route back to the client takes its place.
 struct OutsiderLookup: ~Copyable {
     private var routes: RouteLookup
     private var known: [IPAddress: Bool] = [:]
 
     init() throws(NetlinkError) { routes = try RouteLookup() }
 
-    /// Forgets what was found, since routes change.
+    /// Forgets all answers, since routes change.
     mutating func begin() { known = [:] }
 
-    /// A client of whom nothing can be said is none.
+    /// Whether a client is an outsider; false if that cannot be found out.
     mutating func contains(_ client: IPAddress, _ node: NodeFacts) -> Bool {
         if let answer = known[client] { return answer }
         let answer = isOutsider(client, node)

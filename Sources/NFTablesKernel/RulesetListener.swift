@@ -6,15 +6,17 @@ internal import NFTables
 internal import NetworkTypes
 internal import Netlink
 
-/// Hears what other programs do to the ruleset.
+/// Listens to the kernel's notifications about what other programs do to the ruleset.
 struct RulesetListener: ~Copyable {
     private let socket: NetlinkSocket
-    /// What was heard before listening was interrupted.
+    /// The news that were received and not yet taken.
     private var kept = RulesetNews()
-    /// The base chains of others at the forward hook that were found last.
+    /// The base chains of other programs at the forward hook, as last read.
     var forwardChains: Set<ChainPlace> = []
 
-    /// - Parameter ownPort: the socket whose commits are ours
+    /// Opens a socket that listens.
+    ///
+    /// - Parameter ownPort: the netlink port of the socket whose commits are not reported
     init(ignoring ownPort: UInt32) throws(NetlinkError) {
         let socket = try NetlinkSocket(.netfilter)
         try socket.setMembership(of: Constant.notificationGroup, true)
@@ -32,7 +34,7 @@ struct RulesetListener: ~Copyable {
         try socket.setMembership(of: Constant.notificationGroup, isOn)
     }
 
-    /// What has arrived since the last call.
+    /// Returns the news since the last call.
     mutating func news() -> RulesetNews {
         hear()
         defer { kept = RulesetNews() }
@@ -55,7 +57,8 @@ struct RulesetListener: ~Copyable {
                 }
             ) {}
         } catch {
-            // ENOBUFS: lost notifications may have been about our tables, or anything.
+            // ENOBUFS: notifications were lost, which may have been about needletail's tables or
+            // forwarding.
             (news.touchesTables, news.touchesForwarding) = (true, true)
         }
         kept = news
@@ -66,7 +69,8 @@ struct RulesetListener: ~Copyable {
         return message.netfilterAttributes[Int(NFTA_GEN_ID.rawValue)]?.bigEndianWord
     }
 
-    /// The table is the first attribute of tables, and of all that is in one.
+    /// Whether the message is about one of needletail's tables; the table's name is the first
+    /// attribute of all objects.
     private static func concernsUs(_ message: NetlinkMessage) -> Bool {
         message.netfilterAttributes[Int(NFTA_TABLE_NAME.rawValue)]?.text == RulesetPrinter.tableName
             && IPFamily(netfilterFamily: message.netfilterFamily) != nil
@@ -92,7 +96,7 @@ struct RulesetListener: ~Copyable {
         }
     }
 
-    /// Asks the kernel for the generation in force.
+    /// Asks the kernel for the current generation.
     static func generation(_ socket: inout NetlinkSocket) throws(NetlinkError) -> UInt32 {
         var result: UInt32?
         try socket.ask("reading the nftables generation", NFT_MSG_GETGEN) {

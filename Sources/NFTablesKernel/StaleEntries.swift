@@ -4,19 +4,22 @@ internal import NetworkTypes
 internal import Netlink
 internal import ServicePlan
 
-/// What a commit may have left behind in the kernel's memory of connections and clients.
+/// The frontends whose tracked connections and affinity entries a commit may have made stale.
 struct StaleEntries {
-    /// Frontends of connectionless protocols, and those with affinity, that lost an endpoint or a
-    /// client, came or went.
+    /// The UDP and SCTP frontends that are new or gone, or that lost endpoints or allowed clients.
     private(set) var tracked: [FrontendKey: FrontendTargets] = [:]
+    /// The frontends that have or had affinity and are new or gone, or that lost endpoints or
+    /// allowed clients.
     private(set) var sticky: [FrontendKey: FrontendTargets] = [:]
-    /// After a full sync: everything is to be checked, and cluster IPs in here without a frontend
-    /// belong to Services that are gone.
+    /// The Service CIDRs after everything was adopted, when all connections must be checked;
+    /// otherwise nil.
+    ///
+    /// An address in these blocks without a frontend belongs to a Service that is gone.
     private(set) var serviceCIDRs: [IPPrefix]?
 
-    /// Looks at everything, for the first sync and after failures.
+    /// Considers all frontends, for the first sync and after failures.
     ///
-    /// - Parameter former: what the kernel had before
+    /// - Parameter former: the frontends that the kernel had before
     init(everything plans: [ServicePlan], node: NodeFacts, former: FormerFrontends) {
         serviceCIDRs = node.serviceCIDRs
         for key in former.all {
@@ -41,9 +44,9 @@ struct StaleEntries {
         }
     }
 
-    /// Looks at what has changed between plans.
+    /// Considers the frontends that changed between plans.
     ///
-    /// A frontend that moved from one Service to another is in the plans of both.
+    /// A frontend that moved from one Service to another is in the changes of both.
     init(_ changes: [PlanChange]) {
         for (old, new) in changes.lazy.map({ ($0.old, $0.new) }) {
             let before = Self.frontends(old)
@@ -96,14 +99,16 @@ struct StaleEntries {
         )
     }
 
-    /// Whether connections of a protocol and family are to be looked at.
+    /// Whether connections of this protocol and family must be checked.
     func concerns(_ transport: TransportProtocol, _ family: IPFamily) -> Bool {
         serviceCIDRs != nil
             || tracked.keys.contains { $0.transport == transport && $0.address.family == family }
     }
 
-    /// What becomes of a tracked connection that may go where the plans no longer send it, or was
-    /// never sent anywhere because its frontend did not exist then.
+    /// Returns who may keep a tracked connection.
+    ///
+    /// A connection may go to an endpoint that the plans no longer have, or to none because it
+    /// began before its frontend existed.
     func verdict(_ connection: TrackedConnection) -> FrontendTargets.Verdict {
         if let targets = tracked[connection.frontend] { return targets.verdict(connection) }
         guard let serviceCIDRs, connection.isTranslated,
@@ -114,18 +119,26 @@ struct StaleEntries {
 }
 
 extension FrontendKey {
-    /// Without a handshake a client goes on with the same addresses and ports for as long as it
-    /// likes, and conntrack sends it to where the first packet went.
+    /// Whether stale connections must be deleted from connection tracking, which is so for UDP and
+    /// SCTP.
+    ///
+    /// Such a client may use the same addresses and ports for ever, and conntrack keeps sending it
+    /// to where its first packet went.
     fileprivate var needsTracking: Bool { transport != .tcp }
 }
 
 extension ConnectionTracking {
-    /// Deletes stale connections; returns how many there were, of the families looked at.
+    /// Deletes stale connections, and returns how many were deleted in each family that was
+    /// searched.
     ///
-    /// One that cannot be deleted, like those that a flow table has, keeps no other.
+    /// A connection that cannot be deleted, such as one in a flow table, does not stop the others
+    /// from being deleted.
     ///
-    /// - Parameter drainsSCTP: whether IPVS keeps associations with endpoints that go: without
-    ///   conntrack's entry their next packets would be INVALID
+    /// - Parameters:
+    /// - drainsSCTP: whether IPVS keeps SCTP associations with endpoints that are going away; their
+    /// entries stay, since without them the next packets would be INVALID
+    /// - isOutsider: whether a client is neither a pod nor this node
+    /// - onFailure: called with each error
     mutating func removeStale(
         _ stale: StaleEntries,
         drainsSCTP: Bool,

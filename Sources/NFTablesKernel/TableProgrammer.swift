@@ -6,10 +6,10 @@ package import NetworkTypes
 internal import Netlink
 package import ServicePlan
 
-/// Programs the tables `ip needletail` and `ip6 needletail` of this network namespace, and puts in order
-/// what the kernel remembers of clients and connections.
+/// Programs the tables `ip needletail` and `ip6 needletail` of this network namespace, and removes
+/// stale connection tracking and affinity entries.
 ///
-/// Blocking; to be used by one thread at a time.
+/// Its calls block, and only one thread may use it at a time.
 package final class TableProgrammer {
     package let families: [IPFamily]
     private let logger: Logger
@@ -20,7 +20,9 @@ package final class TableProgrammer {
     private let remembersClients: Bool
     private var affinityFill = AffinityFill()
 
-    /// - Throws: if this kernel, or this process's privileges, do not suffice
+    /// Opens the sockets that are needed, and finds out whether the kernel can hash in rules.
+    ///
+    /// - Throws: if the kernel lacks nf_tables, or the process has too few privileges
     package init(families: [IPFamily], logger: Logger) throws(CommitError) {
         self.families = families
         self.logger = logger
@@ -36,8 +38,8 @@ package final class TableProgrammer {
         guard !remembersClients else { return }
         logger.warning(
             """
-            this kernel cannot hash in nftables rules, so sessionAffinity ClientIP has no effect; all else \
-            works: load the module nft_hash (CONFIG_NFT_HASH), and restart
+            this kernel cannot hash in nftables rules, so sessionAffinity ClientIP has no effect; \
+            everything else works. Load the module nft_hash (CONFIG_NFT_HASH) and restart needletail
             """
         )
     }
@@ -82,7 +84,7 @@ package final class TableProgrammer {
         return inputs
     }
 
-    /// Whether the kernel has a table of ours already.
+    /// Whether the kernel already has a table of needletail's.
     package func isProgrammed() throws(CommitError) -> Bool {
         try CommitError.translating { () throws(NetlinkError) in
             for family in families where try TableReader.isThere(family, &netlink.socket) {
@@ -92,7 +94,7 @@ package final class TableProgrammer {
         }
     }
 
-    /// Removes our tables; returns which there were.
+    /// Removes needletail's tables, and returns those that there were.
     package func removeTables(dryRun: Bool) throws(CommitError) -> [Difference] {
         try CommitError.translating { () throws(NetlinkError) in
             var found: [Difference] = []
@@ -114,30 +116,32 @@ package final class TableProgrammer {
 
     // MARK: News
 
-    /// Readable when there may be events.
+    /// A descriptor that is readable when there may be events.
     package var descriptor: Int32 { netlink.descriptor }
 
-    /// What others have done to the kernel since the last call.
+    /// Returns what other programs have done to the kernel since the last call.
     package func events() -> [BackendEvent] {
         tables.generations.take(netlink.news())
         return found()
     }
 
-    /// The same, of what was noticed while committing: nobody else tells of it.
+    /// Returns the events that were noticed while committing, which no further notification
+    /// reports.
     package func found() -> [BackendEvent] {
         let isForwarding = tables.generations.takeForwardingTouch()
         return (isForwarding ? [.forwarding] : [])
             + (tables.generations.isTampered ? [.foreignChange(.table)] : [])
     }
 
-    /// What others have at the forward hook; `events` tells of it from now on.
+    /// Returns the chains of other programs at the forward hook; `events` reports their changes
+    /// from now on.
     package func forwardChains() throws(CommitError) -> [ForwardChain] {
         try CommitError.translating { () throws(NetlinkError) in try netlink.forwardChains() }
     }
 
     // MARK: Reading
 
-    /// The endpoint that the kernel remembers for a client of a frontend with affinity.
+    /// Returns the endpoint that the kernel remembers for a client of a frontend with affinity.
     package func rememberedEndpoint(
         of client: IPAddress,
         at frontend: FrontendKey
@@ -153,14 +157,15 @@ package final class TableProgrammer {
         for family in tables.tables.keys {
             let reader = TableReader(family: family)
             for (label, count) in (try? reader.connectionCounts(&netlink.socket)) ?? [] {
-                // namespace/name:port
+                // A label is `namespace/name:port`.
                 counts[String(label.prefix { $0 != ":" }), default: 0] += count
             }
         }
         return counts
     }
 
-    /// The elements of each set, as committed; of the affinity map as the kernel counts them.
+    /// Returns the number of elements of each set, as committed; for the affinity map, as the
+    /// kernel counts them.
     package func elementCounts() -> [ElementCount] {
         var counts: [ElementCount] = []
         for (family, state) in tables.tables {
@@ -173,7 +178,8 @@ package final class TableProgrammer {
         return counts
     }
 
-    /// The entries of the affinity map, if they can be counted; warns before no more fit.
+    /// Returns the number of entries of the affinity map, if it is known, and warns when the map is
+    /// almost full.
     @discardableResult
     private func lookAtAffinity(_ family: IPFamily) -> Int? {
         let map = AffinityMap(reader: TableReader(family: family))
@@ -183,8 +189,8 @@ package final class TableProgrammer {
             logger.warning(
                 """
                 the affinity map is almost full; new clients of Services with sessionAffinity ClientIP will \
-                not be remembered: find the Service whose clients are so many (nft list map \
-                \(family.nftName) \(RulesetPrinter.tableName) affinity), or make its timeout shorter
+                not be remembered: find the Service with so many clients (nft list map \
+                \(family.nftName) \(RulesetPrinter.tableName) affinity), or shorten its timeout
                 """,
                 metadata: ["entries": "\(count)", "limit": "\(AffinityFill.limit)"]
             )
@@ -194,9 +200,9 @@ package final class TableProgrammer {
 
     // MARK: After a commit
 
-    /// Removes what a commit made stale.
+    /// Removes the entries that a commit made stale.
     ///
-    /// Failures are reported and do not undo the commit.
+    /// Failures are logged and do not undo the commit.
     private func removeStale(
         _ stale: StaleEntries,
         _ inputs: TableInputs,
@@ -214,7 +220,7 @@ package final class TableProgrammer {
         for cleanup in report.connectionCleanups.values {
             report.staleEntriesRemoved += cleanup.deleted
         }
-        // What a large change took on the way is the system's again.
+        // This returns the memory that a large change needed to the system.
         if report.bytes > Self.largeReport { needle_release_free_memory() }
         guard let failure else { return }
         let advice = failure.first.isUnsupported ? "; modprobe nf_conntrack_netlink" : ""
@@ -245,7 +251,7 @@ package final class TableProgrammer {
             lookAtAffinity(family)
         } catch {
             logger.warning(
-                "some clients with affinity may stay where they are until their time is over",
+                "some clients with affinity may stay with a removed endpoint until the timeout",
                 metadata: ["error": "\(error)"]
             )
         }
@@ -271,7 +277,8 @@ extension CommitError {
         }
     }
 
-    /// Before anything is programmed: what is missing now will not come by itself.
+    /// Makes an error for a failure at the start, which somebody must fix: what is missing then
+    /// will not appear by itself.
     init(opening error: NetlinkError) {
         let advice =
             error.isPermissionDenied

@@ -14,7 +14,7 @@ struct TableReader {
     private var table: String { RulesetPrinter.tableName }
     private var place: String { "table \(family.nftName) \(table)" }
 
-    /// What the table holds, as far as it is needletail's.
+    /// Returns what the table holds, compared with the program.
     func read(_ socket: inout NetlinkSocket) throws(NetlinkError) -> TableContents {
         let chains = try chains(&socket)
         // A table that is not there has no chains.
@@ -29,7 +29,7 @@ struct TableReader {
         return contents
     }
 
-    /// Whether there is a table of our name, whatever is in it.
+    /// Whether there is a table with needletail's name, whatever it contains.
     static func isThere(
         _ family: IPFamily,
         _ socket: inout NetlinkSocket
@@ -84,7 +84,7 @@ struct TableReader {
             attributes: { $0.attribute(UInt16(NFTA_SET_TABLE.rawValue), table) },
             restart: { sets = [] },
             {
-                // The sets of a rule itself come and go with it.
+                // Anonymous sets belong to a rule and are removed with it.
                 guard let set = LibrarySet(parsing: $0.header),
                     set.number(NFTNL_SET_FLAGS) & SetDefinition.Flag.anonymous == 0
                 else { return }
@@ -96,9 +96,9 @@ struct TableReader {
 
     /// Reads the elements of a set.
     ///
-    /// While the kernel rehashes a set that has just grown, a dump of it gives some elements twice
-    /// and leaves out as many others (`net/netfilter/nft_set_hash.c: nft_rhash_walk` counts its
-    /// way back to where it was), without a word. Such a dump is repeated.
+    /// While the kernel rehashes a set that has just grown, a dump contains some elements twice and
+    /// lacks as many others, without an error (`net/netfilter/nft_set_hash.c: nft_rhash_walk` finds
+    /// its place again by counting). Such a dump is repeated.
     func elements(
         of set: SetDefinition,
         _ socket: inout NetlinkSocket
@@ -114,7 +114,7 @@ struct TableReader {
         )
     }
 
-    /// One element; nil if it is not in the set.
+    /// Returns one element; nil if it is not in the set.
     func element(
         _ key: ElementBytes,
         of set: SetDefinition,
@@ -141,7 +141,8 @@ struct TableReader {
         return parser.elements[key]
     }
 
-    /// How many elements a set has; nil if the kernel does not say so, as before Linux 6.16.
+    /// Returns the number of elements in a set; nil if the kernel does not report it (before Linux
+    /// 6.16).
     func count(
         of set: SetDefinition,
         _ socket: inout NetlinkSocket
@@ -160,7 +161,8 @@ struct TableReader {
         return count.map(Int.init)
     }
 
-    /// The connections that each frontend has counted, by the comment of its element.
+    /// Returns the number of connections that each frontend has counted, with the comment of its
+    /// element.
     func connectionCounts(
         _ socket: inout NetlinkSocket
     ) throws(NetlinkError) -> [(portLabel: String, count: UInt64)] {
@@ -219,9 +221,9 @@ extension SetShape {
 }
 
 extension NetlinkMessage {
-    /// The whole message as the C libraries want it.
+    /// The whole message with its header, as the C libraries need it.
     fileprivate var header: UnsafePointer<nlmsghdr> {
-        // The payload lies behind its header in the receive buffer.
+        // The payload follows its header in the receive buffer.
         let start = payload.baseAddress.map { $0 - Self.headerLength }
         guard let start else { preconditionFailure("a message has a payload") }
         return start.assumingMemoryBound(to: nlmsghdr.self)

@@ -59,7 +59,7 @@ struct TransactionEncoder {
         }
     }
 
-    /// libnftnl's TLV `NFTNL_UDATA_TABLE_COMMENT`, with the closing zero.
+    /// Returns a comment as libnftnl's TLV `NFTNL_UDATA_TABLE_COMMENT`, with a closing zero.
     private static func comment(_ text: String) -> [UInt8] {
         [0, UInt8(text.utf8.count + 1)] + Array(text.utf8) + [0]
     }
@@ -121,7 +121,7 @@ struct TransactionEncoder {
             let handle = LibrarySet()
             handle.set(NFTNL_SET_TABLE, table)
             handle.set(NFTNL_SET_NAME, set.id.name)
-            // The kernel asks for an ID, by which nobody refers to the set here.
+            // The kernel requires an ID; nothing in this batch uses it.
             handle.set(NFTNL_SET_ID, 1)
             handle.set(NFTNL_SET_FLAGS, set.flags)
             handle.set(NFTNL_SET_KEY_TYPE, set.key.dataType(family))

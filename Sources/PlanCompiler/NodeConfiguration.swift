@@ -75,7 +75,7 @@ package struct NodeConfiguration: Sendable, Hashable {
         return view
     }
 
-    /// Returns the facts about the node that a dataplane needs.
+    /// Returns the facts about the node that a backend needs.
     package func facts(node: Node?, serviceCIDRs: [IPPrefix]) -> NodeFacts {
         let blocks =
             switch podCIDRs {

@@ -1,7 +1,7 @@
 package import NetworkTypes
 internal import Synchronization
 
-/// The last few addresses and ports at which this program has reached API servers.
+/// The last 16 addresses and ports at which this program has reached API servers.
 ///
 /// Any thread may use it.
 package final class APIServerAddresses: Sendable {

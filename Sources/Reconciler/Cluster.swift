@@ -3,17 +3,18 @@ package import NetworkTypes
 package import PlanCompiler
 package import ServicePlan
 
-/// The objects of the cluster and what they mean on this node.
+/// The objects of the cluster and the plans that they compile to on this node.
 package struct Cluster: Sendable {
     package var configuration: NodeConfiguration
     package var state: ClusterState
     private var compiled = ClusterPlans()
     private var view: NodeView?
     private let listeningSockets: @Sendable () -> ListeningSockets
-    /// Frontends of Services at addresses of the node, and what is told of them.
+    /// For each Service, its frontends at addresses of the node, and the diagnostics about sockets
+    /// that listen there.
     private var occupied: [ObjectName: (keys: [FrontendKey], diagnostics: [Diagnostic])] = [:]
 
-    /// - Parameter listeningSockets: reads what listens on the node
+    /// - Parameter listeningSockets: reads the sockets that listen on the node
     package init(
         _ configuration: NodeConfiguration,
         endpointsFrom source: EndpointsSource = .endpointSlices,
@@ -24,9 +25,9 @@ package struct Cluster: Sendable {
         state = ClusterState(nodeName: configuration.nodeName, endpointsFrom: source)
     }
 
-    /// Compiles what changed since the last time.
+    /// Compiles the changes since the last call.
     ///
-    /// - Parameter apiServers: by which addresses this program reaches the API server
+    /// - Parameter apiServers: the addresses and ports at which this program reaches API servers
     package mutating func compile(
         interfaceAddresses: [IPAddress],
         apiServers: Set<FrontendKey> = []
@@ -53,17 +54,17 @@ package struct Cluster: Sendable {
         )
     }
 
-    /// The Services that a change of the node concerns; unchanged plans go no further than this.
+    /// Returns the Services whose plans may change because the node has changed.
     private func services(touchedBy newView: NodeView) -> [ObjectName] {
         guard var same = view, same != newView else {
             return view == nil ? Array(state.services.keys) : []
         }
-        // Addresses come and go, and matter for few.
+        // Addresses of the node change often and matter only to Services with virtual IPs.
         same.addresses = newView.addresses
         return same == newView ? state.servicesWithVirtualIPs : Array(state.services.keys)
     }
 
-    /// Looks for what listens where Services have frontends, if those have changed.
+    /// Looks for sockets that occupy the ports of these Services, if their frontends have changed.
     private mutating func findOccupied(_ services: Set<ObjectName>, _ view: NodeView) {
         var listening: ListeningSockets?
         for name in services {
@@ -76,7 +77,7 @@ package struct Cluster: Sendable {
         }
     }
 
-    /// Every plan that there is, as compiled last.
+    /// All plans, as last compiled.
     package var plans: [ServicePlan] { Array(compiled.plans.values) }
 
     package var localGaps: [LocalGap: Int] { compiled.localGaps }
@@ -88,33 +89,33 @@ package struct Cluster: Sendable {
     }
 }
 
-/// What compiling brought.
+/// The result of a compilation.
 package struct PlanUpdate: Sendable {
     package let changes: [PlanChange]
-    /// For every Service of which something else may be told than before.
+    /// The diagnostics of every Service for which they may have changed.
     package let diagnostics: [(ObjectName, [Diagnostic])]
     package let facts: NodeFacts
     package let nodePortAddresses: [IPAddress]
-    /// What was compiled.
+    /// The changes of objects that this compilation took in.
     package let pending: PendingChanges
 }
 
-/// A list of objects that is awaited before anything is programmed or deleted.
+/// A list of objects that must arrive before anything is programmed or deleted.
 package enum ObjectList: String, Sendable, CaseIterable {
     case services, endpoints, nodes, serviceCIDRs
 
-    /// Without it nothing can be programmed; the others are not waited for in vain.
+    /// Whether nothing can be programmed without the list; waiting for other lists may be given up.
     package var isEssential: Bool { self == .services || self == .endpoints }
 }
 
-/// The cluster at one moment, for those who watch.
+/// The state of the cluster at one moment, for metrics, health and status.
 package struct ClusterSummary: Sendable {
     package var services = 0
     package var endpoints = 0
-    /// The lists that are awaited, and those that have arrived.
+    /// The lists that are still awaited.
     package var missing: Set<ObjectList>
     package var arrived: Set<ObjectList> = []
-    /// Changes of objects that are not compiled yet.
+    /// The numbers of changes of objects that are not compiled yet.
     package var pendingServices = 0
     package var pendingEndpoints = 0
     package var localGaps: [LocalGap: Int] = [:]

@@ -1,40 +1,42 @@
 internal import NetworkTypes
 package import ServicePlan
 
-/// Keeps what one Service changes from holding up what others change.
+/// Keeps a large change of one Service from delaying the changes of others.
 ///
-/// A Service with many ports and endpoints is hundreds of thousands of elements. What is small is
-/// committed first, and at once; what is large follows, one Service at a time, and after each as
-/// much time is left to others as it took.
+/// A Service with many ports and endpoints can need hundreds of thousands of elements. Small
+/// changes are committed at once. Large ones follow, one Service at a time; after each, the next
+/// one waits for as long as the commit took.
 package struct CommitQueue: Sendable {
     package typealias Instant = ContinuousClock.Instant
 
     private struct Large {
-        /// From what the backend has.
+        /// The change from what the backend has committed to the newest plan.
         var change: PlanChange
         let since: Instant
 
         var frontends: Set<FrontendKey> { Set((change.old?.frontends ?? []).map(\.key)) }
     }
 
-    /// Elements from which on a change is large: some 20 ms.
+    /// The number of elements above which a change is large; committing this many takes about 20
+    /// ms.
     private static let limit = 10_000
-    /// For how long small changes go first.
+    /// How long small changes may go ahead of a large one.
     private static let patience = Duration.seconds(1)
 
     private var waiting: [String: Large] = [:]
-    /// In the order in which they came.
+    /// The Services with waiting changes, in the order in which the changes arrived.
     private var order: [String] = []
     private var notBefore: Instant?
 
     package init() {}
 
-    /// When the next large change may be committed; nil: none waits.
+    /// Returns when the next large change may be committed; nil if none waits.
     package func due(at now: Instant) -> Instant? {
         waiting.isEmpty ? nil : max(notBefore ?? now, now)
     }
 
-    /// Takes changes in, and says what is to be committed now, and whether that is a large one.
+    /// Takes in changes, and returns the changes to commit now and whether there is a large one
+    /// among them.
     package mutating func next(
         _ changes: [PlanChange],
         at now: Instant
@@ -53,15 +55,17 @@ package struct CommitQueue: Sendable {
         guard let first = order.first else { return (small, false) }
         let isDue = (notBefore ?? now) <= now
         if small.isEmpty { return isDue ? (withOwners(take([first])), true) : ([], false) }
-        // Small changes without end do not put it off for ever.
+        // An endless series of small changes must not delay a large one for ever.
         let since = waiting[first]?.since ?? now
         let isOverdue = isDue && since + Self.patience <= now
         let all = withOwners(isOverdue ? small + take([first]) : small)
         return (all, all.count > small.count)
     }
 
-    /// Adds those who wait and have a frontend that is to be another Service's, since they must let it
-    /// go at the same time; and so on.
+    /// Adds the waiting changes of Services that still hold a frontend that one of these changes
+    /// gives to another Service.
+    ///
+    /// Both must be committed together. The same is done for the added changes.
     private mutating func withOwners(_ changes: [PlanChange]) -> [PlanChange] {
         var all = changes
         var index = 0
@@ -79,25 +83,25 @@ package struct CommitQueue: Sendable {
         return services.compactMap { waiting.removeValue(forKey: $0)?.change }
     }
 
-    /// A large change was committed.
+    /// Takes note that a large change was committed.
     package mutating func onCommit(at now: Instant, took duration: Duration) {
         notBefore = now + duration
     }
 
-    /// Everything was committed.
+    /// Empties the queue, because everything is adopted anyway.
     package mutating func removeAll() {
         (waiting, order, notBefore) = ([:], [], nil)
     }
 }
 
 extension ServicePlan {
-    /// About how many elements of a set it takes.
+    /// About how many set elements the plan needs.
     fileprivate var weight: Int {
         frontends.reduce(0) { sum, frontend in
             let pools = self.pools(of: frontend)
             let slots = [pools.cluster, pools.local].reduce(0) { sum, pool in
                 let count = pool?.endpoints.count ?? 0
-                // Larger pools have 8 to 16 slots for each endpoint.
+                // Pools with more than 32 endpoints have 8 to 16 slots for each endpoint.
                 return sum + (count > 32 ? min(12 * count, Pool.largestSize) : count)
             }
             return sum + slots + (frontend.allowedSources?.count ?? 0)

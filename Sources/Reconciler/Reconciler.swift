@@ -7,7 +7,8 @@ package import ServicePlan
 internal import Synchronization
 internal import Threads
 
-/// Keeps a kernel in step with the cluster: takes events, compiles what they change, and commits it.
+/// Keeps a kernel in step with the cluster: takes events, compiles what they change, and commits
+/// the result.
 package actor Reconciler {
     private var cluster: Cluster
     private let backend: any Backend
@@ -18,28 +19,28 @@ package actor Reconciler {
 
     private var missing: Set<ObjectList>
     private var arrived: Set<ObjectList> = []
-    /// When the first change arrived that is not compiled yet.
+    /// When the oldest change that is not compiled yet arrived; nil if there is none.
     private var pendingSince: ContinuousClock.Instant?
     private nonisolated let published: Mutex<ClusterSummary>
 
     private var policy = SyncPolicy()
     private var queue = CommitQueue()
     private var interfaceAddresses: [IPAddress]
-    /// What the backend was told last.
+    /// The node's facts as last committed.
     private var committedFacts = NodeFacts()
     private var isFirst = true
-    /// What another program changed and nobody has repaired yet.
+    /// The kind of object that another program changed and that is not repaired yet.
     private var damage: ForeignObject?
-    /// The next sync looks for what nobody has told of.
+    /// Whether the next sync looks for damage that was not reported.
     private var isReread = false
-    /// When the doorbell rings by itself.
+    /// When the doorbell will ring by itself.
     private var alarm: ContinuousClock.Instant?
     private let doorbell = Bell()
 
     private var news = SyncNews()
     private var warnings = DiagnosticLog()
 
-    /// - Parameter lists: those that are awaited before anything is programmed
+    /// - Parameter lists: the lists that must arrive before anything is programmed
     package init(
         _ cluster: Cluster,
         awaiting lists: Set<ObjectList>,
@@ -63,7 +64,9 @@ package actor Reconciler {
 
     // MARK: Events
 
-    /// Changes the objects; with `completing`, by a list that has arrived in full.
+    /// Changes the objects of the cluster.
+    ///
+    /// - Parameter list: the list that has arrived in full with this change, if any
     package func update(
         completing list: ObjectList? = nil,
         _ body: @Sendable (inout ClusterState) -> Void
@@ -83,9 +86,9 @@ package actor Reconciler {
         ring()
     }
 
-    /// Goes on without a list that is not essential, until it arrives.
+    /// Stops waiting for a list that is not essential; it may still arrive later.
     ///
-    /// - Returns: whether it was still awaited
+    /// - Returns: whether the list was still awaited
     @discardableResult
     package func waive(_ list: ObjectList) -> Bool {
         guard !list.isEssential, missing.remove(list) != nil else { return false }
@@ -93,7 +96,7 @@ package actor Reconciler {
         return true
     }
 
-    /// What an operator says of the node has changed; everything is compiled again.
+    /// Takes a new configuration of the node, with which all Services are compiled again.
     package func configure(_ configuration: NodeConfiguration) {
         cluster.configuration = configuration
         ring()
@@ -114,10 +117,10 @@ package actor Reconciler {
         doorbell.ring()
     }
 
-    /// Another program touched what is ours.
+    /// Takes note that another program changed an object of needletail's.
     package func onForeignChange(_ object: ForeignObject) {
         let delay = policy.onForeignChange(at: clock.now)
-        // What happens until the repair is part of the same.
+        // Further changes before the repair count as the same damage.
         if damage == nil {
             damage = object
             observer.foreignChange(object, repairAfter: delay)
@@ -125,7 +128,7 @@ package actor Reconciler {
         doorbell.ring()
     }
 
-    /// Compares everything with the kernel, without suspicion.
+    /// Asks for a comparison of everything with the kernel, as a precaution.
     package func onReread() {
         policy.onReread(at: clock.now)
         isReread = true
@@ -134,9 +137,9 @@ package actor Reconciler {
 
     // MARK: What there is
 
-    /// What there is, and what waits to be compiled, as of the last change.
+    /// The state of the cluster as of the last change.
     ///
-    /// Never waits: who asks for health is answered while everything is compiled.
+    /// Reading it never waits, so health checks are answered while everything is being compiled.
     package nonisolated var summary: ClusterSummary { published.withLock { $0 } }
 
     private func publish() {
@@ -154,10 +157,10 @@ package actor Reconciler {
         published.withLock { $0 = summary }
     }
 
-    /// What the plans were compiled with; nil before that.
+    /// The node's facts; nil before the first compilation.
     package var facts: NodeFacts? { cluster.isCompiled ? cluster.facts : nil }
 
-    /// What the kernel should hold and does not; nil before anything was compiled.
+    /// Returns how the kernel differs from what it should hold; nil before the first compilation.
     package func difference() async throws(CommitError) -> [Difference]? {
         guard let facts else { return nil }
         return try await backend.difference(cluster.plans, node: facts)
@@ -185,8 +188,8 @@ package actor Reconciler {
         }
     }
 
-    /// Lets the backend do what time alone makes due, until there is nothing of that kind or the task is
-    /// cancelled.
+    /// Lets the backend do the work that becomes due by time alone, until there is none left or the
+    /// task is cancelled.
     package func maintain() async {
         while !Task.isCancelled {
             var pause = Duration.seconds(1)
@@ -287,16 +290,16 @@ package actor Reconciler {
                 if isLarge { queue.onCommit(at: clock.now, took: clock.now - start) }
                 return
             } catch  where error.recovery == .rereadKernel {
-                // Below.
+                // Everything is adopted below.
             }
         }
-        // A failure makes the next scope everything, so no change is lost by it.
+        // If this fails, the next sync is of everything, so clearing the queue loses no change.
         record.isFull = true
         queue.removeAll()
         record.report = try await backend.adopt(cluster.plans, node: update.facts)
     }
 
-    /// Finds damage that nobody told of, and enters what was repaired.
+    /// Detects damage that was not reported, and records the repair.
     private func noteDamage(
         _ update: PlanUpdate,
         _ record: inout SyncRecord,
@@ -307,7 +310,7 @@ package actor Reconciler {
         if isReread, damage == nil, update.changes.isEmpty, update.facts == committedFacts,
             record.report.serversChanged > 0
         {
-            // Nobody notifies of virtual servers.
+            // The kernel sends no notifications about virtual servers.
             damage = .servers
             observer.foreignChange(.servers, repairAfter: .zero)
         }

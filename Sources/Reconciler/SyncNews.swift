@@ -3,12 +3,12 @@ internal import Logging
 internal import PlanCompiler
 internal import ServicePlan
 
-/// What those outside must hear of the Services that changed since the last successful sync.
+/// What the observer must learn about the Services that changed since the last successful sync.
 struct SyncNews {
     private var healthChecks: [String: HealthCheck?] = [:]
     private var forwardedPorts: [String: [ForwardedPort]] = [:]
     private var diagnostics: [(service: ObjectName, diagnostic: Diagnostic)] = []
-    /// While syncs fail nobody takes them.
+    /// The largest number of diagnostics to keep: while syncs fail, nothing takes them out.
     private static let limit = 1000
 
     mutating func add(_ change: PlanChange) {
@@ -16,7 +16,7 @@ struct SyncNews {
         forwardedPorts[change.service] = change.new?.forwardedPorts ?? []
     }
 
-    /// Adds what the owner of a Service should hear, as an event.
+    /// Adds the diagnostics that become events for the owner of the Service.
     mutating func add(_ found: [Diagnostic], of service: ObjectName) {
         for diagnostic in found where diagnostic.event != nil && diagnostics.count < Self.limit {
             diagnostics.append((service, diagnostic))
@@ -31,12 +31,12 @@ struct SyncNews {
     }
 }
 
-/// Logs what is wrong with objects, each thing once.
+/// Logs problems with objects, each problem once.
 struct DiagnosticLog {
     private var reported: [ObjectName: [Diagnostic]] = [:]
     private var budget = WarningBudget()
 
-    /// Returns what is newly wrong with a Service.
+    /// Logs the new problems of a Service and returns them.
     mutating func take(
         _ diagnostics: [Diagnostic],
         of name: ObjectName,
@@ -50,7 +50,7 @@ struct DiagnosticLog {
             case .tellAsLast:
                 let rest =
                     "further warnings about namespace \"\(name.namespace)\" are left out for a minute;"
-                    + " needletail explain \(name) has those of this Service"
+                    + " needletail explain \(name) shows those of this Service"
                 logger.warning("\(diagnostic) (\(rest))")
             case .leaveOut: break
             }

@@ -4,38 +4,39 @@ package import NetworkTypes
 package import PlanCompiler
 package import ServicePlan
 
-/// Hears what the reconciler does: metrics, health and events are made of it.
+/// Learns what the reconciler does, and makes metrics, health and events of it.
 ///
-/// Called in order, from one task at a time; must not block.
+/// The reconciler calls it in order, from one task at a time. It must not block.
 package protocol SyncObserver: Sendable {
-    /// Something waits to be programmed.
+    /// A change waits to be programmed.
     func changesQueued()
     func synced(_ record: SyncRecord)
     func failed(_ error: CommitError, retryAfter: Duration)
-    /// The kernel does not hold any more what was committed.
+    /// The kernel no longer holds what was committed.
     ///
-    /// - Parameter delay: until the repair; not zero if this happens again and again
+    /// - Parameter delay: the time until the repair; not zero if this happens again and again
     func foreignChange(_ object: ForeignObject, repairAfter delay: Duration)
 }
 
 /// A successful sync.
 package struct SyncRecord: Sendable {
     package var isFull = false
-    /// It was made because the kernel did not hold what was committed.
+    /// Whether the sync repaired a kernel that no longer held what was committed.
     package var isRepair = false
     package var report = CommitReport()
-    /// What was programmed.
+    /// The changes of objects that were programmed.
     package var pending = PendingChanges()
-    /// For how long the first change waited, and what compiling and committing took.
+    /// How long the oldest change waited for the sync to begin.
     package var waited = Duration.zero
     package var compiling = Duration.zero
     package var committing = Duration.zero
-    /// Of Services that changed since the last success; nil: it has none.
+    /// The health checks of Services that changed since the last success; nil for a Service without
+    /// one.
     package var healthChecks: [String: HealthCheck?] = [:]
     package var nodePortAddresses: [IPAddress] = []
-    /// What the owners of Services should hear, that they have not heard yet.
+    /// The diagnostics that owners of Services have not been told yet.
     package var news: [(service: ObjectName, diagnostic: Diagnostic)] = []
-    /// Of Services that changed since the last success.
+    /// The forwarded ports of Services that changed since the last success.
     package var forwardedPorts: [String: [ForwardedPort]] = [:]
 
     package init() {}

@@ -1,14 +1,14 @@
-/// When to sync and what: pure decisions, time is an argument.
+/// Decides when to sync, and whether to sync everything or only changes.
 ///
-/// Repairs are paced and failures are tried again ever later, but a change of the cluster never
-/// waits behind such a pause.
+/// It has no clock: time is an argument. Repairs are limited in their rate and pauses after
+/// failures grow, but a change of the cluster never waits for such a pause to end.
 package struct SyncPolicy: Sendable {
     package typealias Instant = ContinuousClock.Instant
 
     package enum Scope: Sendable, Hashable {
-        /// Only what changed; needs a dataplane that knows what it committed.
+        /// Only the changes; the backend must know what it committed.
         case changes
-        /// Everything, against the kernel as it is.
+        /// Everything, compared with what the kernel holds.
         case everything
     }
 
@@ -19,15 +19,17 @@ package struct SyncPolicy: Sendable {
     }
 
     private var hasChanges = false
-    /// The dataplane knows what it committed: there was a sync, and no failure since.
+    /// Whether the backend knows what it committed: there was a sync, and no failure since.
     private var isKnown = false
-    /// When everything is to be compared with the kernel; nil: never, as things are.
+    /// When everything is to be compared with the kernel; nil if no comparison is planned.
     private var everythingDue: Instant?
-    /// When changes that were put off are to be committed; nil: there are none.
+    /// When changes that were put off are to be committed; nil if there are none.
     private var restDue: Instant?
     private var failures = 0
-    /// A change may bring the next attempt forward to this moment: as long after a failure as the
-    /// attempt took, so that a kernel that refuses everything costs half of the time at most.
+    /// The earliest moment at which a change may cause another attempt after a failure.
+    ///
+    /// The pause is as long as the failed attempt was, so that attempts take at most half of the
+    /// time if the kernel refuses everything.
     private var earliestRetry: Instant?
     private var repairs = RepairBudget()
 
@@ -48,29 +50,32 @@ package struct SyncPolicy: Sendable {
         return [everythingDue, restDue].compactMap(\.self).min().map { .wait(until: $0) } ?? .idle
     }
 
-    /// Something waits to be programmed.
+    /// Takes note that a change waits to be programmed.
     package mutating func onChange() { hasChanges = true }
 
-    /// Another program changed what is ours; returns how long its repair waits.
+    /// Plans the repair of an object that another program changed, and returns how long the repair
+    /// waits.
     package mutating func onForeignChange(at now: Instant) -> Duration {
         let delay = repairs.delay(at: now)
         demandEverything(at: now + delay)
         return delay
     }
 
-    /// Everything is to be compared with the kernel, without suspicion.
+    /// Plans a comparison of everything with the kernel, as a precaution.
     package mutating func onReread(at now: Instant) { demandEverything(at: now) }
 
     private mutating func demandEverything(at moment: Instant) {
-        // Otherwise everything is due anyway, at its own time.
+        // Before the first sync and after a failure, a sync of everything is planned already.
         guard isKnown else { return }
         everythingDue = everythingDue.map { min($0, moment) } ?? moment
     }
 
-    /// A sync begins: what changes from now on is for the next one.
+    /// Takes note that a sync begins: changes from now on are for the next one.
     package mutating func onStart() { hasChanges = false }
 
-    /// - Parameter rest: when changes that were put off are due
+    /// Takes note that a sync has succeeded.
+    ///
+    /// - Parameter rest: when changes that were put off are due; nil if there are none
     package mutating func onSuccess(_ scope: Scope, goingOn rest: Instant? = nil) {
         (isKnown, failures, earliestRetry, restDue) = (true, 0, nil, rest)
         if scope == .everything { everythingDue = nil }
@@ -80,7 +85,7 @@ package struct SyncPolicy: Sendable {
         repairs.spend(at: now, duration)
     }
 
-    /// Returns how long to wait before the next attempt.
+    /// Takes note that a sync has failed, and returns how long to wait before the next attempt.
     package mutating func onFailure(at now: Instant, took duration: Duration) -> Duration {
         failures += 1
         let delay = min(Self.firstRetry * (1 << min(failures - 1, 10)), Self.longestRetry)
@@ -90,8 +95,10 @@ package struct SyncPolicy: Sendable {
     }
 }
 
-/// Lets single repairs be made at once, and bounds what repairs cost if somebody undoes them again
-/// and again: from the eleventh on, one a second at most, in at most a fifth of the time.
+/// Allows ten repairs at once, and limits further ones in case another program keeps undoing them.
+///
+/// From the eleventh on there is at most one repair per second, and repairs take at most a fifth of
+/// the time.
 private struct RepairBudget {
     private static let burst = 10.0
     private var credit = Self.burst
@@ -110,7 +117,7 @@ private struct RepairBudget {
 
     private var pause: Duration { max(.seconds(1), lastDuration * 4) }
 
-    /// One repair a pause is forgiven.
+    /// The credit at this moment: it grows by one for each `pause` that passes.
     private func refilled(at now: ContinuousClock.Instant) -> Double {
         guard let lastRepair else { return credit }
         return min(Self.burst, credit + (now - lastRepair) / pause)

@@ -1,14 +1,16 @@
-/// Bounds the warnings about the objects of each namespace: who may write in one decides how many
-/// there are, and must not fill the node's log.
+/// Limits the warnings about the objects of each namespace.
+///
+/// Users who may write objects in a namespace decide how many warnings there are; they must not be
+/// able to fill the node's log.
 package struct WarningBudget: Sendable {
     package enum Verdict: Sendable, Hashable {
         case tell
-        /// Tell it, and that the next ones are not told.
+        /// Tell the warning, and say that the next ones are left out.
         case tellAsLast
         case leaveOut
     }
 
-    /// So many in a minute.
+    /// The number of warnings per namespace and period.
     package static let limit = 60
     package static let period = Duration.seconds(60)
 

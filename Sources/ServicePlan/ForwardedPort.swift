@@ -1,14 +1,16 @@
 package import NetworkTypes
 
-/// A NodePort on a loopback address of the node, which no rule of the kernel serves: a forwarder of
-/// the daemon does (KEP-6032).
+/// A NodePort on a loopback address of the node.
+///
+/// The kernel has no rule for it; a forwarder in the daemon serves it (KEP-6032).
 package struct ForwardedPort: Sendable, Hashable {
     package let key: FrontendKey
     /// The name of the Service's port; may be empty.
     package let portName: String
-    /// Those that the node itself gets, whatever the external traffic policy; sorted.
+    /// The endpoints for connections from the node itself, sorted; the external traffic policy does
+    /// not apply to them.
     package let endpoints: [Endpoint]
-    /// Seconds for which clients stay with their endpoint; nil without ClientIP affinity.
+    /// How long a client stays with its endpoint, in seconds; nil without ClientIP affinity.
     package let affinityTimeout: UInt32?
 
     package init(

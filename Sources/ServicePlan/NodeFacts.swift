@@ -1,10 +1,10 @@
 package import NetworkTypes
 
-/// Facts of the whole node that a backend needs beside the Services' plans.
+/// Facts about the whole node that a backend needs in addition to the Services' plans.
 package struct NodeFacts: Sendable, Hashable {
-    /// Where cluster IPs come from; packets to those that are not in use go nowhere.
+    /// The blocks that cluster IPs come from; packets to unused addresses in them are dropped.
     package var serviceCIDRs: [IPPrefix]
-    /// Where pods are, if that is how they are told.
+    /// The blocks that pod addresses come from; used only if pods are recognized by their address.
     package var podCIDRs: [IPPrefix]
     /// Whether the kernel counts the connections of each frontend (`--service-metrics`).
     package var countsConnections: Bool
@@ -22,7 +22,9 @@ package struct NodeFacts: Sendable, Hashable {
         self.countsConnections = countsConnections
     }
 
-    /// How pods are told in a family; without a block of that family, not at all.
+    /// Returns how to recognize pods in one IP family.
+    ///
+    /// Recognition by address needs a block of that family; without one the result is `none`.
     package func localDetection(_ family: IPFamily) -> LocalDetection {
         if localDetection == .podCIDRs, !podCIDRs.contains(where: { $0.family == family }) {
             return .none
@@ -31,11 +33,11 @@ package struct NodeFacts: Sendable, Hashable {
     }
 }
 
-/// How a node tells the traffic of its pods (`--detect-local-mode`).
+/// How a node recognizes traffic from its pods (`--detect-local-mode`).
 package enum LocalDetection: Sendable, Hashable {
-    /// It cannot: pods are treated like everyone else.
+    /// The node does not recognize pods: they are treated like all other clients.
     case none
-    /// By source address (modes ClusterCIDR and NodeCIDR).
+    /// The source address is in a pod block (modes ClusterCIDR and NodeCIDR).
     case podCIDRs
     case interface(String)
     case interfacePrefix(String)

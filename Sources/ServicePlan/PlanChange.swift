@@ -1,10 +1,10 @@
-/// A Service's plan that takes the place of another.
+/// The replacement of a Service's plan by a new one.
 package struct PlanChange: Sendable, Hashable {
     /// The Service's `namespace/name`.
     package let service: String
-    /// What was in force before; nil: nothing of the Service was.
+    /// The plan that was in force before; nil if there was none.
     package let old: ServicePlan?
-    /// Nil: the Service is gone.
+    /// The plan that takes effect; nil if the Service is gone.
     package var new: ServicePlan?
 
     package init(_ service: String, old: ServicePlan?, new: ServicePlan?) {

@@ -1,7 +1,7 @@
 internal import NetworkTypes
 
 extension ServicePlan {
-    /// The canonical text of `render -o plan`: one object a line, sorted.
+    /// The text that `render -o plan` prints: one object per line, sorted.
     package var text: String {
         var words = ["service \(service.printableWord)"]
         if let scheduler { words.append("scheduler=\(scheduler.printableWord)") }

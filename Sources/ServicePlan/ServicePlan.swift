@@ -2,20 +2,21 @@ package import NetworkTypes
 
 /// Everything that one Service means on this node: its frontends and the pools behind them.
 ///
-/// The unit of work of the whole program. Values are canonical: equal meaning is equal value.
+/// The whole program works in units of plans. Values are canonical: two plans that mean the same
+/// are equal.
 package struct ServicePlan: Sendable, Hashable {
     /// The Service's `namespace/name`.
     package let service: String
-    /// Sorted by key; no two share one.
+    /// The frontends, sorted by key; each key occurs once.
     package var frontends: [Frontend]
-    /// What `Frontend.Action` points into.
+    /// The pools that `Frontend.Action` refers to by index.
     package var pools: [Pool]
-    /// The IPVS scheduler that the Service asks for; nil: the node's.
+    /// The IPVS scheduler that the Service asks for; nil for the node's default.
     package var scheduler: String?
-    /// Of endpoints whose weight is not 1.
+    /// The weights of endpoint addresses; an address that is missing has weight 1.
     package var weights: [IPAddress: UInt16] = [:]
     package var healthCheck: HealthCheck?
-    /// Sorted by key; no dataplane has to do with them.
+    /// The ports that the daemon forwards itself, sorted by key; backends ignore them.
     package var forwardedPorts: [ForwardedPort] = []
 
     package init(service: String, frontends: [Frontend] = [], pools: [Pool] = []) {
@@ -25,10 +26,10 @@ package struct ServicePlan: Sendable, Hashable {
     }
 }
 
-/// What load balancers may ask this node about a Service (`spec.healthCheckNodePort`).
+/// The answer to load balancers that ask this node about a Service (`spec.healthCheckNodePort`).
 package struct HealthCheck: Sendable, Hashable {
     package let port: UInt16
-    /// Ready endpoints on this node.
+    /// The number of ready endpoints on this node.
     package let localEndpoints: Int
 
     package init(port: UInt16, localEndpoints: Int) {
@@ -36,7 +37,7 @@ package struct HealthCheck: Sendable, Hashable {
     }
 }
 
-/// A traffic policy Local that finds no endpoint on this node, though there are some elsewhere.
+/// A traffic policy Local without an endpoint on this node, while other nodes have some.
 package struct LocalGap: Sendable, Hashable {
     package let family: IPFamily
     package let isExternal: Bool
@@ -50,7 +51,7 @@ package struct LocalGap: Sendable, Hashable {
 package struct Endpoint: Sendable, Hashable {
     package let address: IPAddress
     package let port: UInt16
-    /// It runs on this node.
+    /// Whether the endpoint runs on this node.
     package let isLocal: Bool
 
     package init(_ address: IPAddress, _ port: UInt16, isLocal: Bool) {
@@ -74,15 +75,15 @@ extension Endpoint: CustomStringConvertible {
     package var description: String { place.description }
 }
 
-/// The endpoints that new connections are spread over.
+/// The endpoints over which new connections are spread.
 package struct Pool: Sendable, Hashable {
-    /// As many endpoints as mode nftables can spread connections over; the others get none.
+    /// The largest number of endpoints over which mode nftables spreads connections; further
+    /// endpoints get none.
     package static let largestSize = 1 << 15
 
-    /// Sorted, without duplicates.
+    /// The endpoints that get new connections, sorted, without duplicates.
     package var endpoints: [Endpoint]
-    /// Terminating endpoints that still serve: they get no new connection, and keep their old
-    /// ones.
+    /// Terminating endpoints that still serve: they keep their connections and get no new ones.
     package var draining: [Endpoint]
 
     package init(_ endpoints: [Endpoint], draining: [Endpoint] = []) {
@@ -91,24 +92,25 @@ package struct Pool: Sendable, Hashable {
     }
 }
 
-/// One address, protocol and port that clients may use, and what happens to them.
+/// One address, protocol and port that clients connect to, and what happens to their connections.
 package struct Frontend: Sendable, Hashable {
     package enum Kind: UInt8, Sendable, Hashable {
         case clusterIP, externalIP, loadBalancerVIP, nodePort
     }
 
     package enum Action: Sendable, Hashable {
-        /// Every client gets an endpoint of this pool.
+        /// Every client gets an endpoint of the pool with this index.
         case balance(pool: Int)
-        /// External traffic policy Local: pods and the node itself get one of `cluster`, all
-        /// others one of `local`, or no answer if there is none.
+        /// External traffic policy Local: pods and the node itself get an endpoint of the pool
+        /// `cluster`, other clients one of the pool `local`, or no answer if `local` is nil.
         case split(cluster: Int, local: Int?)
-        /// No endpoint anywhere: refuse at once.
+        /// There is no endpoint anywhere: connections are refused at once.
         case reject
-        /// Internal traffic policy Local without a local endpoint: no answer.
+        /// Internal traffic policy Local without a local endpoint: packets are dropped.
         case drop
 
-        /// The pool of clients that are neither pods nor the node itself; nil if nobody serves them.
+        /// The pool for clients that are neither pods nor the node itself; nil if nothing serves
+        /// them.
         package var outerPool: Int? {
             switch self {
             case .balance(let pool): pool
@@ -118,10 +120,10 @@ package struct Frontend: Sendable, Hashable {
         }
     }
 
-    /// Whose source address becomes the node's, so that answers come back through it.
+    /// The clients whose source address becomes the node's, so that answers come back through it.
     package enum Masquerade: UInt8, Sendable, Hashable {
         case everyone
-        /// All but the pods of the cluster, if the node can tell them.
+        /// All clients but pods, as far as the node can recognize pods.
         case nonPods
         /// Only the node's own processes.
         case node
@@ -133,9 +135,9 @@ package struct Frontend: Sendable, Hashable {
     package var portName: String
     package var action: Action
     package var masquerade: Masquerade
-    /// Seconds for which a client stays with its endpoint; nil without ClientIP affinity.
+    /// How long a client stays with its endpoint, in seconds; nil without ClientIP affinity.
     package var affinityTimeout: UInt32?
-    /// The only sources that may connect, sorted and without overlaps; nil: everyone.
+    /// The source addresses that may connect, sorted and without overlaps; nil if all may.
     package var allowedSources: [IPPrefix]?
 
     package init(
@@ -158,7 +160,10 @@ package struct Frontend: Sendable, Hashable {
 }
 
 extension ServicePlan {
-    /// The pools of a frontend: for everyone or for pods and node, and for all others.
+    /// Returns the pools of a frontend.
+    ///
+    /// If it splits its clients, `cluster` is for pods and the node itself and `local` for all
+    /// others. Otherwise `cluster` is for everyone.
     package func pools(of frontend: Frontend) -> (cluster: Pool?, local: Pool?) {
         switch frontend.action {
         case .balance(let pool): (pools[pool], nil)
@@ -182,7 +187,7 @@ extension ServicePlan {
         )
     }
 
-    /// `default/web:http`, `default/web` for an unnamed port.
+    /// Returns a name as in `default/web:http`, or `default/web` for an unnamed port.
     package func portLabel(_ frontend: Frontend) -> String {
         frontend.portName.isEmpty ? service : "\(service):\(frontend.portName)"
     }

@@ -50,7 +50,7 @@ struct BenchCommand: AsyncParsableCommand {
     private func measure(_ size: Int) async throws {
         let namespace = try NetworkNamespace()
         try namespace.ip(["link set lo up"])
-        // The dataplane's sockets stay in the namespace in which they were opened.
+        // The backend's sockets stay in the namespace in which they were opened.
         let backend = try namespace.inside { try mode.backend() }
         let node = NodeFacts()
         var plans = (0..<size).map { plan($0, replaced: 0) }

@@ -13,13 +13,15 @@ struct APIFeed: ServiceLifecycle.Service {
     private let endpointsSource: EndpointsSource
     private let reconciler: Reconciler
     private let view: APIView
-    /// For how long the first sync waits for a list that is not essential.
+    /// How long the first sync waits for each list that is not essential.
     private let patience: [ObjectList: Duration]
-    /// Yields when the client has other credentials: everything is listed anew.
+    /// Yields when the client has new credentials; then everything is listed again.
     private let renewals: AsyncStream<Void>
     private let logger: Logger
 
-    /// - Parameter needsNode: the Node is worth waiting for, as long as kube-proxy would
+    /// - Parameters:
+    /// - needsNode: whether to wait for the Node as long as kube-proxy does (30 s instead of 2 s)
+    /// - renewals: yields when the client has new credentials
     init(
         _ client: APIClient,
         _ endpointsSource: EndpointsSource,
@@ -50,7 +52,7 @@ struct APIFeed: ServiceLifecycle.Service {
             for (list, duration) in patience {
                 group.addTask {
                     guard (try? await Task.sleep(for: duration)) != nil else { return }
-                    await waive(list, "did not come within \(duration)")
+                    await waive(list, "did not arrive within \(duration)")
                 }
             }
             group.addTask {
@@ -166,7 +168,7 @@ struct APIFeed: ServiceLifecycle.Service {
 
     private func waive(_ list: ObjectList, _ reason: String) async {
         guard await reconciler.waive(list) else { return }
-        logger.warning("the list of \(list.rawValue) \(reason); going on without it until it comes")
+        logger.warning("the list of \(list.rawValue) \(reason); continuing without it for now")
     }
 }
 
@@ -177,7 +179,7 @@ struct EventFeed: ServiceLifecycle.Service {
     func run() async throws { await cancelWhenGracefulShutdown { await recorder.run() } }
 }
 
-/// Reads everything once, from where the options say; any error is final.
+/// Reads all objects once, from the source that the options name; any error is final.
 func readObjects(
     _ source: SourceOptions,
     _ configuration: KubeProxyConfiguration,

@@ -6,17 +6,17 @@ internal import NetworkTypes
 
 struct Cleanup: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Remove everything that needletail has programmed, of both modes.",
+        abstract: "Remove everything that needletail has programmed, in both modes.",
         discussion: """
-            Services stop working on this node. Nothing of other programs is touched. Stop the \
-            daemon first, or it puts everything back.
+            Services stop working on this node. Objects of other programs stay. Stop the daemon \
+            first, or it puts everything back.
             """
     )
 
     @Flag(help: "Only say what would be removed.")
     var dryRun = false
 
-    @Flag(help: "Remove what kube-proxy has left, too, of all its modes.")
+    @Flag(help: "Also remove what kube-proxy has left, in all of its modes.")
     var kubeProxy = false
 
     func run() async throws { try await Self.perform(kubeProxy: kubeProxy, dryRun: dryRun) }

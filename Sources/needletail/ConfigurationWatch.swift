@@ -5,8 +5,8 @@ internal import Logging
 internal import ManifestSource
 internal import ServiceLifecycle
 
-/// Follows the file of `--config`: applies what can change while the daemon runs, and keeps the
-/// last good configuration when the file is bad.
+/// Watches the file of `--config`: applies settings that can change while the daemon runs, and
+/// keeps the last good configuration while the file is bad.
 struct ConfigurationWatch: ServiceLifecycle.Service {
     private let file: String
     private let flags: GivenFlags
@@ -41,10 +41,11 @@ struct ConfigurationWatch: ServiceLifecycle.Service {
         }
     }
 
-    /// What was read last; one change of the file rings several times.
+    /// The result of the last reading, since one change of the file may cause several
+    /// notifications.
     private struct State {
         var inForce: KubeProxyConfiguration
-        /// Why the file could not be used.
+        /// Why the file could not be used; nil if it could.
         var fault: String?
         var notices: [String] = []
     }
@@ -80,7 +81,7 @@ struct ConfigurationWatch: ServiceLifecycle.Service {
         inForce = new
         if changed.contains(where: \.isLive) {
             DaemonLog.setVerbosity(new.logging.verbosity)
-            // Of the rest nothing may follow a file that has changed.
+            // All other settings must stay as they were when the daemon started.
             if let node = try? running.applyingLive(of: new).nodeConfiguration() {
                 await reconciler.configure(node)
             }

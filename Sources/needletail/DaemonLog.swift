@@ -9,7 +9,8 @@ internal import Threads
 
 /// The log on standard error, whose verbosity can change while the daemon runs.
 ///
-/// Each message is one line, whatever the names in it hold; who logs does not wait for whoever reads.
+/// Each message is one line, whatever characters the names in it contain. Logging never waits for
+/// the reader of standard error.
 enum DaemonLog {
     private static let level = Mutex(Logger.Level.info)
     private static let isJSON = Mutex(false)
@@ -19,15 +20,16 @@ enum DaemonLog {
                 level: .warning,
                 label: "needletail",
                 message:
-                    "\(count) lines of the log were lost before this one: they came faster than"
-                    + " standard error takes them, or it could not be written"
+                    "\(count) lines of the log were lost before this one: there were more than"
+                    + " standard error could take, or writing to it failed"
             )
         )
     }
 
     static func start(_ logging: KubeProxyConfiguration.Logging) -> Logger {
-        // A log without a reader, or an API server that hangs up, must not end the daemon. A handler
-        // that does nothing, unlike ignoring, is not inherited by the programs that it starts.
+        // A log without a reader, or an API server that closes a connection, must not end the
+        // daemon. The handler does nothing; unlike an ignored signal, it is not inherited by the
+        // programs that the daemon starts.
         signal(SIGPIPE) { _ in }
         setVerbosity(logging.verbosity)
         isJSON.withLock { $0 = logging.format == "json" }
@@ -35,7 +37,7 @@ enum DaemonLog {
         return Logger(label: "needletail")
     }
 
-    /// For the commands that do not stay.
+    /// A logger for commands other than the daemon.
     static var ofCommand: Logger {
         Logger(label: "needletail") { LineLogHandler(label: $0) }
     }
@@ -44,7 +46,7 @@ enum DaemonLog {
         level.withLock { $0 = verbosity >= 2 ? .debug : .info }
     }
 
-    /// Before the process ends.
+    /// Writes out the lines that still wait; must be called before the process ends.
     static func flush() { lines.flush() }
 
     fileprivate static func write(_ line: LogLine) { lines.write(text(line)) }
@@ -59,7 +61,8 @@ enum DaemonLog {
 private struct LineLogHandler: LogHandler {
     let label: String
     var metadata: Logger.Metadata = [:]
-    /// Whoever sets it, sets it for himself alone: the service group.
+    /// The level that was set on this logger alone (the service group does so); nil for the
+    /// daemon's level.
     private var ownLevel: Logger.Level?
 
     init(label: String) { self.label = label }
@@ -85,16 +88,17 @@ private struct LineLogHandler: LogHandler {
     }
 }
 
-/// A message as one line.
+/// A log message that is written as one line.
 struct LogLine {
-    /// Seconds since 1970.
+    /// The time in seconds since 1970.
     var time = Date().timeIntervalSince1970
     let level: Logger.Level
     let label: String
     let message: String
     var fields: [String: String] = [:]
 
-    /// `2026-11-26T04:10:39.123Z warning needletail: the message key=value other="two words"`.
+    /// The form `2026-11-26T04:10:39.123Z warning needletail: the message key=value other="two
+    /// words"`.
     var text: String {
         var line = "\(timestamp) \(level) \(label): \(message.printable)"
         for (key, value) in fields.sorted(by: { $0.key < $1.key }) {
@@ -103,12 +107,12 @@ struct LogLine {
         return line
     }
 
-    /// The form of Kubernetes' JSON logs: `ts` in milliseconds, `level`, `msg`, and the rest.
+    /// The form of Kubernetes' JSON logs: `ts` in milliseconds, `level`, `msg` and the fields.
     var json: String {
         var values = fields
         values["level"] = level >= .error ? "error" : level >= .info ? "info" : "debug"
         values["msg"] = message
-        // The time is a number, which the words beside it are not.
+        // The time is a number; all other values are strings.
         return "{\"ts\":\(Int(time * 1000)),\(jsonText(values).dropFirst())"
     }
 
@@ -118,7 +122,8 @@ struct LogLine {
         return "\(whole.dropLast()).\(String("00\(milliseconds)".suffix(3)))Z"
     }
 
-    /// A value with spaces, quotation marks or nothing in it, so that one sees where it ends.
+    /// Returns the value, in quotation marks if it is empty or contains a space, a quotation mark
+    /// or `=`.
     private static func quoted(_ value: String) -> String {
         guard value.isEmpty || value.contains(where: { " \"=".contains($0) }) else { return value }
         return "\"\(value.replacing("\"", with: "\\\""))\""

@@ -7,13 +7,13 @@ internal import ServicePlan
 internal import PlanCompiler
 internal import Reconciler
 
-/// What flags and file say together, checked.
+/// The configuration that results from the flags and the file, checked.
 struct EffectiveConfiguration {
     var value: KubeProxyConfiguration
-    /// What an operator should hear once.
+    /// Notices for the operator, each to be logged once.
     var notices: [String] = []
 
-    /// - Throws: a problem of the file or the flags, naming the field
+    /// - Throws: a problem with the file or the flags, which names the field
     init(file: String?, flags: GivenFlags) throws {
         value = KubeProxyConfiguration()
         if let file {
@@ -39,18 +39,19 @@ struct EffectiveConfiguration {
             throw Failure(usage: error)
         }
         try check(file)
-        // kube-proxy's default in mode ipvs, which a cluster with its file may rely on.
+        // This is kube-proxy's default in mode ipvs; a cluster with kube-proxy's file may rely on
+        // it.
         if file != nil, value.mode == "ipvs", value.nodePortAddresses.isEmpty {
             value.nodePortAddresses = ["all"]
         }
-        if value.mode == "iptables" { notices.append("mode iptables is run as nftables") }
+        if value.mode == "iptables" { notices.append("mode iptables runs as nftables") }
         let gates = value.featureGates.keys.filter {
             !KubeProxyConfiguration.effectiveGates.contains($0)
         }
         if !gates.isEmpty {
             notices.append(
                 "featureGates (--feature-gates): \(gates.sorted().map(\.yaml).joined(separator: ", ")):"
-                    + " no effect; those that have one here are"
+                    + " no effect; the gates that have an effect here are"
                     + " \(KubeProxyConfiguration.effectiveGates.sorted().joined(separator: ", "))"
             )
         }
@@ -61,7 +62,7 @@ struct EffectiveConfiguration {
         var problems = value.validate().map { "\($0)" }
         if !value.ipvs.scheduler.isEmpty, !Balancing.schedulers.contains(value.ipvs.scheduler) {
             problems.append(
-                "ipvs.scheduler (--ipvs-scheduler): \(value.ipvs.scheduler.quoted) is none of IPVS's"
+                "ipvs.scheduler (--ipvs-scheduler): \(value.ipvs.scheduler.quoted) is not one of IPVS's"
                     + " schedulers (\(Balancing.schedulers.sorted().joined(separator: ", ")))"
             )
         }
@@ -76,7 +77,7 @@ struct EffectiveConfiguration {
         }
         var status = stat()
         guard stat(file, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
-            throw Failure("\(file) is no regular file; --config takes one, which it watches")
+            throw Failure("\(file) is not a regular file; --config needs one that it can watch")
         }
         do {
             return String(decoding: try Data(contentsOf: URL(filePath: file)), as: UTF8.self)
@@ -129,7 +130,7 @@ extension KubeProxyConfiguration {
         return configuration
     }
 
-    /// Trimmed and in lower case, as the kubelet registers it.
+    /// Returns the name of this node, trimmed and in lower case, as the kubelet registers it.
     private func nodeName() throws -> String {
         if !hostnameOverride.isEmpty { return hostnameOverride.trimmed.lowercased() }
         var buffer = [CChar](repeating: 0, count: 256)

@@ -8,25 +8,27 @@ internal import ServiceLifecycle
 internal import Threads
 internal import ServicePlan
 
-/// Looks for what keeps this node from forwarding, at the start and whenever it may have changed.
+/// Looks for settings and rules that keep this node from forwarding, at the start and whenever they
+/// may have changed.
 ///
-/// nf_tables and the sysctls notify; iptables-legacy does not, and is looked at once a minute.
+/// nf_tables and the sysctls send notifications. iptables-legacy does not, so it is read once a
+/// minute.
 struct ForwardingWatch: ServiceLifecycle.Service {
     let reconciler: Reconciler
     /// Yields after each sync of everything.
     let synced: AsyncStream<Void>
     let backend: any Backend
-    /// Yields when chains of others may have changed.
+    /// Yields when chains of other programs may have changed.
     let changes: AsyncStream<Void>
     let monitor: ProxyMonitor
 
     private static let period = Duration.seconds(60)
-    /// Between two looks, whatever happens.
+    /// The least time between two checks.
     private static let pause = Duration.seconds(2)
 
     func run() async throws {
         let bell = Bell()
-        // Without it a change is seen a minute later.
+        // Without the subscription, a change is noticed up to a minute later.
         let sysctls = try? NetlinkSubscription(.route, groups: ForwardingSettings.groups).changes {
             ForwardingSettings.isChange($0) ? () : nil
         }
@@ -54,7 +56,7 @@ struct ForwardingWatch: ServiceLifecycle.Service {
     }
 
     private func look() async {
-        // Before the first sync nobody knows which families there are.
+        // Before the first sync the cluster's IP families are not known.
         guard let facts = await reconciler.facts else { return }
         let pods = facts.podCIDRs
         let families = await families(facts)
@@ -87,7 +89,8 @@ struct ForwardingWatch: ServiceLifecycle.Service {
         monitor.setForwarding(found, unread: unread)
     }
 
-    /// Those of the cluster: a node forwards nothing in another one, and that is fine.
+    /// Returns the IP families of the cluster; it does not matter whether the node forwards packets
+    /// of other families.
     private func families(_ facts: NodeFacts) async -> Set<IPFamily> {
         let blocks = Set((facts.podCIDRs + facts.serviceCIDRs).map(\.family))
         guard blocks.isEmpty else { return blocks }

@@ -3,16 +3,20 @@ internal import NetworkTypes
 internal import Observability
 internal import ServiceLifecycle
 
-/// Reads from the backend what is not counted as it happens, after each sync and each look at the
-/// metrics; so who looks at them does not wait for a backend that is busy.
+/// Reads figures for the metrics from the backend, after each sync and after each request for the
+/// metrics.
+///
+/// So a request for the metrics never waits for a busy backend; it gets the figures of the last
+/// reading.
 struct KernelFigures: ServiceLifecycle.Service {
     let backend: any Backend
     let metrics: ProxyMetrics
-    /// For how many Services connections are counted.
+    /// The number of Services for which connections are counted; 0 for none.
     let serviceMetrics: Int
     let rings: AsyncStream<Void>
 
-    /// The counts of connections are read no more often: it costs a look at all frontends.
+    /// The least time between two readings of connection counts, since a reading goes through all
+    /// frontends.
     private static let pause = Duration.seconds(1)
 
     func run() async throws {

@@ -5,8 +5,8 @@ internal import ManifestSource
 internal import ServiceLifecycle
 internal import Threads
 
-/// Follows the kubeconfig and its certificate authority: takes a new one over, and keeps the old
-/// one while the new one is bad.
+/// Watches the files of the kubeconfig and of its certificate authority: uses new contents, and
+/// keeps the old credentials while the new contents are bad.
 struct KubeconfigWatch: ServiceLifecycle.Service {
     private let paths: String
     private let source: SourceOptions
@@ -14,20 +14,21 @@ struct KubeconfigWatch: ServiceLifecycle.Service {
     private let renewed: Bell
     private let logger: Logger
     private let tell: NodeNews
-    /// Of each folder that has one of the files.
+    /// The notifications about the folder of each file.
     private let changes: [AsyncStream<Void>]
     private let initial: Known
 
-    /// What was read last.
+    /// The result of the last reading.
     private struct Known {
-        /// The file of the certificate authority, if it is one.
+        /// The path of the certificate authority; nil if the kubeconfig contains the authority
+        /// itself or has none.
         var authority: String?
         var contents: [Data?] = []
     }
 
     /// - Parameters:
-    ///   - paths: separated by colons; empty: there is nothing to follow
-    ///   - renewed: rings when the client has other credentials
+    /// - paths: the paths of kubeconfig files, separated by colons
+    /// - renewed: gets an element when the client has new credentials
     init?(
         _ paths: String,
         _ source: SourceOptions,
@@ -41,12 +42,13 @@ struct KubeconfigWatch: ServiceLifecycle.Service {
         (self.logger, self.tell) = (logger, tell)
         let authority = Self.authority(client.credentials)
         initial = Known(authority: authority, contents: Self.contents(paths, authority))
-        // What is not followed so is looked at once a minute: a file that is not there now, and the
-        // authority of a kubeconfig to come.
+        // Files without notifications are read once a minute: files that do not exist yet, and the
+        // authority that a later kubeconfig names.
         changes = (Self.files(paths) + [authority].compactMap(\.self)).compactMap {
             try? ManifestSource(path: $0).changes()
         }
-        // From here on a bad file of the authority harms nothing.
+        // The client keeps the authority's certificates in memory, so a bad file does no harm
+        // later.
         if let read = try? client.credentials.withAuthorityRead() { client.use(read) }
     }
 

@@ -1,6 +1,6 @@
 internal import Synchronization
 
-/// A value that is made after those who will use it.
+/// A value that is set after the objects that use it have been made; nil before that.
 final class Late<Value: Sendable>: Sendable {
     private let box = Mutex<Value?>(nil)
 

@@ -3,12 +3,13 @@ internal import Logging
 internal import ManifestSource
 internal import ServiceLifecycle
 
-/// Feeds the reconciler from manifests, and again whenever they change.
+/// Feeds the reconciler from manifests, at the start and whenever they change.
 struct ManifestFeed: Service {
     private let source: ManifestSource
     private let reconciler: Reconciler
     private let logger: Logger
-    /// Watched from the beginning, so that no change falls between.
+    /// The notifications about changes; they begin before the first reading, so that no change is
+    /// missed.
     private let changes: AsyncStream<Void>
 
     init(path: String, reconciler: Reconciler, logger: Logger) throws {
@@ -32,16 +33,16 @@ struct ManifestFeed: Service {
     }
 
     private struct State {
-        /// Whether the objects were handed over once.
+        /// Whether the reconciler has been given objects.
         var isLoaded = false
-        /// What is wrong with files: one change rings several times.
+        /// The errors of the last reading, kept because one change may cause several notifications.
         var errors: [String] = []
     }
 
-    /// Reads everything, and hands it over.
+    /// Reads all manifests and gives their objects to the reconciler.
     ///
-    /// A file that is broken or empty at the start has no last good content: what it may have brought
-    /// into the kernel earlier must not be removed for that.
+    /// A file that is broken or empty at the start has no last good content. Objects that it put
+    /// into the kernel in an earlier run must not be removed because of that.
     private func load(_ source: inout ManifestSource, _ state: inout State) async {
         let (objects, errors) = source.load()
         let known = state.errors

@@ -10,12 +10,15 @@ internal import NetworkTypes
 internal import Netlink
 internal import ServicePlan
 
-/// The choice of a backend (`--mode`), and all that differs by it outside of the backends.
+/// The choice of a backend (`--mode`), and everything outside the backends that depends on it.
 enum Mode {
-    /// The device of one of the modes, whose addresses are no interface's of the node.
+    /// The device of mode ipvs, whose addresses do not count as addresses of the node.
     static let device = VirtualDevice.name
 
-    /// Opens what programs this node's kernel.
+    /// Opens the backend that programs this node's kernel.
+    ///
+    /// It is `IPVSBackend` in mode ipvs, and in mode nftables as long as mode ipvs has left
+    /// something.
     static func open(
         _ configuration: KubeProxyConfiguration,
         _ logger: Logger
@@ -34,7 +37,7 @@ enum Mode {
         )
     }
 
-    /// Opens what can remove what any mode has left.
+    /// Opens a backend that can remove what any mode has left.
     static func openForCleaning(
         kubeProxy: Bool,
         _ logger: Logger
@@ -45,20 +48,21 @@ enum Mode {
     }
 
     private static func openTables(_ logger: Logger) throws(CommitError) -> TableProgrammer {
-        // The file is there exactly if the kernel speaks IPv6.
+        // The file exists if and only if the kernel has IPv6.
         let families: [IPFamily] =
             access("/proc/net/if_inet6", F_OK) == 0 ? [.ipv4, .ipv6] : [.ipv4]
         return try TableProgrammer(families: families, logger: logger)
     }
 
-    /// Does what a mode needs and only an init container may do; the backend tries the same for itself.
+    /// Loads modules and sets sysctls that the mode needs and only an init container may be allowed
+    /// to; the backend tries the same itself.
     static func prepare(_ configuration: KubeProxyConfiguration, _ logger: Logger) {
         guard configuration.proxyMode == .ipvs else { return }
         loadIPVS()
         KernelSettings.ipvs(strictARP: configuration.ipvs.strictARP).apply(logger)
     }
 
-    /// The script that programs both tables.
+    /// Returns the nft script that programs the tables of both IP families.
     static func nftText(_ snapshot: Snapshot, _ configuration: KubeProxyConfiguration) -> String {
         let role: TableRole = configuration.proxyMode == .ipvs ? .policy : .balancer
         let tables = IPFamily.allCases.map { family in
@@ -72,14 +76,14 @@ enum Mode {
                 .table(state.program, elements: changes.added)
         }
         return """
-            # For nft 1.1; 1.0.6 loads it as well, unless an IPv6 Service has ClientIP affinity (it aborts).
-            # It needs "meta l4proto { tcp, udp, sctp }" where "ct original proto-dst" is looked up; needletail
-            # run programs these rules without.
+            # For nft 1.1. nft 1.0.6 loads it too, but aborts if an IPv6 Service has ClientIP affinity.
+            # Rules that look up "ct original proto-dst" begin with "meta l4proto { tcp, udp, sctp }" for nft;
+            # needletail run programs them without it.
 
             """ + tables.joined(separator: "\n")
     }
 
-    /// The virtual servers of mode ipvs, as `ipvsadm -S` writes them.
+    /// Returns the virtual servers of mode ipvs, as `ipvsadm -S` writes them.
     static func ipvsLines(
         _ snapshot: Snapshot,
         _ configuration: KubeProxyConfiguration

@@ -43,14 +43,14 @@ struct Needletail: AsyncParsableCommand {
             Glibc.exit(error.status)
         } catch {
             DaemonLog.flush()
-            // The flags of settings are not known to the parser of commands.
+            // ArgumentParser does not know the flags of settings, so they are added to the help.
             let message = fullMessage(for: error)
             guard message.contains("\nUSAGE: needletail run ") else { exit(withError: error) }
             print(message, flagHelp, separator: "\n\n")
         }
     }
 
-    /// Which commands take the flags of settings, without a name the first.
+    /// The commands that take the flags of settings; without a command name, the first one runs.
     private static let withSettings =
         [Run.self, Render.self, Diff.self, Explain.self]
         as [any ParsableCommand.Type]
@@ -67,7 +67,7 @@ struct Needletail: AsyncParsableCommand {
         }
     }
 
-    /// The flags of settings, with what they are for.
+    /// The help for the flags of settings.
     static var flagHelp: String {
         let flags = SettingFlag.all.map { flag in
             "  --\(flag.name)\(flag.isBoolean ? "" : " <value>")\n      \(flag.help)"
@@ -76,7 +76,7 @@ struct Needletail: AsyncParsableCommand {
     }
 }
 
-/// An error that ends the program, told in a line for each thing that is wrong.
+/// An error that ends the program, with one line for each problem.
 struct Failure: Error, CustomStringConvertible {
     let lines: [String]
     let status: Int32
@@ -87,10 +87,10 @@ struct Failure: Error, CustomStringConvertible {
         (self.lines, self.status) = (lines, status)
     }
 
-    /// On one line, as logs and events need it.
+    /// The problems on one line, for logs and events.
     var description: String { lines.joined(separator: "; ") }
 
-    /// Of the command line.
+    /// Makes an error about the command line, with exit status 64.
     init(usage problem: ConfigurationProblem) {
         self.init("\(problem); \"needletail help run\" lists all flags", status: EX_USAGE)
     }

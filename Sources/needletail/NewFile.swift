@@ -1,9 +1,9 @@
 internal import Glibc
 
-/// A file that is written whole or not at all, and never through a link.
+/// A file that is written completely or not at all, and never through a link.
 ///
-/// The text goes to a new file beside it, which then takes its name: who could put a link there
-/// cannot have another file overwritten.
+/// The text goes to a new file in the same folder, which is then renamed. So a user who can put a
+/// link there cannot make this program overwrite another file.
 struct NewFile {
     private let path: String
 
@@ -12,7 +12,7 @@ struct NewFile {
     func write(_ text: String) throws {
         var status = stat()
         if lstat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
-            let kind = status.st_mode & S_IFMT == S_IFLNK ? "a symbolic link" : "no regular file"
+            let kind = status.st_mode & S_IFMT == S_IFLNK ? "a symbolic link" : "not a regular file"
             throw Failure("\(path) is \(kind): nothing is written there; give another path")
         }
         let new = "\(path).\(UInt64.random(in: .min ... .max))"

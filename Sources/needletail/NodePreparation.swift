@@ -3,12 +3,14 @@ internal import Glibc
 internal import Logging
 internal import Netlink
 
-/// What needs more than the capability NET_ADMIN, and may be done by an init container
+/// The work that needs more than the capability NET_ADMIN, and that an init container may do
 /// (`--init-only`).
 struct NodePreparation {
     let configuration: KubeProxyConfiguration
 
-    /// - Parameter isForLater: the daemon will come without these privileges
+    /// Sets sysctls and the score for the OOM killer; problems are only logged.
+    ///
+    /// - Parameter isForLater: whether the daemon will run later, without these privileges
     func apply(_ logger: Logger, isForLater: Bool) {
         setOOMScore(logger)
         KernelSettings(conntrack).apply(logger, isNeeded: false)
@@ -22,23 +24,25 @@ struct NodePreparation {
             text,
             "so the kernel may end this process when memory is short"
         )
-        // Inherited by what an init container cannot reach: not worth a line if it is refused.
+        // An init container cannot set this for the daemon, so a refusal is not worth a log line.
         var quiet = logger
         quiet.logLevel = .critical
         KernelSettings([setting]).apply(quiet)
     }
 
-    /// `conntrack.go` of kube-proxy, with its limit since 1.36.
+    /// The settings of connection tracking, as in kube-proxy's `conntrack.go`, with its upper limit
+    /// since 1.36.
     private var conntrack: [KernelSettings.Setting] {
         let wanted = configuration.conntrack
         var settings: [KernelSettings.Setting] = []
         let cores = sysconf(Int32(_SC_NPROCESSORS_ONLN))
         let limit = 1_048_576
-        // As many cores as a machine may have cannot overflow what is limited first.
+        // The limit per core comes first, so that multiplying by the number of cores cannot
+        // overflow.
         let perCore = min(max(wanted.maxPerCore, 0), limit)
         let maximum = min(max(perCore * cores, wanted.min), limit)
         let root = "net/netfilter/nf_conntrack"
-        // What somebody has made larger stays.
+        // A larger value that somebody has set stays.
         let present = KernelSettings.read("/proc/sys/\(root)_max").flatMap { Int($0) } ?? 0
         if wanted.maxPerCore > 0, present < maximum {
             settings.append(.init("\(root)_max", "\(maximum)", "so connections may be refused"))

@@ -10,20 +10,20 @@ internal import NetworkTypes
 internal import Observability
 internal import ServiceLifecycle
 
-/// What this daemon answers, and where.
+/// The HTTP paths that this daemon serves, and their answers.
 ///
-/// Every answer is made of what the workers have published, without asking one of them: who is busy for
-/// long must not make health, metrics or the status wait.
+/// Every answer is made from published values, without asking the actors: a busy actor must not
+/// delay health, metrics or status.
 struct ProxyEndpoints {
     let monitor: ProxyMonitor
     let reconciler: Reconciler
     let forwarder: LocalhostForwarder
     let configuration: KubeProxyConfiguration
     let nodeName: String
-    /// Whether the cluster has a Node for us.
+    /// Whether there should be a Node object for this node in the API.
     let hasNode: Bool
     let view: APIView
-    /// Lets the kernel's counts be read again, for the next who asks.
+    /// Asks for another reading of the kernel's counts, which the next request will get.
     let lookAgain: @Sendable () -> Void
 
     var servers: [ServedAddress] {
@@ -136,7 +136,7 @@ struct ProxyEndpoints {
         )
     }
 
-    /// Takes over what is not counted as it happens.
+    /// Updates the metrics that are not counted as things happen.
     private func refresh() {
         monitor.update(reconciler.summary)
         let kinds = view.kinds

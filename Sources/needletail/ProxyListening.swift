@@ -3,16 +3,16 @@ internal import Logging
 internal import Observability
 internal import ServiceLifecycle
 
-/// What is served at an address.
+/// An address to serve at, and the routes that are served there.
 struct ServedAddress: Sendable {
     let address: ListenAddress
     let what: String
-    /// The event that tells of its failure.
+    /// The reason of the event that is recorded if the address cannot be opened.
     let failure: String
     let routes: Routes
 }
 
-/// Opens the servers' addresses, and tries again what cannot be opened.
+/// Opens the addresses, and tries again while an address cannot be opened.
 struct Listening: ServiceLifecycle.Service {
     let server: HTTPServer
     let addresses: [ServedAddress]
@@ -36,7 +36,7 @@ struct Listening: ServiceLifecycle.Service {
                 return
             } catch {
                 let note = "\(served.what) is not served: \(error)"
-                if isFatal { throw Failure("\(note); ends, as bindAddressHardFail says") }
+                if isFatal { throw Failure("\(note); exiting, as bindAddressHardFail is set") }
                 if !isTold {
                     logger.error("\(note); trying again every 5 seconds")
                     recorder?.record(

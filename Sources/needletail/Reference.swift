@@ -2,7 +2,7 @@ internal import ArgumentParser
 internal import Configuration
 internal import Observability
 
-/// Prints what docs/flags.md and docs/metrics.md hold, so that they cannot differ from the program.
+/// Prints the pages docs/flags.md and docs/metrics.md, so that they always match the program.
 struct Reference: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Print a reference page of the documentation.",
@@ -24,20 +24,24 @@ struct Reference: ParsableCommand {
         let intro = """
             # Flags and the configuration file
 
-            Made by `make docs` from the program. `needletail run` takes kube-proxy's flags under their names, or with `--config` kube-proxy's file,
-            `KubeProxyConfiguration` of `kubeproxy.config.k8s.io/v1alpha1`, and its own section `needletail` in it. `render`, `diff` and `explain` take the
-            same flags.
+            `make docs` generates this page from the program. `needletail run` accepts kube-proxy's flags under their own names. With `--config` it reads
+            kube-proxy's file, a `KubeProxyConfiguration` of `kubeproxy.config.k8s.io/v1alpha1`, which may have an additional section `needletail`.
+            `render`, `diff` and `explain` take the same flags.
 
-            Flags are read as kube-proxy reads them: `--name=value`, `--name value`, `--name=` (empty), `--name` and `--name=false` of a boolean, `-v4`, an
-            underscore for a hyphen. Of a flag that is given twice the last one counts; lists and maps accumulate. Booleans and numbers are Go's (`T`, `0x10`).
+            Flags have kube-proxy's syntax: `--name=value`, `--name value`, `--name=` (empty), `--name` and `--name=false` for booleans, `-v4`, and
+            underscores instead of hyphens. If a flag is given twice, the last value counts; lists and maps accumulate. Booleans and numbers are written as in
+            Go (`T`, `0x10`).
 
-            With `--config` kube-proxy's flags are ignored, as kube-proxy does, and the log says which; `--hostname-override`, those of logging and
-            needletail's own (`--node-ip`, `--ipvs-drain-timeout`, `--endpoints-source`, `--takeover`, `--service-metrics`,
-            `--node-addresses-as-external-ips`) apply over the file. Values of another
-            kind and values that cannot be used are errors that name the field; a flag that cannot be read ends the program with status 64. As in kube-proxy,
-            unknown fields, equal keys (the last one counts), a byte order mark and a second document (it is not read) are warnings. `mode: iptables` runs as
-            nftables. The file is watched: "live" fields apply at once, others are named in the log as needing a restart, and a bad file changes nothing.
-            `--write-config-to FILE` writes what is in force to a new file; it follows no link.
+            With `--config`, kube-proxy's flags are ignored, as in kube-proxy, and the log names them. These flags override the file:
+            `--hostname-override`, the flags of logging, and needletail's own (`--node-ip`, `--ipvs-drain-timeout`, `--endpoints-source`, `--takeover`,
+            `--service-metrics`, `--node-addresses-as-external-ips`).
+
+            A value of the wrong type, or one that cannot be used, is an error that names the field. A flag that cannot be read ends the program with status 64.
+            As in kube-proxy, these are only warnings: unknown fields, duplicate keys (the last one counts), a byte order mark, and a second document (it is not
+            read). `mode: iptables` runs as nftables.
+
+            The file is watched. Changes of fields marked "live" apply at once; for others the log says that they need a restart. A file with an error changes
+            nothing. `--write-config-to FILE` writes the effective configuration to a new file and never writes through a link.
 
             ## Fields
 
@@ -61,10 +65,10 @@ struct Reference: ParsableCommand {
         let intro = """
             # Metrics
 
-            Made by `make docs` from the program. Served at `/metrics` of `--metrics-bind-address`, as Prometheus text, or as OpenMetrics to clients that
-            take it. Those named `kubeproxy_` are kube-proxy's, with its labels and buckets; a sync serves both IP families, so both show the same.
-            kube-proxy's metrics of mode iptables (`…_iptables_…`) count what is not here, and `go_…` belong to its language.
-            `manifests/monitoring` has a dashboard and alert rules.
+            `make docs` generates this page from the program. The metrics are served at `/metrics` of `--metrics-bind-address`, as Prometheus text or, for
+            clients that accept it, as OpenMetrics. Metrics named `kubeproxy_` are kube-proxy's, with the same labels and buckets. One sync handles both IP
+            families, so metrics of syncs show the same values for both. Two groups of kube-proxy's metrics do not exist here: those of mode iptables
+            (`…_iptables_…`), which have no meaning here, and `go_…`, which describe the Go runtime. `manifests/monitoring` has a dashboard and alert rules.
 
             | name | type | labels | meaning |
             |---|---|---|---|

@@ -19,7 +19,7 @@ struct Render: AsyncParsableCommand {
 
     @Option(
         name: .shortAndLong,
-        help: "nft (loads with nft -f), ipvs (with ipvsadm -R), json or plan (both: the plan)."
+        help: "nft (for nft -f), ipvs (for ipvsadm -R), json or plan (the plan in either form)."
     )
     var output = Format.nft
 
@@ -43,12 +43,12 @@ struct Render: AsyncParsableCommand {
         }
     }
 
-    /// Nil without standard input.
+    /// Returns the objects from standard input; nil if it is not to be read.
     private func objects() throws -> [KubernetesObject]? {
         guard let input else { return nil }
         guard input == "-" else {
             throw ValidationError(
-                "\"\(input)\": only \"-\" is possible here; files go with --manifests"
+                "\"\(input)\": only \"-\" is accepted here; give files with --manifests"
             )
         }
         var text = ""
@@ -61,7 +61,7 @@ struct Render: AsyncParsableCommand {
     }
 }
 
-/// A plan for JSON, with the words of the plan's text.
+/// A plan as JSON, with the same words as the plan's text.
 private struct PlanDocument: Encodable {
     struct Frontend: Encodable {
         let address: String

@@ -13,21 +13,21 @@ struct Run: AsyncParsableCommand {
         abstract: "Program this node and follow the cluster (the daemon).",
         usage: "needletail run [<options>] [<flags of the configuration>]",
         discussion: """
-            The rules stay when the daemon stops, and the next one takes them over without \
-            touching a connection.
+            The rules stay when the daemon stops, and the next daemon takes them over without \
+            disturbing connections.
             """
     )
 
     @Flag(help: "Program the kernel once and exit; the rules stay.")
     var once = false
 
-    @Flag(help: "Print what would be programmed (as render -o nft does) and touch nothing.")
+    @Flag(help: "Print what would be programmed (like render -o nft) and change nothing.")
     var dryRun = false
 
-    @Flag(help: "Do what needs more than NET_ADMIN (sysctls, modules) and exit.")
+    @Flag(help: "Do the work that needs more than NET_ADMIN (sysctls, modules) and exit.")
     var initOnly = false
 
-    @Flag(help: "As the command cleanup --kube-proxy: remove all rules, ours and theirs, and exit.")
+    @Flag(help: "Remove all rules of needletail and kube-proxy (cleanup --kube-proxy) and exit.")
     var cleanup = false
 
     @Option(
@@ -105,7 +105,7 @@ struct Run: AsyncParsableCommand {
     }
 }
 
-/// Watches nothing, for a single sync whose outcome is seen at once.
+/// An observer that does nothing, for a single sync whose outcome the command itself reports.
 struct NoObserver: SyncObserver {
     func changesQueued() {}
     func synced(_ record: SyncRecord) {}

@@ -7,7 +7,7 @@ internal import PlanCompiler
 internal import Reconciler
 internal import ServicePlan
 
-/// Desired state as of one moment, for the commands that do not stay.
+/// The desired state at one moment, for commands other than the daemon.
 struct Snapshot {
     let plans: [ServicePlan]
     let facts: NodeFacts
@@ -15,14 +15,14 @@ struct Snapshot {
     let state: ClusterState
     let view: NodeView
 
-    /// What is wrong with objects, in the order of the Services' names.
+    /// The problems with objects, in the order of the Services' names.
     var allDiagnostics: [Diagnostic] {
         diagnostics.sorted { $0.key < $1.key }.flatMap(\.value)
     }
 
     func diagnostics(of service: ObjectName) -> [Diagnostic] { diagnostics[service] ?? [] }
 
-    /// - Parameter objects: read already; nil: reads them from the source
+    /// - Parameter objects: the objects, if they are read already; nil to read them from the source
     init(
         _ source: SourceOptions,
         _ effective: KubeProxyConfiguration,
@@ -51,7 +51,7 @@ struct Snapshot {
         self.plans = plans.plans.values.sorted { $0.service < $1.service }
         facts = configuration.facts(node: state.node, serviceCIDRs: state.serviceCIDRs)
         var diagnostics = plans.diagnostics
-        // `render` may be asked about another node than this one.
+        // `render` may be asked about a node other than this one.
         let isHere = view.primaryAddresses.contains(where: addresses.contains)
         let listening = isHere ? ListeningSockets.read() : ListeningSockets()
         for (name, plan) in plans.plans {
@@ -62,7 +62,10 @@ struct Snapshot {
     }
 }
 
-/// This node's addresses; where the configuration can do without, none if they cannot be read.
+/// Returns this node's addresses.
+///
+/// If they cannot be read, the result is empty if the configuration does not need them; otherwise
+/// this throws.
 func interfaceAddresses(_ configuration: NodeConfiguration) throws -> [IPAddress] {
     do {
         return try readInterfaceAddresses()
@@ -80,7 +83,7 @@ func readInterfaceAddresses() throws -> [IPAddress] {
     }
 }
 
-/// Reads manifests once; any error is final.
+/// Reads the manifests once; any error is final.
 func readManifests(_ path: String) throws -> [KubernetesObject] {
     var source = ManifestSource(path: path)
     let (objects, errors) = source.load()

@@ -5,7 +5,7 @@ internal import Observability
 
 struct Status: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Ask the daemon on this node how it is.",
+        abstract: "Show the status of the daemon on this node.",
         discussion: "Exit status: 0 ready; 1 not ready, or no answer."
     )
 
@@ -14,7 +14,7 @@ struct Status: AsyncParsableCommand {
     @Option(name: .shortAndLong, help: "text, or json.")
     var output = Format.text
 
-    @Option(help: "Where the daemon serves metrics.")
+    @Option(help: "The address at which the daemon serves metrics.")
     var address = "127.0.0.1:10249"
 
     func run() async throws {
@@ -30,8 +30,8 @@ struct Status: AsyncParsableCommand {
         }
         guard let status = try? JSONDecoder().decode(StatusDocument.self, from: Data(bytes)) else {
             throw Failure(
-                "what answers at \(address) is not needletail \(Needletail.version): kube-proxy, or another"
-                    + " version of needletail?"
+                "the answer from \(address) is not from needletail \(Needletail.version); does kube-proxy or"
+                    + " another version of needletail run there?"
             )
         }
         switch output {

@@ -1,7 +1,7 @@
 internal import NetworkTypes
 internal import Observability
 
-/// A status on one screen.
+/// The text of a status, which fits on one screen.
 enum StatusText {
     static func lines(_ status: StatusDocument) -> [String] {
         var rows: [(String, String)] = [
@@ -18,7 +18,7 @@ enum StatusText {
         ]
         rows +=
             status.forwarding?.isEmpty == true
-            ? [("forwarding", "nothing seen that would stop it")]
+            ? [("forwarding", "found nothing that would stop it")]
             : (status.forwarding ?? []).map { ("forwarding", "may be stopped: \($0)") }
         if !status.missingLists.isEmpty {
             rows.append(
@@ -33,7 +33,8 @@ enum StatusText {
         }
     }
 
-    /// Whatever answers on the port may tell any number.
+    /// Returns the whole seconds; a server on the port may send any number, even one too large for
+    /// `Int`.
     private static func wholeSeconds(_ seconds: Double) -> String {
         Int(exactly: seconds.rounded(.towardZero)).map(String.init) ?? "\(seconds)"
     }

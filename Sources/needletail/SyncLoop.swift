@@ -5,11 +5,11 @@ internal import Reconciler
 internal import ServiceLifecycle
 internal import Threads
 
-/// Lets the reconciler work, and tells it of what happens on the node.
+/// Runs the reconciler, and tells it about changes on the node.
 struct SyncLoop: Service {
     let reconciler: Reconciler
     let backend: any Backend
-    /// Rings when what is forwarded may have changed.
+    /// Gets an element when other programs may have changed which packets are forwarded.
     let forwarding: Bell
     let logger: Logger
 
@@ -42,7 +42,7 @@ struct SyncLoop: Service {
             }
         } catch {
             logger.error(
-                "what others do to the kernel is not noticed; restart needletail",
+                "changes by other programs are not noticed; restart needletail",
                 metadata: ["error": "\(error)"]
             )
         }

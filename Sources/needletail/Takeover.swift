@@ -5,7 +5,7 @@ internal import Logging
 internal import Reconciler
 internal import ServiceLifecycle
 
-/// Removes kube-proxy's rules, once ours are in place and were read back.
+/// Removes kube-proxy's rules once needletail's own are in the kernel and have been read back.
 struct Takeover: ServiceLifecycle.Service {
     let reconciler: Reconciler
     /// Yields after each sync.
@@ -17,10 +17,10 @@ struct Takeover: ServiceLifecycle.Service {
         var told = ""
         for await _ in synced.cancelOnGracefulShutdown() {
             do throws(CommitError) {
-                // Looking costs little, and most nodes have nothing.
+                // This search is cheap, and on most nodes it finds nothing.
                 let found = try await KubeProxyLeftovers.remove(dryRun: true)
                 guard !found.isEmpty else { break }
-                // The kernel must hold what it should, as read back from it.
+                // The kernel must hold everything that it should; this reads it back.
                 guard try await reconciler.difference()?.isEmpty == true else { continue }
                 _ = try await KubeProxyLeftovers.remove(dryRun: false)
                 let note = "removed what kube-proxy had left: \(found.count) objects"
@@ -28,7 +28,7 @@ struct Takeover: ServiceLifecycle.Service {
                 tell(NodeEvent(.normal, "TookOver", "Cleanup", note))
                 break
             } catch {
-                let problem = "what kube-proxy has left stays for now: \(error)"
+                let problem = "what kube-proxy left cannot be removed yet: \(error)"
                 if problem != told { logger.error("\(problem)") }
                 told = problem
             }

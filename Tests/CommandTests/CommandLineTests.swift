@@ -57,7 +57,7 @@ import Testing
     @Test func `what render prints loads with the system's nft`() throws {
         let file = try folder.write(web, to: "web.json")
         let result = try Binary.run(["render", "--manifests", file], in: namespace)
-        #expect(result.output.hasPrefix("# For nft 1.1; 1.0.6 loads it"), "\(result.output)")
+        #expect(result.output.hasPrefix("# For nft 1.1. nft 1.0.6 loads it"), "\(result.output)")
         let script = try folder.write(result.output, to: "rules.nft")
         try namespace.run(["nft", "-f", script])
         let listing = try namespace.run(["nft", "list", "ruleset"])

@@ -96,7 +96,7 @@ import Testing
         try namespace.setSysctl("net/ipv4/ip_forward", "1")
         try daemon.wait(for: "sysctl net.ipv4.ip_forward does not stand in the way")
         try namespace.run(["iptables-nft", "-P", "FORWARD", "ACCEPT"])
-        try daemon.wait { try status().contains("forwarding   nothing seen that would stop it") }
+        try daemon.wait { try status().contains("forwarding   found nothing that would stop it") }
         try namespace.run(["iptables-nft", "-P", "FORWARD", "DROP"])
         try daemon.wait(for: "traffic to pods may be dropped: \(policy)", count: 2)
     }

@@ -75,7 +75,8 @@ import Testing
         "add element ip needletail no-endpoints { 10.96.0.10 . tcp . 80 }",
         "delete table ip needletail",
     ])
-    func `what was done to the tables is told, and agreement never claimed`(command: String) throws {
+    func `what was done to the tables is told, and agreement never claimed`(command: String) throws
+    {
         let node = try Node()
         try node.write([2])
         #expect(try node.once("nftables").status == 0)

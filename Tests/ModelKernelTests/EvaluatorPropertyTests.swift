@@ -9,9 +9,9 @@ import Testing
 @Suite struct EvaluatorPropertyTests {
     private static let packets = 80
 
-    private func check(_ seed: UInt64, _ balancer: Balancer) throws {
+    private func check(_ seed: UInt64, _ role: TableRole) throws {
         let detection = RandomCluster.detections[Int(seed / 2) % 4]
-        var cluster = try RandomCluster(seed: seed, detection, balancer: balancer)
+        var cluster = try RandomCluster(seed: seed, detection, role: role)
         let (evaluator, oracle) = (cluster.evaluator, PlanOracle(cluster))
         for _ in 0..<Self.packets {
             let (packet, tracking) = cluster.packet()
@@ -24,11 +24,11 @@ import Testing
 
     @Test(arguments: 0..<120 as Range<UInt64>)
     func `the rules do with a packet what the plans say`(seed: UInt64) throws {
-        try check(seed, .nftables)
+        try check(seed, .balancer)
     }
 
     @Test(arguments: 0..<40 as Range<UInt64>)
     func `beside IPVS the rules do their part`(seed: UInt64) throws {
-        try check(seed, .ipvs)
+        try check(seed, .policy)
     }
 }

@@ -130,7 +130,7 @@ struct PlanOracle {
                     )
                 )
             }
-            return cluster.facts.balancer == .nftables
+            return cluster.inputs.role == .balancer
                 ? services(packet, frontend, plan) : besideIPVS(packet, frontend, plan)
         }
     }
@@ -139,13 +139,13 @@ struct PlanOracle {
 
     private func isNode(_ packet: Packet) -> Bool { packet.source == cluster.nodeAddress }
 
-    private var detection: LocalDetection { cluster.facts.localDetection(cluster.family) }
+    private var detection: LocalDetection { cluster.inputs.facts.localDetection(cluster.family) }
 
     private func isPod(_ packet: Packet) -> Bool {
         let interface = packet.inputInterface ?? ""
         return switch detection {
         case .none: false
-        case .podCIDRs: cluster.facts.podCIDRs.contains { $0.contains(packet.source) }
+        case .podCIDRs: cluster.inputs.facts.podCIDRs.contains { $0.contains(packet.source) }
         case .interface(let name): interface == name
         case .interfacePrefix(let prefix): interface.hasPrefix(prefix)
         }
@@ -154,7 +154,7 @@ struct PlanOracle {
     /// The endpoint that the client had before, where the rules decide.
     private func remembered(_ packet: Packet, _ frontend: Frontend) -> Endpoint? {
         guard isSticky(frontend) else { return nil }
-        if cluster.facts.balancer == .ipvs {
+        if cluster.inputs.role == .policy {
             guard isPod(packet) || isNode(packet) else { return nil }
         }
         return cluster.remembered[
@@ -164,9 +164,9 @@ struct PlanOracle {
 
     /// Whether the rules themselves choose endpoints for the frontend, and remember them.
     private func isSticky(_ frontend: Frontend) -> Bool {
-        guard frontend.affinityTimeout != nil, cluster.facts.remembersClients else { return false }
+        guard frontend.affinityTimeout != nil, cluster.inputs.remembersClients else { return false }
         return switch frontend.action {
-        case .balance: cluster.facts.balancer == .nftables
+        case .balance: cluster.inputs.role == .balancer
         case .split: true
         case .reject, .drop: false
         }
@@ -193,7 +193,7 @@ struct PlanOracle {
     private func others(_ packet: Packet, _ frontend: Frontend? = nil) -> Verdict? {
         guard let transport = TransportProtocol(rawValue: packet.transport) else { return nil }
         let key = FrontendKey(packet.destination, transport, packet.destinationPort)
-        let isIPVS = cluster.facts.balancer == .ipvs && clusterIPs.contains(packet.destination)
+        let isIPVS = cluster.inputs.role == .policy && clusterIPs.contains(packet.destination)
         guard !isIPVS, let endpoint = cluster.hostPorts[key] else { return nil }
         let verdict = Verdict(outcome(packet, endpoint.address, endpoint.port, false))
         return frontend.map { remembering(verdict, packet, $0) } ?? verdict
@@ -202,7 +202,7 @@ struct PlanOracle {
     private func nobodys(_ packet: Packet) -> Verdict {
         if let others = others(packet) { return others }
         if clusterIPs.contains(packet.destination) { return refused(packet) }
-        if cluster.facts.serviceCIDRs.contains(where: { $0.contains(packet.destination) }) {
+        if cluster.inputs.facts.serviceCIDRs.contains(where: { $0.contains(packet.destination) }) {
             return Verdict(.dropped)
         }
         return delivered(packet)
@@ -231,7 +231,7 @@ struct PlanOracle {
         let isFromNode = packet.inputInterface == nil
         let isToNode =
             address == cluster.nodeAddress
-            || cluster.facts.balancer == .ipvs && clusterIPs.contains(address)
+            || cluster.inputs.role == .policy && clusterIPs.contains(address)
         return .delivered(
             address,
             port: port,

@@ -12,9 +12,9 @@ import Testing
         let cluster: RandomCluster
         let cases: [(packet: Packet, tracking: Tracking, verdict: PlanOracle.Verdict)]
 
-        init(seed: UInt64, _ balancer: Balancer) throws {
+        init(seed: UInt64, _ role: TableRole) throws {
             let detection = RandomCluster.detections[Int(seed) % 4]
-            var cluster = try RandomCluster(seed: seed, detection, balancer: balancer)
+            var cluster = try RandomCluster(seed: seed, detection, role: role)
             let oracle = PlanOracle(cluster)
             cases = (0..<150).map { _ in
                 let (packet, tracking) = cluster.packet()
@@ -34,8 +34,8 @@ import Testing
         }
     }
 
-    private func check(_ balancer: Balancer, exceptions: Set<String>) throws {
-        let samples = try (0..<8).map { try Sample(seed: 1000 + $0, balancer) }
+    private func check(_ role: TableRole, exceptions: Set<String>) throws {
+        let samples = try (0..<8).map { try Sample(seed: 1000 + $0, role) }
         let tables = samples.compactMap { sample in
             sample.cluster.kernel.ruleset.tables[Ruleset.TableID(sample.cluster.family)]
         }
@@ -51,10 +51,10 @@ import Testing
     }
 
     @Test func `every mistake in the rules of mode nftables is found`() throws {
-        try check(.nftables, exceptions: [])
+        try check(.balancer, exceptions: [])
     }
 
     @Test func `every mistake in the rules of mode ipvs is found`() throws {
-        try check(.ipvs, exceptions: [])
+        try check(.policy, exceptions: [])
     }
 }

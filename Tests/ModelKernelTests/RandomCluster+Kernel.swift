@@ -11,7 +11,7 @@ extension RandomCluster {
         let plans = plans.values.sorted { $0.service < $1.service }
         for (plan, frontend) in plans.flatMap({ plan in plan.frontends.map { (plan, $0) } })
         where frontend.affinityTimeout != nil && frontend.key.address.family == family {
-            guard facts.remembersClients, let pool = plan.pools(of: frontend).cluster else {
+            guard inputs.remembersClients, let pool = plan.pools(of: frontend).cluster else {
                 continue
             }
             for _ in 0..<3 {

@@ -9,7 +9,7 @@ import TestSupport
 /// Cluster IPs, VIPs, endpoints and clients have a network each; see `RandomPlans`.
 struct RandomCluster {
     let family: IPFamily
-    private(set) var facts: NodeFacts
+    private(set) var inputs: TableInputs
     /// The node runs with `--masquerade-all`.
     private let masqueradesAll: Bool
     var random: Seeded
@@ -36,28 +36,30 @@ struct RandomCluster {
     init(
         seed: UInt64,
         _ detection: LocalDetection,
-        balancer: Balancer = .nftables,
+        role: TableRole = .balancer,
         rounds: Int = 3
     ) throws {
         family = seed % 2 == 0 ? .ipv4 : .ipv6
         masqueradesAll = seed % 5 == 0
-        facts = NodeFacts(
-            serviceCIDRs: [prefix("10.0.0.0/16"), prefix("fd00::/64")],
-            podCIDRs: [prefix("10.2.0.0/16"), prefix("fd00:0:0:2::/64")],
-            localDetection: detection,
-            balancer: balancer,
-            countsConnections: seed % 3 == 0
+        inputs = TableInputs(
+            NodeFacts(
+                serviceCIDRs: [prefix("10.0.0.0/16"), prefix("fd00::/64")],
+                podCIDRs: [prefix("10.2.0.0/16"), prefix("fd00:0:0:2::/64")],
+                localDetection: detection,
+                countsConnections: seed % 3 == 0
+            ),
+            role: role
         )
-        facts.remembersClients = seed % 7 != 6
+        inputs.remembersClients = seed % 7 != 6
         var plans = RandomPlans(seed: seed)
         random = Seeded(seed &+ 1)
-        state = TableState(family, balancer)
+        state = TableState(family, role)
         let first = plans.cluster(12).map { extended($0) }
         let (start, changes) = TableState.adopting(
             .unusable,
-            plans: first,
-            node: facts,
-            family: family
+            first,
+            inputs,
+            family
         )
         state = start
         try kernel.commit([(state.program, changes)], expecting: kernel.generation)
@@ -68,7 +70,10 @@ struct RandomCluster {
                 let plan = extended(plans.plan(index))
                 return (service: plan.service, plan: chance(4) ? nil : plan)
             }
-            let changes = state.apply(changed, node: facts)
+            let changes = state.apply(
+                changed.map { PlanChange($0.service, old: self.plans[$0.service], new: $0.plan) },
+                inputs
+            )
             try kernel.commit([(state.program, changes)], expecting: kernel.generation)
             remember(changed)
         }
@@ -151,7 +156,7 @@ struct RandomCluster {
     /// and marked packets are for the node.
     var routing: Routing {
         let own = nodeAddress
-        let isIPVS = facts.balancer == .ipvs
+        let isIPVS = inputs.role == .policy
         let clusterIPs = Set(frontends.filter { $0.kind == .clusterIP }.map(\.key.address))
         let isLocal = { @Sendable (address: IPAddress) in
             address == own || isIPVS && clusterIPs.contains(address)

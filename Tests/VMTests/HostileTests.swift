@@ -105,7 +105,7 @@ import Testing
         let foreign = try node.ipvsadm()
         try node.write([2], spec: "externalIPs: [203.0.113.7]")
         let daemon = try node.daemon("ipvs", ["--ipvs-sync-period", "1s"])
-        try daemon.wait(for: "virtual server \(server)/tcp is another program's")
+        try daemon.wait(for: "virtual server \(server)/tcp belongs to another program")
         try daemon.wait(for: "synced")
         #expect(try Set(node.ipvsadm()).isSuperset(of: foreign))
         let pod = try Stream.listening(node.pod(0), port: 8080)

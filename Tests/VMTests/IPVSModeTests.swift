@@ -189,7 +189,7 @@ import Testing
         try node.write([2], annotations: "ipvs.needletail.io/scheduler: fastest")
         let result = try node.once("ipvs", ["--ipvs-strict-arp", "--ipvs-tcp-timeout", "15m"])
         #expect(result.output.contains("sysctl net.ipv4.vs.conntrack was 0, is 1 now"))
-        #expect(result.output.contains("\"fastest\" is none of IPVS's schedulers"))
+        #expect(result.output.contains("\"fastest\" is not one of IPVS's schedulers"))
         #expect(try node.namespace.run(["ipvsadm", "-Ln", "--timeout"]).contains(": 900 "))
         let arp = try node.namespace.run(["cat", "/proc/sys/net/ipv4/conf/all/arp_ignore"])
         #expect(arp == "1\n")

@@ -2,21 +2,22 @@ internal import ArgumentParser
 internal import Configuration
 internal import Glibc
 
-/// What decides how Services are programmed: the same for the daemon and for the commands that look.
+/// The options that decide how Services are programmed; the daemon and the commands that only read
+/// share them.
 struct PlanningOptions: ParsableArguments {
     @Option(
         help: """
-            A KubeProxyConfiguration file, as kube-proxy's ConfigMap has it. kube-proxy's flags are \
-            ignored then, but for --hostname-override and those of logging.
+            A KubeProxyConfiguration file, as in kube-proxy's ConfigMap. With it, kube-proxy's flags \
+            are ignored, except --hostname-override and the flags of logging.
             """
     )
     var config: String?
 
-    /// As `name=value`, which `FlagGrammar` makes of the flags of settings.
+    /// The flags of settings in the form `name=value`, to which `FlagGrammar` rewrites them.
     @Option(name: .customLong("setting"), parsing: .singleValue, help: .hidden)
     var settings: [String] = []
 
-    // kube-proxy has them, and nothing here needs them.
+    // kube-proxy has the following flags; needletail accepts and ignores them.
 
     @Option(help: .hidden)
     var bootIDFile: String?
@@ -24,7 +25,7 @@ struct PlanningOptions: ParsableArguments {
     @Option(help: .hidden)
     var machineIDFile: String?
 
-    /// The flags that `FlagGrammar` is to know beside those of settings.
+    /// The grammar of the command line: the flags of settings and all other flags.
     static let grammar = FlagGrammar(
         others: [
             "once": .boolean, "dry-run": .boolean, "init-only": .boolean, "cleanup": .boolean,
@@ -36,14 +37,14 @@ struct PlanningOptions: ParsableArguments {
         aliases: ["mode": "proxy-mode"]
     )
 
-    /// What flags and file say together.
+    /// Returns the configuration that results from the flags and the file.
     func effective(_ source: SourceOptions) throws -> EffectiveConfiguration {
         let flags = try flags()
         if source.manifests != nil,
             flags.contains("kubeconfig") || source.master != nil || source.context != nil
         {
             throw Failure(
-                "--manifests goes without --kubeconfig, --context and --master: the objects come from"
+                "--manifests excludes --kubeconfig, --context and --master: the objects come either from"
                     + " files or from an API server",
                 status: EX_USAGE
             )
@@ -59,7 +60,8 @@ struct PlanningOptions: ParsableArguments {
         }
     }
 
-    /// For the commands that do not stay: says at once what is odd.
+    /// Returns the configuration for commands other than the daemon, and prints its notices as
+    /// warnings.
     func configuration(_ source: SourceOptions) throws -> KubeProxyConfiguration {
         let effective = try effective(source)
         for notice in effective.notices { report("warning: \(notice)") }

@@ -2,12 +2,12 @@ internal import ArgumentParser
 internal import Configuration
 internal import KubernetesClient
 
-/// Where the objects come from.
+/// The options that name the source of the objects: manifests or an API server.
 struct SourceOptions: ParsableArguments {
     @Option(help: "A file or directory of YAML or JSON manifests, instead of an API server.")
     var manifests: String?
 
-    @Option(help: "The kubeconfig's context; default: its current one.")
+    @Option(help: "The context of the kubeconfig (default: its current context).")
     var context: String?
 
     @Option(help: "The URL of the API server, instead of the kubeconfig's.")
@@ -29,7 +29,12 @@ struct SourceOptions: ParsableArguments {
         }
     }
 
-    /// - Parameter kubeconfig: the files that the configuration or `--kubeconfig` names
+    /// Returns the credentials for the API server: those of the kubeconfig, of `--master`, or of
+    /// the environment.
+    ///
+    /// - Parameter kubeconfig: the paths that the configuration or `--kubeconfig` names, separated
+    ///   by
+    /// colons; may be empty
     func credentials(_ kubeconfig: String) throws(ClientError) -> Credentials {
         if !kubeconfig.isEmpty {
             return try .kubeconfig(paths: kubeconfig, context: context, master: master)
