@@ -16,9 +16,44 @@ let testSettings: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
 ]
 
+/// The floors of docs/architecture.md, as folders of Sources; `scripts/check-floors` knows their order.
+enum Floor: String {
+    case base = "Base"
+    case kubernetes = "Kubernetes"
+    case plan = "Plan"
+    case kernel = "Kernel"
+    case backends = "Backends"
+    case reconciler = "Reconciler"
+    case observe = "Observe"
+    case daemon = "Daemon"
+    case lab = "Lab"
+
+    func path(_ target: String) -> String { "Sources/\(rawValue)/\(target)" }
+}
+
 /// A Swift target of this package.
-func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
-    .target(name: name, dependencies: dependencies, swiftSettings: settings)
+func module(
+    _ floor: Floor,
+    _ name: String,
+    _ dependencies: [Target.Dependency] = [],
+    exclude: [String] = []
+) -> Target {
+    .target(
+        name: name,
+        dependencies: dependencies,
+        path: floor.path(name),
+        exclude: exclude,
+        swiftSettings: settings
+    )
+}
+
+func program(_ floor: Floor, _ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(
+        name: name,
+        dependencies: dependencies,
+        path: floor.path(name),
+        swiftSettings: settings
+    )
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -31,7 +66,12 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 
 /// A C library found by pkg-config.
 func cLibrary(_ name: String, _ pkgConfig: String, _ debianPackage: String) -> Target {
-    .systemLibrary(name: name, pkgConfig: pkgConfig, providers: [.apt([debianPackage])])
+    .systemLibrary(
+        name: name,
+        path: Floor.base.path(name),
+        pkgConfig: pkgConfig,
+        providers: [.apt([debianPackage])]
+    )
 }
 
 let argumentParser: Target.Dependency = .product(
@@ -51,7 +91,6 @@ let signals: Target.Dependency = .product(
     package: "swift-service-lifecycle"
 )
 
-// The levels of docs/architecture.md: no target imports a higher one.
 let package = Package(
     name: "needletail",
     products: [
@@ -75,58 +114,47 @@ let package = Package(
         ),
     ],
     targets: [
-        // Level 0: pure values.
-        module("NetworkTypes"),
-        .target(
-            name: "KubernetesWire",
-            dependencies: [protobuf],
-            exclude: ["wire.proto"],
-            swiftSettings: settings
-        ),
-        module("KubernetesModel", ["NetworkTypes", "KubernetesWire"]),
-        module("Threads"),
-        // Level 1
-        module("ServicePlan", ["NetworkTypes"]),
-        // Level 2
-        module("PlanCompiler", ["NetworkTypes", "KubernetesModel", "ServicePlan"]),
-        module("Backend", ["NetworkTypes", "ServicePlan"]),
-        module("NFTables", ["NetworkTypes", "ServicePlan", "Backend"]),
-        module("IPVS", ["NetworkTypes", "ServicePlan", "Backend", "NFTables"]),
-        module("ModelKernel", ["NetworkTypes", "ServicePlan", "NFTables"]),
-        // C
+        // Base
         cLibrary("CMnl", "libmnl", "libmnl-dev"),
         cLibrary("CNftnl", "libnftnl", "libnftnl-dev"),
         cLibrary("CCurl", "libcurl", "libcurl4-openssl-dev"),
         cLibrary("CYAML", "yaml-0.1", "libyaml-dev"),
-        .target(name: "CNeedleShim", dependencies: ["CCurl"]),
-        module("YAML", ["CYAML"]),
-        // Level 3: what talks to the outside.
-        module("Netlink", ["NetworkTypes", "CMnl", "CNeedleShim", logging]),
-        module("ManifestSource", ["KubernetesModel", "CNeedleShim", "YAML"]),
-        module("Configuration", ["NetworkTypes", "YAML"]),
+        .target(name: "CNeedleShim", dependencies: ["CCurl"], path: Floor.base.path("CNeedleShim")),
+        module(.base, "NetworkTypes"),
+        module(.base, "Threads"),
+        module(.base, "YAML", ["CYAML"]),
+        // Kubernetes
+        module(.kubernetes, "KubernetesWire", [protobuf], exclude: ["wire.proto"]),
+        module(.kubernetes, "KubernetesModel", ["NetworkTypes", "KubernetesWire"]),
+        module(.kubernetes, "ManifestSource", ["KubernetesModel", "CNeedleShim", "YAML"]),
         module(
+            .kubernetes,
             "KubernetesClient",
             [
                 "NetworkTypes", "KubernetesWire", "KubernetesModel", "Threads", "CCurl",
                 "CNeedleShim", "YAML", logging, protobuf, subprocess, system,
             ]
         ),
+        // Plan
+        module(.plan, "ServicePlan", ["NetworkTypes"]),
+        module(.plan, "PlanCompiler", ["NetworkTypes", "KubernetesModel", "ServicePlan"]),
+        // Kernel
+        module(.kernel, "Netlink", ["NetworkTypes", "CMnl", "CNeedleShim", logging]),
+        // Backends
+        module(.backends, "Backend", ["NetworkTypes", "ServicePlan"]),
+        module(.backends, "NFTables", ["NetworkTypes", "ServicePlan", "Backend"]),
+        module(.backends, "IPVS", ["NetworkTypes", "ServicePlan", "Backend", "NFTables"]),
+        module(.backends, "ModelKernel", ["NetworkTypes", "ServicePlan", "NFTables"]),
         module(
-            "LocalhostForwarding",
-            ["NetworkTypes", "ServicePlan", "Threads", "CNeedleShim", logging]
-        ),
-        // For the lab and the tests.
-        module("EmbeddedAPIServer", ["KubernetesWire", "Threads", protobuf]),
-        module("NetworkNamespaces", ["CNeedleShim", "Threads"]),
-        // Level 4
-        module(
+            .backends,
             "NFTablesKernel",
             [
-                "NetworkTypes", "ServicePlan", "Backend", "NFTables", "Netlink", "CMnl",
-                "CNftnl", "CNeedleShim", logging,
+                "NetworkTypes", "ServicePlan", "Backend", "NFTables", "Netlink", "CMnl", "CNftnl",
+                "CNeedleShim", logging,
             ]
         ),
         module(
+            .backends,
             "IPVSKernel",
             [
                 "NetworkTypes", "ServicePlan", "Backend", "IPVS", "NFTables", "Netlink",
@@ -134,45 +162,58 @@ let package = Package(
             ]
         ),
         module(
+            .backends,
             "KubeProxyLeftovers",
             ["NetworkTypes", "Backend", "NFTables", "Netlink", "NFTablesKernel", "CMnl", "CNftnl"]
         ),
+        // Reconciler
         module(
+            .reconciler,
             "Reconciler",
             [
                 "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "Backend",
                 "Threads", logging,
             ]
         ),
+        // Observe
         module(
+            .observe,
             "Observability",
             [
                 "NetworkTypes", "KubernetesModel", "ServicePlan", "Backend", "Reconciler",
-                "Threads",
-                logging,
+                "Threads", logging,
             ]
         ),
-        // Level 5
-        .executableTarget(
-            name: "needletail",
-            dependencies: [
+        // Daemon
+        module(.daemon, "Configuration", ["NetworkTypes", "YAML"]),
+        module(
+            .daemon,
+            "LocalhostForwarding",
+            ["NetworkTypes", "ServicePlan", "Threads", "CNeedleShim", logging]
+        ),
+        program(
+            .daemon,
+            "needletail",
+            [
                 "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "NFTables",
                 "IPVS", "Netlink", "ManifestSource", "KubernetesClient", "NFTablesKernel",
                 "IPVSKernel", "Backend", "KubeProxyLeftovers", "Reconciler", "Configuration",
-                "Observability",
-                "LocalhostForwarding", "Threads", argumentParser, logging, lifecycle, signals,
-            ],
-            swiftSettings: settings
+                "Observability", "LocalhostForwarding", "Threads", argumentParser, logging,
+                lifecycle, signals,
+            ]
         ),
-        .executableTarget(
-            name: "needletail-lab",
-            dependencies: [
+        // Lab
+        module(.lab, "NetworkNamespaces", ["CNeedleShim", "Threads"]),
+        module(.lab, "EmbeddedAPIServer", ["KubernetesWire", "Threads", protobuf]),
+        program(
+            .lab,
+            "needletail-lab",
+            [
                 "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "NFTables",
                 "Netlink", "NFTablesKernel", "IPVSKernel", "Backend", "Reconciler",
-                "NetworkNamespaces",
-                "KubernetesClient", "EmbeddedAPIServer", argumentParser, logging,
-            ],
-            swiftSettings: settings
+                "NetworkNamespaces", "KubernetesClient", "EmbeddedAPIServer", argumentParser,
+                logging,
+            ]
         ),
         // Tests
         .target(
