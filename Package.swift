@@ -176,6 +176,14 @@ let package = Package(
             path: "Tests/BinarySupport",
             swiftSettings: settings
         ),
+        .target(
+            name: "ModelSupport",
+            dependencies: [
+                "NetworkTypes", "ServicePlan", "NFTables", "ModelKernel", "TestSupport",
+            ],
+            path: "Tests/ModelSupport",
+            swiftSettings: testSettings
+        ),
         tests("NetworkTypesTests", ["NetworkTypes"]),
         tests("YAMLTests", ["YAML"]),
         tests("KubernetesModelTests", ["NetworkTypes", "KubernetesModel"]),
@@ -193,7 +201,7 @@ let package = Package(
         ),
         tests(
             "ModelKernelTests",
-            ["NetworkTypes", "ServicePlan", "PlanCompiler", "NFTables", "ModelKernel"]
+            ["NetworkTypes", "ServicePlan", "NFTables", "ModelKernel", "ModelSupport"]
         ),
         tests("IPVSTests", ["NetworkTypes", "ServicePlan", "IPVS"]),
         tests("ManifestSourceTests", ["KubernetesModel", "ManifestSource"]),
@@ -234,7 +242,7 @@ let package = Package(
             "KernelTests",
             [
                 "NetworkTypes", "ServicePlan", "NFTables", "Netlink", "NFTablesKernel",
-                "NetworkNamespaces", logging,
+                "NetworkNamespaces", "ModelKernel", "ModelSupport", logging,
             ]
         ),
         tests(
