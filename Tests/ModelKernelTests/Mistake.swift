@@ -35,8 +35,7 @@ struct Mistake {
         _ expressions: [KernelExpression],
         _ table: Ruleset.Table
     ) -> [Mistake] {
-        // Rules of pools come and go; one stands for all.
-        let place = ["pick", "pick-local"].contains(chain) ? chain : "\(chain) \(index)"
+        let place = place(index, of: chain, expressions)
         var mistakes = [
             Mistake("\(place): no rule", chain) { $0.chains[chain]?.rules.remove(at: index) }
         ]
@@ -50,6 +49,20 @@ struct Mistake {
             }
         }
         return mistakes
+    }
+
+    /// Rules of pools and of source ranges come and go; one stands for all.
+    private static func place(
+        _ index: Int,
+        of chain: String,
+        _ expressions: [KernelExpression]
+    ) -> String {
+        switch chain {
+        case "pick", "pick-local": chain
+        case "source-ranges" where index > 0:
+            expressions.contains(.verdict(.drop, nil)) ? "\(chain), the last" : chain
+        default: "\(chain) \(index)"
+        }
     }
 
     private static func wrongs(
@@ -162,12 +175,13 @@ struct Mistake {
     private static func elements(_ table: Ruleset.Table) -> [Mistake] {
         table.sets.sorted { $0.key < $1.key }.filter { !$0.value.elements.isEmpty }
             .flatMap { name, set in
+                let kind = name.hasPrefix("allowed-sources") ? "allowed-sources" : name
                 var mistakes = [
-                    Mistake("\(name): no elements") { $0.sets[name]?.elements = [:] }
+                    Mistake("\(kind): no elements") { $0.sets[name]?.elements = [:] }
                 ]
                 let keys = set.elements.keys.sorted { $0.lexicographicallyPrecedes($1) }
                 mistakes.append(
-                    Mistake("\(name): every other element") {
+                    Mistake("\(kind): every other element") {
                         for key in keys.indices.filter({ $0 % 2 == 0 }).map({ keys[$0] }) {
                             $0.sets[name]?.elements[key] = nil
                         }
@@ -175,7 +189,7 @@ struct Mistake {
                 )
                 guard set.shape.dataLength > 0 else { return mistakes }
                 mistakes.append(
-                    Mistake("\(name): other data") { table in
+                    Mistake("\(kind): other data") { table in
                         for key in keys {
                             guard case .data(var bytes) = set.elements[key]?.value else { continue }
                             bytes[3] ^= 0x80

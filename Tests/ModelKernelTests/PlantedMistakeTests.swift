@@ -15,8 +15,6 @@ import Testing
         "no-service 2", "no-service 3",
         // What is not translated, of connections to frontends, has been stopped before.
         "snat-postrouting 0, expression 1: another mask",
-        // Without any source ranges nothing is restricted.
-        "source-ranges 1, expression 1",
     ]
 
     /// A cluster with packets, and what its plans say about them.
@@ -62,7 +60,8 @@ import Testing
             // Those that came through the chain are the first to tell.
             let likely = mistake.chain.map { chain in cases.filter { $0.chains.contains(chain) } }
             let others = cases.filter { mistake.chain.map($0.chains.contains) != true }
-            return !((likely ?? []) + others).allSatisfy {
+            let chosen = likely.map { $0.prefix(80) + others.prefix(20) } ?? others[...]
+            return !chosen.allSatisfy {
                 $0.verdict.allows(evaluator.possibilities(of: $0.packet, $0.tracking))
             }
         }
@@ -70,7 +69,7 @@ import Testing
 
     @Test func `every mistake in the rules is found`() throws {
         var found: [String: Bool] = [:]
-        for seed in UInt64(1000)..<1008 {
+        for seed in UInt64(1000)..<1016 {
             let sample = try Sample(seed: seed)
             for mistake in sample.mistakes where found[mistake.name] != true {
                 guard !Self.harmless.contains(where: mistake.name.hasPrefix) else { continue }
