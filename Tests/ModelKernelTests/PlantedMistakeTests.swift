@@ -77,6 +77,6 @@ import Testing
             }
         }
         let missed = found.filter { !$0.value }.keys.sorted()
-        #expect(found.count > 250 && missed == [], "\(missed) of \(found.count)")
+        #expect(found.count > 300 && missed == [], "\(missed) of \(found.count)")
     }
 }
