@@ -231,6 +231,14 @@ let package = Package(
             path: "Tests/BinarySupport",
             swiftSettings: settings
         ),
+        .target(
+            name: "ModelSupport",
+            dependencies: [
+                "NetworkTypes", "ServicePlan", "NFTables", "ModelKernel", "TestSupport",
+            ],
+            path: "Tests/ModelSupport",
+            swiftSettings: testSettings
+        ),
         tests("NetworkTypesTests", ["NetworkTypes"]),
         tests("YAMLTests", ["YAML"]),
         tests("KubernetesModelTests", ["NetworkTypes", "KubernetesModel"]),
@@ -247,7 +255,7 @@ let package = Package(
         ),
         tests(
             "ModelKernelTests",
-            ["NetworkTypes", "ServicePlan", "PlanCompiler", "NFTables", "ModelKernel"]
+            ["NetworkTypes", "ServicePlan", "NFTables", "ModelKernel", "ModelSupport"]
         ),
         tests("IPVSTests", ["NetworkTypes", "ServicePlan", "Backend", "NFTables", "IPVS"]),
         tests("ManifestSourceTests", ["KubernetesModel", "ManifestSource"]),
@@ -284,7 +292,7 @@ let package = Package(
             "KernelTests",
             [
                 "NetworkTypes", "ServicePlan", "Backend", "NFTables", "Netlink", "NFTablesKernel",
-                "KubeProxyLeftovers", "NetworkNamespaces", logging,
+                "KubeProxyLeftovers", "NetworkNamespaces", "ModelKernel", "ModelSupport", logging,
             ]
         ),
         tests(

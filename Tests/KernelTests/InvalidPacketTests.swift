@@ -113,7 +113,7 @@ import Testing
             // created here.
             try peer.ip(["link set lo up"])
             try node.ip(["link add \(name) type veth peer name \(name)0"])
-            try move("\(name)0", from: node, to: peer)
+            try node.move("\(name)0", to: peer)
             try node.ip(["addr add \(net).1/24 dev \(name)", "link set \(name) up"])
             try peer.ip([
                 "link set \(name)0 up", "addr add \(net).2/24 dev \(name)0",
@@ -121,18 +121,6 @@ import Testing
             ])
         }
         try node.setSysctl("net/ipv4/ip_forward", "1")
-    }
-
-    /// Moves an interface with the help of a process that sleeps in the target namespace.
-    private func move(_ link: String, from: NetworkNamespace, to: NetworkNamespace) throws {
-        let null = open("/dev/null", O_RDWR | O_CLOEXEC)
-        defer { close(null) }
-        let child = try Command.start(["sleep", "30"], in: to, input: null, output: null)
-        defer {
-            kill(child, SIGKILL)
-            waitpid(child, nil, 0)
-        }
-        try from.ip(["link set \(link) netns \(child)"])
     }
 
     private func rawSocket() throws -> Int32 {

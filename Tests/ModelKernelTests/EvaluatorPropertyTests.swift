@@ -1,4 +1,5 @@
 import ModelKernel
+import ModelSupport
 import NFTables
 import NetworkTypes
 import ServicePlan

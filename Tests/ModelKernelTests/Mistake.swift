@@ -4,7 +4,17 @@ import NFTables
 /// Something wrong in a table, of which there is everything that a rule or an element can have wrong.
 struct Mistake {
     let name: String
+    /// The chain that has it; nil: a set has it.
+    let chain: String?
     let make: (inout Ruleset.Table) -> Void
+
+    private init(
+        _ name: String,
+        _ chain: String? = nil,
+        _ make: @escaping (inout Ruleset.Table) -> Void
+    ) {
+        (self.name, self.chain, self.make) = (name, chain, make)
+    }
 
     static func all(in table: Ruleset.Table) -> [Mistake] {
         var mistakes: [Mistake] = []
@@ -25,21 +35,34 @@ struct Mistake {
         _ expressions: [KernelExpression],
         _ table: Ruleset.Table
     ) -> [Mistake] {
-        // Rules of pools come and go; one stands for all.
-        let place = ["pick", "pick-local"].contains(chain) ? chain : "\(chain) \(index)"
+        let place = place(index, of: chain, expressions)
         var mistakes = [
-            Mistake(name: "\(place): no rule") { $0.chains[chain]?.rules.remove(at: index) }
+            Mistake("\(place): no rule", chain) { $0.chains[chain]?.rules.remove(at: index) }
         ]
         for (position, expression) in expressions.enumerated() {
             for (what, wrong) in wrongs(expression, table) {
                 mistakes.append(
-                    Mistake(name: "\(place), expression \(position): \(what)") {
+                    Mistake("\(place), expression \(position): \(what)", chain) {
                         $0.chains[chain]?.rules[index].expressions[position] = wrong
                     }
                 )
             }
         }
         return mistakes
+    }
+
+    /// Rules of pools and of source ranges come and go; one stands for all.
+    private static func place(
+        _ index: Int,
+        of chain: String,
+        _ expressions: [KernelExpression]
+    ) -> String {
+        switch chain {
+        case "pick", "pick-local": chain
+        case "source-ranges" where index > 0:
+            expressions.contains(.verdict(.drop, nil)) ? "\(chain), the last" : chain
+        default: "\(chain) \(index)"
+        }
     }
 
     private static func wrongs(
@@ -123,22 +146,25 @@ struct Mistake {
     // MARK: Base chains
 
     private static func base(_ base: Ruleset.Base, of chain: String) -> [Mistake] {
-        let behind: Int32 = base.type == .nat ? base.priority : 300
-        let hooks: [BaseChain.Hook] = [.prerouting, .input, .forward, .output, .postrouting]
         var mistakes = [
-            Mistake(name: "\(chain): no chain") { $0.chains[chain] = nil },
-            Mistake(name: "\(chain): it drops") { $0.chains[chain]?.base?.isDropping = true },
+            Mistake("\(chain): no chain", chain) { $0.chains[chain] = nil },
+            Mistake("\(chain): it drops", chain) { $0.chains[chain]?.base?.isDropping = true },
+            Mistake("\(chain): another hook", chain) {
+                $0.chains[chain]?.base?.hook = base.hook == .input ? .forward : .input
+            },
         ]
-        if behind != base.priority {
+        // Where it is alone at its hook, its priority is of no effect.
+        let wrong: Int32? =
+            switch (base.hook, base.type) {
+            case (.prerouting, .filter), (.output, .filter): base.priority < 0 ? 0 : -150
+            case (.prerouting, .nat), (.output, .nat): base.priority + 10
+            default: nil
+            }
+        if let wrong {
             mistakes.append(
-                Mistake(name: "\(chain): behind all others") {
-                    $0.chains[chain]?.base?.priority = behind
+                Mistake("\(chain): another priority", chain) {
+                    $0.chains[chain]?.base?.priority = wrong
                 }
-            )
-        }
-        if let other = hooks.first(where: { $0 != base.hook && ($0 != .forward) }) {
-            mistakes.append(
-                Mistake(name: "\(chain): another hook") { $0.chains[chain]?.base?.hook = other }
             )
         }
         return mistakes
@@ -149,12 +175,13 @@ struct Mistake {
     private static func elements(_ table: Ruleset.Table) -> [Mistake] {
         table.sets.sorted { $0.key < $1.key }.filter { !$0.value.elements.isEmpty }
             .flatMap { name, set in
+                let kind = name.hasPrefix("allowed-sources") ? "allowed-sources" : name
                 var mistakes = [
-                    Mistake(name: "\(name): no elements") { $0.sets[name]?.elements = [:] }
+                    Mistake("\(kind): no elements") { $0.sets[name]?.elements = [:] }
                 ]
                 let keys = set.elements.keys.sorted { $0.lexicographicallyPrecedes($1) }
                 mistakes.append(
-                    Mistake(name: "\(name): every other element") {
+                    Mistake("\(kind): every other element") {
                         for key in keys.indices.filter({ $0 % 2 == 0 }).map({ keys[$0] }) {
                             $0.sets[name]?.elements[key] = nil
                         }
@@ -162,7 +189,7 @@ struct Mistake {
                 )
                 guard set.shape.dataLength > 0 else { return mistakes }
                 mistakes.append(
-                    Mistake(name: "\(name): other data") { table in
+                    Mistake("\(kind): other data") { table in
                         for key in keys {
                             guard case .data(var bytes) = set.elements[key]?.value else { continue }
                             bytes[3] ^= 0x80

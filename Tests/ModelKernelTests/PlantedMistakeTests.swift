@@ -1,4 +1,5 @@
 import ModelKernel
+import ModelSupport
 import NFTables
 import NetworkTypes
 import ServicePlan
@@ -7,20 +8,48 @@ import Testing
 
 /// A comparison that finds nothing proves nothing: every mistake in the rules must be found by it.
 @Suite struct PlantedMistakeTests {
-    /// Clusters with packets, and what their plans say about them.
-    private struct Sample {
-        let cluster: RandomCluster
-        let cases: [(packet: Packet, tracking: Tracking, verdict: PlanOracle.Verdict)]
+    /// Beginnings of the names of mistakes that change no packet's fate here, each for a reason.
+    private static let harmless = [
+        // Each of these two drops what the other one would let pass; the second is for packets that
+        // come while the table is exchanged.
+        "no-service 2", "no-service 3",
+        // What is not translated, of connections to frontends, has been stopped before.
+        "snat-postrouting 0, expression 1: another mask",
+    ]
 
-        init(seed: UInt64, _ role: TableRole) throws {
-            let detection = RandomCluster.detections[Int(seed) % 4]
-            var cluster = try RandomCluster(seed: seed, detection, role: role)
-            let oracle = PlanOracle(cluster)
-            cases = (0..<150).map { _ in
+    /// A cluster with packets, and what its plans say about them.
+    private struct Sample {
+        private struct Case {
+            let packet: Packet
+            let tracking: Tracking
+            let verdict: PlanOracle.Verdict
+            /// The chains that matter to the packet.
+            let chains: Set<String>
+        }
+
+        let cluster: RandomCluster
+        private let cases: [Case]
+
+        init(seed: UInt64) throws {
+            let detection = RandomCluster.detections[Int(seed / 2) % 4]
+            var cluster = try RandomCluster(seed: seed, detection)
+            let (oracle, evaluator) = (PlanOracle(cluster), cluster.evaluator)
+            cases = (0..<200).map { _ in
                 let (packet, tracking) = cluster.packet()
-                return (packet, tracking, oracle.verdict(packet, tracking))
+                let rules = evaluator.possibilities(of: packet, tracking).flatMap(\.rules)
+                return Case(
+                    packet: packet,
+                    tracking: tracking,
+                    verdict: oracle.verdict(packet, tracking),
+                    chains: Set(rules.map(\.chain))
+                )
             }
             self.cluster = cluster
+        }
+
+        var mistakes: [Mistake] {
+            let table = cluster.kernel.ruleset.tables[Ruleset.TableID(cluster.family)]
+            return table.map(Mistake.all) ?? []
         }
 
         /// Whether some packet does not do what the plans say, with a mistake.
@@ -28,33 +57,26 @@ import Testing
             var kernel = cluster.kernel
             try kernel.tamper(with: Ruleset.TableID(cluster.family), mistake.make)
             let evaluator = Evaluator(kernel.ruleset, routing: cluster.routing)
-            return !cases.allSatisfy { packet, tracking, verdict in
-                verdict.allows(evaluator.possibilities(of: packet, tracking))
+            // Those that came through the chain are the first to tell.
+            let likely = mistake.chain.map { chain in cases.filter { $0.chains.contains(chain) } }
+            let others = cases.filter { mistake.chain.map($0.chains.contains) != true }
+            let chosen = likely.map { $0.prefix(80) + others.prefix(20) } ?? others[...]
+            return !chosen.allSatisfy {
+                $0.verdict.allows(evaluator.possibilities(of: $0.packet, $0.tracking))
             }
         }
     }
 
-    private func check(_ role: TableRole, exceptions: Set<String>) throws {
-        let samples = try (0..<8).map { try Sample(seed: 1000 + $0, role) }
-        let tables = samples.compactMap { sample in
-            sample.cluster.kernel.ruleset.tables[Ruleset.TableID(sample.cluster.family)]
-        }
+    @Test func `every mistake in the rules is found`() throws {
         var found: [String: Bool] = [:]
-        for (sample, table) in zip(samples, tables) {
-            for mistake in Mistake.all(in: table) where found[mistake.name] != true {
+        for seed in UInt64(1000)..<1016 {
+            let sample = try Sample(seed: seed)
+            for mistake in sample.mistakes where found[mistake.name] != true {
+                guard !Self.harmless.contains(where: mistake.name.hasPrefix) else { continue }
                 found[mistake.name] = try sample.finds(mistake)
             }
         }
-        #expect(found.count > 100)
         let missed = found.filter { !$0.value }.keys.sorted()
-        #expect(Set(missed) == exceptions, "\(found.count): \(missed)")
-    }
-
-    @Test func `every mistake in the rules of mode nftables is found`() throws {
-        try check(.balancer, exceptions: [])
-    }
-
-    @Test func `every mistake in the rules of mode ipvs is found`() throws {
-        try check(.policy, exceptions: [])
+        #expect(found.count > 300 && missed == [], "\(missed) of \(found.count)")
     }
 }

@@ -30,7 +30,7 @@ package struct MemoryKernel: Sendable {
     ///
     /// - Parameter expected: the generation that the changes were computed for; nil: any
     package mutating func commit(
-        _ changes: [(program: Program, changes: Changeset)],
+        _ transactions: [TableTransaction],
         expecting expected: UInt32? = nil
     ) throws(Refusal) {
         if let failure = failures {
@@ -42,9 +42,9 @@ package struct MemoryKernel: Sendable {
             throw Refusal(.stale, "the generation is \(generation)")
         }
         var copy = self
-        for (program, changes) in changes {
-            for operation in changes.operations(program) {
-                try copy.apply(operation, program.family)
+        for transaction in transactions {
+            for operation in transaction.changes.operations(transaction.program) {
+                try copy.apply(operation, transaction.program.family)
             }
         }
         self = copy

@@ -7,37 +7,39 @@ import TestSupport
 /// A node of a random cluster: its Services, programmed into a model of its kernel.
 ///
 /// Cluster IPs, VIPs, endpoints and clients have a network each; see `RandomPlans`.
-struct RandomCluster {
-    let family: IPFamily
-    private(set) var inputs: TableInputs
+package struct RandomCluster {
+    package let family: IPFamily
+    package private(set) var inputs: TableInputs
     /// The node runs with `--masquerade-all`.
     private let masqueradesAll: Bool
-    var random: Seeded
-    var kernel = MemoryKernel()
-    private(set) var state: TableState
-    private(set) var plans: [String: ServicePlan] = [:]
+    package var random: Seeded
+    package var kernel = MemoryKernel()
+    package private(set) var state: TableState
+    package private(set) var plans: [String: ServicePlan] = [:]
     /// Every plan that there ever was: of endpoints that go the kernel still knows a while.
-    private(set) var everyPlan: [ServicePlan] = []
+    package private(set) var everyPlan: [ServicePlan] = []
 
     /// Clients with an endpoint that the rules remember, by the key of the map `affinity`.
-    var remembered: [[UInt8]: Endpoint] = [:]
-    var stickyClients: [(client: IPAddress, frontend: Frontend)] = []
+    package var remembered: [[UInt8]: Endpoint] = [:]
+    package var stickyClients: [(client: IPAddress, frontend: Frontend)] = []
     /// What another program translates at priority `dstnat`, as host ports.
-    var hostPorts: [FrontendKey: Endpoint] = [:]
+    package var hostPorts: [FrontendKey: Endpoint] = [:]
 
-    static let nodeAddresses: [IPFamily: IPAddress] = [
+    package static let nodeAddresses: [IPFamily: IPAddress] = [
         .ipv4: ip("10.9.0.1"), .ipv6: ip("fd00:0:0:9::1"),
     ]
-    static let detections: [LocalDetection] = [
+    package static let detections: [LocalDetection] = [
         .none, .podCIDRs, .interface("cni0"), .interfacePrefix("cni"),
     ]
 
     /// Programs some Services, and changes them a few times.
-    init(
+    /// - Parameter isAlone: no other program translates, and no client is remembered
+    package init(
         seed: UInt64,
         _ detection: LocalDetection,
         role: TableRole = .balancer,
-        rounds: Int = 3
+        rounds: Int = 3,
+        isAlone: Bool = false
     ) throws {
         family = seed % 2 == 0 ? .ipv4 : .ipv6
         masqueradesAll = seed % 5 == 0
@@ -62,7 +64,10 @@ struct RandomCluster {
             family
         )
         state = start
-        try kernel.commit([(state.program, changes)], expecting: kernel.generation)
+        try kernel.commit(
+            [TableTransaction(program: state.program, changes: changes)],
+            expecting: kernel.generation
+        )
         remember(first.map { ($0.service, $0) })
         for _ in 0..<rounds {
             let indexes = Set((0..<3).map { _ in Int.random(in: 0..<12, using: &random) })
@@ -74,9 +79,13 @@ struct RandomCluster {
                 changed.map { PlanChange($0.service, old: self.plans[$0.service], new: $0.plan) },
                 inputs
             )
-            try kernel.commit([(state.program, changes)], expecting: kernel.generation)
+            try kernel.commit(
+                [TableTransaction(program: state.program, changes: changes)],
+                expecting: kernel.generation
+            )
             remember(changed)
         }
+        guard !isAlone else { return }
         try rememberClients()
         try addHostPorts()
     }
@@ -88,7 +97,7 @@ struct RandomCluster {
         }
     }
 
-    var nodeAddress: IPAddress { Self.nodeAddresses[family] ?? ip("::") }
+    package var nodeAddress: IPAddress { Self.nodeAddresses[family] ?? ip("::") }
 
     /// Adds what `RandomPlans` has not: NodePorts, endpoints that terminate, and the node itself as an
     /// endpoint.
@@ -102,6 +111,16 @@ struct RandomCluster {
                 let going = address(plan.family, 2, 150 + Int.random(in: 0..<9, using: &random))
                 plan.pools[index].draining = [Endpoint(going, 8080, isLocal: chance(2))]
             }
+        }
+        // Policy Local has a pool of its own.
+        for index in plan.frontends.indices {
+            guard case .split(let cluster, .some) = plan.frontends[index].action else { continue }
+            let local = plan.pools[cluster].endpoints.filter(\.isLocal)
+            plan.frontends[index].action = .split(
+                cluster: cluster,
+                local: local.isEmpty ? nil : plan.pools.count
+            )
+            if !local.isEmpty { plan.pools.append(Pool(local)) }
         }
         // The compiler keeps sources exactly where external traffic policy is Local.
         for index in plan.frontends.indices where plan.frontends[index].kind != .clusterIP {
@@ -135,15 +154,17 @@ struct RandomCluster {
 
     // MARK: Chance
 
-    mutating func chance(_ oneIn: Int) -> Bool { Int.random(in: 0..<oneIn, using: &random) == 0 }
+    package mutating func chance(_ oneIn: Int) -> Bool {
+        Int.random(in: 0..<oneIn, using: &random) == 0
+    }
 
-    func address(_ family: IPFamily, _ net: Int, _ host: Int) -> IPAddress {
+    package func address(_ family: IPFamily, _ net: Int, _ host: Int) -> IPAddress {
         family == .ipv4
             ? IPAddress(ipv4: 0x0A00_0001 + UInt32(net) << 16 + UInt32(host))
             : IPAddress(ipv6High: 0xFD00_0000_0000_0000 + UInt64(net), low: UInt64(host + 1))
     }
 
-    var frontends: [Frontend] {
+    package var frontends: [Frontend] {
         plans.values.flatMap(\.frontends).filter { $0.key.address.family == family }
             .sorted { $0.key < $1.key }
     }
@@ -154,7 +175,7 @@ struct RandomCluster {
     ///
     /// IPVS has cluster IPs on a device of its own,
     /// and marked packets are for the node.
-    var routing: Routing {
+    package var routing: Routing {
         let own = nodeAddress
         let isIPVS = inputs.role == .policy
         let clusterIPs = Set(frontends.filter { $0.kind == .clusterIP }.map(\.key.address))
@@ -172,7 +193,7 @@ struct RandomCluster {
         )
     }
 
-    var evaluator: Evaluator { Evaluator(kernel.ruleset, routing: routing) }
+    package var evaluator: Evaluator { Evaluator(kernel.ruleset, routing: routing) }
 }
 
 extension ServicePlan {

@@ -6,7 +6,7 @@ import TestSupport
 
 extension RandomCluster {
     /// A packet of some client to something that it may want to reach, and what conntrack thinks of it.
-    mutating func packet() -> (packet: Packet, tracking: Tracking) {
+    package mutating func packet() -> (packet: Packet, tracking: Tracking) {
         var (source, interface) = client()
         var (destination, port, transport) = target()
         if chance(8), let (client, frontend) = stickyClients.randomElement(using: &random) {
@@ -26,8 +26,8 @@ extension RandomCluster {
             transport,
             by: interface
         )
-        guard chance(8) else { return (packet, .new) }
-        guard chance(3) else { return (packet, .connection(established(packet))) }
+        guard chance(6) else { return (packet, .new) }
+        guard !chance(3) else { return (packet, .connection(established(packet))) }
         if chance(2), let endpoint = formerOrPresent() {
             (packet.source, packet.sourcePort) = (endpoint.address, endpoint.port)
             packet.transport = endpoint.transport.rawValue
@@ -46,6 +46,24 @@ extension RandomCluster {
         let pools = plan?.pools(of: frontend)
         let endpoint = pools?.cluster?.endpoints.randomElement(using: &random)
         return endpoint.map { ($0.address, $0.address == nodeAddress ? nil : "cni0") }
+    }
+
+    /// Kinds that are few are wanted as often as others.
+    private mutating func frontend() -> Frontend {
+        let wishes: [(Frontend) -> Bool] = [
+            { $0.kind == .clusterIP }, { $0.kind == .nodePort }, { $0.allowedSources != nil },
+            { $0.masquerade == .node }, { _ in true },
+        ]
+        let wish = wishes[Int.random(in: 0..<wishes.count, using: &random)]
+        let granted = frontends.filter(wish)
+        return (granted.isEmpty ? frontends : granted).randomElement(using: &random)
+            ?? Frontend(
+                key: FrontendKey(nodeAddress, .tcp, 22),
+                kind: .nodePort,
+                portName: "",
+                action: .reject,
+                masquerade: .everyone
+            )
     }
 
     private mutating func formerOrPresent() -> FrontendKey? {
@@ -103,9 +121,7 @@ extension RandomCluster {
             let address = frontends.randomElement(using: &random)?.key.address
             return (address ?? nodeAddress, UInt16(80 + host % 8), transport)
         default:
-            guard let key = frontends.randomElement(using: &random)?.key else {
-                return (nodeAddress, 22, transport)
-            }
+            let key = frontend().key
             return (key.address, key.port, key.transport)
         }
     }
