@@ -234,7 +234,7 @@ let package = Package(
         .target(
             name: "ModelSupport",
             dependencies: [
-                "NetworkTypes", "ServicePlan", "NFTables", "ModelKernel", "TestSupport",
+                "NetworkTypes", "ServicePlan", "Backend", "NFTables", "ModelKernel", "TestSupport",
             ],
             path: "Tests/ModelSupport",
             swiftSettings: testSettings
@@ -270,7 +270,7 @@ let package = Package(
             "ReconcilerTests",
             [
                 "NetworkTypes", "KubernetesModel", "PlanCompiler", "ServicePlan", "Backend",
-                "Reconciler", logging,
+                "NFTables", "ModelKernel", "ModelSupport", "Reconciler", logging,
             ]
         ),
         tests("ConfigurationTests", ["Configuration"]),

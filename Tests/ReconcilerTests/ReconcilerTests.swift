@@ -13,7 +13,7 @@ import Testing
 @Suite(.timeLimit(.minutes(10))) struct ReconcilerTests {
     private let backend = FakeBackend()
     private let clock = TestClock()
-    private let observer = Observer()
+    private let observer = RecordingObserver()
     private let reconciler: Reconciler
 
     init() {
@@ -26,48 +26,6 @@ import Testing
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
             clock: clock
         )
-    }
-
-    private final class Observer: SyncObserver {
-        private struct State {
-            var records: [SyncRecord] = []
-            var failures: [Duration] = []
-            var repairs: [Duration] = []
-            var watchers: [(count: Int, CheckedContinuation<Void, Never>)] = []
-        }
-
-        private let state = Mutex(State())
-
-        var records: [SyncRecord] { state.withLock(\.records) }
-        var failures: [Duration] { state.withLock(\.failures) }
-        var repairs: [Duration] { state.withLock(\.repairs) }
-
-        /// Returns when the number of reported syncs has reached this count.
-        func wait(forSyncs count: Int) async {
-            await withCheckedContinuation { continuation in
-                let isThere = state.withLock { state in
-                    if state.records.count < count { state.watchers.append((count, continuation)) }
-                    return state.records.count >= count
-                }
-                if isThere { continuation.resume() }
-            }
-        }
-
-        func changesQueued() {}
-        func synced(_ record: SyncRecord) {
-            let waiting = state.withLock { state in
-                state.records.append(record)
-                defer { state.watchers.removeAll { $0.count <= state.records.count } }
-                return state.watchers.filter { $0.count <= state.records.count }.map(\.1)
-            }
-            for continuation in waiting { continuation.resume() }
-        }
-        func failed(_ error: CommitError, retryAfter delay: Duration) {
-            state.withLock { $0.failures.append(delay) }
-        }
-        func foreignChange(_ object: ForeignObject, repairAfter delay: Duration) {
-            state.withLock { $0.repairs.append(delay) }
-        }
     }
 
     private static let refused = CommitError("refused", recovery: .retry)
