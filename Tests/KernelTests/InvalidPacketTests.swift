@@ -20,6 +20,31 @@ import Testing
         let (client, pod) = (try NetworkNamespace(), try NetworkNamespace())
         try connect(table.namespace, client, "10.1.0", pod, "10.244.1")
         let port: UInt16 = isEndpoint ? 8080 : 9999
+        try await program(table, sender)
+
+        // conntrack treats a SYN-ACK without a SYN as invalid.
+        let receiver = try client.inside { try rawSocket() }
+        defer { close(receiver) }
+        try pod.inside { try sendSegment(from: port) }
+        var limit = pollfd(fd: receiver, events: Int16(POLLIN), revents: 0)
+        // The untranslated packet of a pod that is no endpoint arrives, since nothing asks us to
+        // stop it.
+        #expect(poll(&limit, 1, isEndpoint ? 300 : 2000) == (isEndpoint ? 0 : 1))
+        let counters = try table.nft("list", "chain", "ip", "needletail", "invalid")
+        let isThere = [.endpoint, .terminating].contains(sender)
+        let expected = [
+            ("service", isThere ? 1 : 0), ("former", isEndpoint && !isThere ? 1 : 0),
+        ]
+        for (set, count) in expected {
+            #expect(
+                counters.contains("@\(set)-endpoints counter packets \(count) "),
+                "\(counters)"
+            )
+        }
+    }
+
+    /// Programs a Service, and lets its endpoint go as the sender says.
+    private func program(_ table: KernelTable, _ sender: Sender) async throws {
         var plan = ServicePlan(
             service: "test/web",
             frontends: [
@@ -59,46 +84,29 @@ import Testing
             node: table.node
         )
         #expect(report.isEmpty)
+    }
 
-        // conntrack treats a SYN-ACK without a SYN as invalid.
-        let receiver = try client.inside { try rawSocket() }
-        defer { close(receiver) }
-        try pod.inside {
-            let sender = try rawSocket()
-            defer { close(sender) }
-            let segment = synAck(from: ip("10.244.1.2"), port, to: ip("10.1.0.2"), 40000)
-            var target = sockaddr_in()
-            target.sin_family = sa_family_t(AF_INET)
-            inet_pton(AF_INET, "10.1.0.2", &target.sin_addr)
-            let sent = withUnsafePointer(to: &target) {
-                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    sendto(
-                        sender,
-                        segment,
-                        segment.count,
-                        0,
-                        $0,
-                        socklen_t(MemoryLayout<sockaddr_in>.size)
-                    )
-                }
+    /// Sends an answer that nobody has asked for.
+    private func sendSegment(from port: UInt16) throws {
+        let sender = try rawSocket()
+        defer { close(sender) }
+        let segment = synAck(from: ip("10.244.1.2"), port, to: ip("10.1.0.2"), 40000)
+        var target = sockaddr_in()
+        target.sin_family = sa_family_t(AF_INET)
+        inet_pton(AF_INET, "10.1.0.2", &target.sin_addr)
+        let sent = withUnsafePointer(to: &target) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                sendto(
+                    sender,
+                    segment,
+                    segment.count,
+                    0,
+                    $0,
+                    socklen_t(MemoryLayout<sockaddr_in>.size)
+                )
             }
-            #expect(sent == segment.count)
         }
-        var limit = pollfd(fd: receiver, events: Int16(POLLIN), revents: 0)
-        // The untranslated packet of a pod that is no endpoint arrives, since nothing asks us to
-        // stop it.
-        #expect(poll(&limit, 1, isEndpoint ? 300 : 2000) == (isEndpoint ? 0 : 1))
-        let counters = try table.nft("list", "chain", "ip", "needletail", "invalid")
-        let isThere = [.endpoint, .terminating].contains(sender)
-        let expected = [
-            ("service", isThere ? 1 : 0), ("former", isEndpoint && !isThere ? 1 : 0),
-        ]
-        for (set, count) in expected {
-            #expect(
-                counters.contains("@\(set)-endpoints counter packets \(count) "),
-                "\(counters)"
-            )
-        }
+        #expect(sent == segment.count)
     }
 
     private func connect(

@@ -23,25 +23,17 @@ private struct Linearizer {
         case .sourceIsLocal(let isLocal):
             [
                 .route(.addressType, flags: Self.sourceAddress, register: register(0)),
-                .compare(
-                    isLocal ? .equal : .notEqual,
-                    register: register(0),
-                    hostOrder(Self.localRoute)
-                ),
+                compare(hostOrder(Self.localRoute), isEqual: isLocal),
             ]
         case .inputInterfaceIsNot(let name, let isPrefix):
             [
                 .meta(.inputName, register: register(0)),
-                .compare(.notEqual, register: register(0), interfaceName(name, isPrefix)),
+                compare(interfaceName(name, isPrefix), isEqual: false),
             ]
         case .transport(let transport, let isEqual):
             [
                 .meta(.transport, register: register(0)),
-                .compare(
-                    isEqual ? .equal : .notEqual,
-                    register: register(0),
-                    [transport.rawValue]
-                ),
+                compare([transport.rawValue], isEqual: isEqual),
             ]
         case .dnat(let fields, let map):
             // nft leaves room for what it finds.
@@ -70,17 +62,19 @@ private struct Linearizer {
             ]
         case .counter: [.counter]
         case .reject(let withReset):
-            // Port unreachable: ICMP code 3, ICMPv6 code 4.
-            [
-                withReset
-                    ? .reject(.tcpReset, code: 0)
-                    : .reject(.icmpUnreachable, code: family == .ipv4 ? 3 : 4)
-            ]
+            [withReset ? .reject(.tcpReset, code: 0) : .reject(.icmpUnreachable, code: portCode)]
         case .drop: [.verdict(.drop, nil)]
         case .returning: [.verdict(.return, nil)]
         case .jump(let chain): [.verdict(.jump, chain.text)]
         case .goto(let chain): [.verdict(.goto, chain.text)]
         }
+    }
+
+    /// The code for an unreachable port, of ICMP or ICMPv6.
+    private var portCode: UInt8 { family == .ipv4 ? 3 : 4 }
+
+    private func compare(_ bytes: [UInt8], isEqual: Bool) -> KernelExpression {
+        .compare(isEqual ? .equal : .notEqual, register: register(0), bytes)
     }
 
     /// `IPS_DST_NAT` and `RTN_LOCAL`.
