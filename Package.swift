@@ -197,7 +197,7 @@ let package = Package(
             "NFTablesTests",
             [
                 "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "NFTables",
-                "Backend", "ManifestSource",
+                "IPVS", "Backend", "ManifestSource",
             ]
         ),
         tests("IPVSTests", ["NetworkTypes", "ServicePlan", "Backend", "NFTables", "IPVS"]),
