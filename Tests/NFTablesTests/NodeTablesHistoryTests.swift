@@ -8,20 +8,20 @@ import Testing
 @Suite struct NodeTablesHistoryTests {
     private let inputs = TableInputs(NodeFacts(serviceCIDRs: [prefix("10.96.0.0/12")]))
 
-    @Test(arguments: 0..<25 as Range<UInt64>)
+    @Test(arguments: 0..<12 as Range<UInt64>)
     func `whatever happens, tables that nobody suspects are what the plans say`(seed: UInt64) throws
     {
         var random = RandomPlans(seed: seed)
         // The generation passes its largest value during the history.
         let kernel = MemoryKernel(generation: .max - 15)
         var tables = NodeTables(IPFamily.allCases, kernel)
-        var plans = Dictionary(uniqueKeysWithValues: random.cluster(8).map { ($0.service, $0) })
+        var plans = Dictionary(uniqueKeysWithValues: random.cluster(5).map { ($0.service, $0) })
         _ = try tables.adopt(Array(plans.values), inputs)
         var isUntold = false
-        for _ in 0..<25 {
+        for _ in 0..<20 {
             isUntold = disturb(kernel, &random.random) || isUntold
             let attempts = kernel.attempts
-            let index = Int.random(in: 0..<8, using: &random.random)
+            let index = Int.random(in: 0..<5, using: &random.random)
             let service = "test/service-\(index)"
             let new = Bool.random(using: &random.random) ? random.plan(index) : nil
             let change = PlanChange(service, old: plans[service], new: new)
