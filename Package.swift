@@ -188,7 +188,10 @@ let package = Package(
         ),
         tests("NetworkTypesTests", ["NetworkTypes"]),
         tests("YAMLTests", ["YAML"]),
-        tests("KubernetesModelTests", ["NetworkTypes", "KubernetesModel"]),
+        tests(
+            "KubernetesModelTests",
+            ["NetworkTypes", "KubernetesWire", "KubernetesModel", protobuf]
+        ),
         tests(
             "PlanCompilerTests",
             ["NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler"]
