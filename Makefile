@@ -6,7 +6,7 @@ RELEASE := -c release -Xswiftc -static-stdlib
 CONFORMANCE_DIR ?= ../shared/conformance
 CONFORMANCE_FLAGS ?=
 # The tests of what has threads of its own.
-THREADED_TESTS := KubernetesClientTests ClusterStoreTests ObservabilityTests
+THREADED_TESTS := KubernetesClientTests ReconcilerTests ObservabilityTests
 # Some of: tests ipvs ipvs-live nftables; or bench
 VM_PARTS ?=
 export CONFORMANCE_DIR
@@ -40,7 +40,10 @@ soak: release ## a hostile tenant, floods and a broken API server, SOAK_SECONDS 
 	.build/release/needletail-lab soak --seconds $(SOAK_SECONDS) --log .build/soak.log $(SOAK_FLAGS)
 
 .PHONY: test-unit
-UNIT_TESTS := NetworkTypesTests YAMLTests KubernetesModelTests PlanCompilerTests NFTablesTests IPVSTests ManifestSourceTests ConfigurationTests ClusterStoreTests SyncerTests
+# Targets, and of targets with servers and threads the suites that have none.
+UNIT_TESTS := NetworkTypesTests YAMLTests KubernetesModelTests PlanCompilerTests NFTablesTests IPVSTests ManifestSourceTests ConfigurationTests ReconcilerTests NetlinkBytesTests \
+    $(addprefix ObservabilityTests.,MetricsTests ExpositionTests HealthTests HTTPRequestTests HTTPResponseTests HostHeaderTests RoutesTests OutputTests ForwardingTests ProxyMonitorTests) \
+    $(addprefix KubernetesClientTests.,WatchPolicyTests WatchDecoderTests EventAggregatorTests KubeconfigTests RecordingTests)
 test-unit: ## the tests that need neither root nor a network
 	$(SWIFT) build --build-tests
 	$(SWIFT) test --skip-build --disable-xctest $(addprefix --filter ,$(UNIT_TESTS))

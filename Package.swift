@@ -204,6 +204,7 @@ let package = Package(
             ]
         ),
         tests("IPVSTests", ["NetworkTypes", "ServicePlan", "Backend", "NFTables", "IPVS"]),
+        tests("NetlinkBytesTests", ["NetworkTypes", "Netlink"]),
         tests("ManifestSourceTests", ["KubernetesModel", "ManifestSource"]),
         tests(
             "KubernetesClientTests",
