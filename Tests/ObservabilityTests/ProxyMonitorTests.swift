@@ -143,21 +143,6 @@ import Testing
         #expect(text.contains("nft monitor") == (object == .table))
     }
 
-    @Test func `an obstacle is told when it comes, not while it stays`() {
-        let chain = ForwardingObstacle(sysctl: "net/ipv4/ip_forward", of: .ipv4)
-        for _ in 0..<3 { monitor.setForwarding([chain], unread: ["no privilege"]) }
-        #expect(told.events.withLock { $0.map(\.reason) } == ["ForwardingBlocked"])
-        expect(
-            "needletail_forwarding_obstacles{cause=\"sysctl\",ip_family=\"IPv4\"} 1",
-            "needletail_forwarding_obstacles{cause=\"sysctl\",ip_family=\"IPv6\"} 0",
-            "needletail_forwarding_obstacles{cause=\"nftables\",ip_family=\"IPv4\"} 0"
-        )
-        monitor.setForwarding([], unread: [])
-        expect("needletail_forwarding_obstacles{cause=\"sysctl\",ip_family=\"IPv4\"} 0")
-        monitor.setForwarding([chain], unread: [])
-        #expect(told.events.withLock(\.count) == 2)
-    }
-
     @Test func `what the cluster holds is shown, gaps by policy and family`() {
         var summary = ClusterSummary(missing: [.nodes])
         (summary.services, summary.endpoints) = (5, 9)

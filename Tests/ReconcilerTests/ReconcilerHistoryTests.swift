@@ -199,6 +199,58 @@ private final class Notes: SyncObserver {
         #expect(notes.state.withLock(\.damage) == [.addresses, .table])
     }
 
+    @Test func `what an operator changes concerns every Service`() async throws {
+        let service = ClusterBuilder("a", clusterIP: "10.96.0.1").with {
+            $0.service.externalIPs = [ip("203.0.113.1")]
+        }.service
+        await reconciler.update { $0.set(service) }
+        try await reconciler.sync()
+        #expect(backend.plans["default/a"]?.frontends.count == 2)
+        var configuration = NodeConfiguration(nodeName: "here")
+        configuration.allowsExternalIPs = false
+        await reconciler.configure(configuration)
+        try await reconciler.sync(.changes)
+        #expect(backend.plans["default/a"]?.frontends.count == 1)
+        configuration.masqueradesAll = true
+        await reconciler.configure(configuration)
+        try await reconciler.sync(.changes)
+        #expect(backend.plans["default/a"]?.frontends.first?.masquerade == .everyone)
+        #expect(backend.commits.count == 2)
+    }
+
+    @Test func `addresses of interfaces that come and go move NodePorts`() async throws {
+        var configuration = NodeConfiguration(nodeName: "here")
+        configuration.nodePortAddresses = NodePortAddresses(["192.0.2.0/24"])
+        await reconciler.configure(configuration)
+        let service = ClusterBuilder("a", clusterIP: "10.96.0.1").with {
+            $0.service.type = .nodePort
+            $0.service.ports[0].nodePort = 30_080
+        }.service
+        await reconciler.update { $0.set(service) }
+        let record = try await reconciler.sync()
+        #expect(record.nodePortAddresses.isEmpty)
+        for addresses in [["192.0.2.1", "10.0.0.1"], ["192.0.2.2"], []] {
+            await reconciler.onInterfaceAddresses(addresses.map(ip))
+            let record = try await reconciler.sync(.changes)
+            let answering = addresses.filter { $0.hasPrefix("192") }.map(ip)
+            #expect(record.nodePortAddresses == answering)
+            let frontends = backend.plans["default/a"]?.frontends ?? []
+            #expect(
+                frontends.filter { $0.kind == .nodePort }.map(\.key.address) == answering
+            )
+        }
+    }
+
+    @Test func `objects of manifests replace all that there was`() async throws {
+        await add("a", "10.96.0.1")
+        try await reconciler.sync()
+        let other = ClusterBuilder("b", clusterIP: "10.96.0.2").service
+        await reconciler.replaceAll([.service(other)])
+        try await reconciler.sync(.changes)
+        #expect(Array(backend.plans.keys) == ["default/b"])
+        #expect(reconciler.summary.missing.isEmpty && reconciler.summary.services == 1)
+    }
+
     @Test func `what there is can be asked for before anything was compiled`() async throws {
         #expect(await reconciler.facts == nil)
         #expect(try await reconciler.difference() == nil)
