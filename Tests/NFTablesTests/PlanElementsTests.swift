@@ -181,7 +181,7 @@ import Testing
         var rules: [UInt32] = []
         for _ in 0..<150 {
             let number = UInt32.random(in: 1...12, using: &random)
-            let count = Int.random(in: -5...20, using: &random)
+            let count = Int.random(in: -40...20, using: &random)
             let change = max(count, -users[number, default: 0])
             users[number, default: 0] += change
             usage.add(number, change)

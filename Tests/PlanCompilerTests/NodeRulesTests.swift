@@ -17,7 +17,8 @@ import Testing
         builder.node.localhostAddresses = addresses(["127.0.0.1", "::1"], &random)
         builder.node.ownAddresses = [ip("192.0.2.1")]
         builder.node.addresses = [ip("192.0.2.1"), ip("192.0.2.2")]
-        builder.node.protectedPorts = [22: "ssh"]
+        // A NodePort is the API server's choice, and takes such a port.
+        builder.node.protectedPorts = [22: "ssh", 30_080: "an agent"]
         builder.node.apiServers = [FrontendKey(ip("203.0.113.9"), .tcp, 443)]
         builder.node.allowsExternalIPs = Int.random(in: 0..<4, using: &random) > 0
         builder.node.allowsNodeAddresses = Bool.random(using: &random)
