@@ -40,7 +40,11 @@ soak: release ## a hostile tenant, floods and a broken API server, SOAK_SECONDS 
 	.build/release/needletail-lab soak --seconds $(SOAK_SECONDS) --log .build/soak.log $(SOAK_FLAGS)
 
 .PHONY: test-unit
-UNIT_TESTS := NetworkTypesTests YAMLTests KubernetesModelTests PlanCompilerTests NFTablesTests ModelKernelTests IPVSTests ManifestSourceTests ConfigurationTests ReconcilerTests
+# Targets, and of targets with servers and threads the suites that have none.
+UNIT_TESTS := NetworkTypesTests YAMLTests KubernetesModelTests PlanCompilerTests NFTablesTests ModelKernelTests IPVSTests ManifestSourceTests ConfigurationTests ReconcilerTests NetlinkBytesTests \
+    $(addprefix ObservabilityTests.,MetricsTests ExpositionTests HealthTests HTTPRequestTests HTTPResponseTests HostHeaderTests RoutesTests OutputTests ForwardingTests ProxyMonitorTests StatusDocumentTests) \
+    $(addprefix KubernetesClientTests.,WatchPolicyTests WatchPolicyHistoryTests WatchDecoderTests EventAggregatorTests EventAggregatorHistoryTests SetAsideTests ListProgressTests ResourceTests KubeconfigTests RecordingTests) \
+    LocalhostForwardingTests.EndpointChoiceTests
 test-unit: ## the tests that need neither root nor a network
 	$(SWIFT) build --build-tests
 	$(SWIFT) test --skip-build --disable-xctest $(addprefix --filter ,$(UNIT_TESTS))

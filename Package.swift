@@ -241,7 +241,10 @@ let package = Package(
         ),
         tests("NetworkTypesTests", ["NetworkTypes"]),
         tests("YAMLTests", ["YAML"]),
-        tests("KubernetesModelTests", ["NetworkTypes", "KubernetesModel"]),
+        tests(
+            "KubernetesModelTests",
+            ["NetworkTypes", "KubernetesWire", "KubernetesModel", protobuf]
+        ),
         tests(
             "PlanCompilerTests",
             ["NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler"]
@@ -250,7 +253,7 @@ let package = Package(
             "NFTablesTests",
             [
                 "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "NFTables",
-                "Backend", "ManifestSource",
+                "IPVS", "Backend", "ManifestSource",
             ]
         ),
         tests(
@@ -258,6 +261,7 @@ let package = Package(
             ["NetworkTypes", "ServicePlan", "NFTables", "ModelKernel", "ModelSupport"]
         ),
         tests("IPVSTests", ["NetworkTypes", "ServicePlan", "Backend", "NFTables", "IPVS"]),
+        tests("NetlinkBytesTests", ["NetworkTypes", "Netlink"]),
         tests("ManifestSourceTests", ["KubernetesModel", "ManifestSource"]),
         tests(
             "KubernetesClientTests",

@@ -12,7 +12,7 @@ import Testing
 
 /// Tests of the reconciler over a kernel in memory, with a clock that the test controls.
 @Suite(.timeLimit(.minutes(10))) struct ModelReconcilerTests {
-    private let backend = ModelBackend()
+    private let backend = MemoryBackend()
     private let clock = TestClock()
     private let observer = RecordingObserver()
     private let reconciler: Reconciler

@@ -139,7 +139,9 @@ package struct TableState: Sendable {
         inputs = new
         guard program.variant != before.variant else { return }
         for chain in program.chains where before.chain(chain.name) != chain {
-            let isNew = before.chain(chain.name) == nil
+            // A chain of `remember` may be new by what the Services have changed.
+            var isNew = before.chain(chain.name) == nil
+            if case .create = changes.chains[chain.name] { isNew = true }
             changes.chains[chain.name] = isNew ? .create(chain) : .replace(chain.rules)
         }
         for chain in before.chains where program.chain(chain.name) == nil {

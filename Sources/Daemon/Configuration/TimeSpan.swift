@@ -34,15 +34,17 @@ package struct TimeSpan: Sendable, Hashable, CustomStringConvertible {
     }
 
     private static let units = [
-        "h": 3600.0, "m": 60, "s": 1, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9,
+        "h": 3600.0, "m": 60, "s": 1, "ms": 1e-3, "us": 1e-6, "ns": 1e-9,
+        // The micro sign, and the Greek letter.
+        "\u{B5}s": 1e-6, "\u{3BC}s": 1e-6,
     ]
 
     package var description: String {
         if seconds != 0, abs(seconds) < 1e-3 { return "\(Int((seconds * 1e9).rounded()))ns" }
         guard seconds == seconds.rounded() else { return "\(seconds)s" }
-        let whole = Int(seconds)
-        let (hours, minutes) = (whole / 3600, whole % 3600 / 60)
-        if hours != 0 { return "\(hours)h\(minutes)m\(whole % 60)s" }
-        return minutes != 0 ? "\(minutes)m\(whole % 60)s" : "\(whole)s"
+        let whole = Int(abs(seconds))
+        let (sign, hours, minutes) = (seconds < 0 ? "-" : "", whole / 3600, whole % 3600 / 60)
+        if hours != 0 { return "\(sign)\(hours)h\(minutes)m\(whole % 60)s" }
+        return sign + (minutes != 0 ? "\(minutes)m\(whole % 60)s" : "\(whole)s")
     }
 }

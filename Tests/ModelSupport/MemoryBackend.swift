@@ -5,7 +5,7 @@ import NetworkTypes
 import ServicePlan
 
 /// Mode nftables over a kernel in memory.
-package actor ModelBackend: Backend {
+package actor MemoryBackend: Backend {
     package nonisolated let families = IPFamily.allCases
     package nonisolated let kernel = ModelTables()
     private lazy var tables = NodeTables(families, kernel)
