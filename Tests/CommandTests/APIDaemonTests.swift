@@ -80,6 +80,8 @@ import Testing
         server.objects("Event").contains {
             $0["reason"].string == reason && $0["regarding"]["kind"] == "Service"
                 && $0["regarding"]["name"].string == name
+                // kubectl describe looks for the UID.
+                && $0["regarding"]["uid"].string?.count == 36
         }
     }
 

@@ -5,6 +5,7 @@ extension Service: KubernetesResource {
     package init(_ wire: WireService) throws(FieldProblem) {
         let metadata = wire.metadata
         self.init(name: try ObjectName(metadata))
+        uid = ObjectUID(metadata.uid.text)
         // A zero time is sent as an empty message.
         let created = metadata.creationTimestamp.seconds
         createdAt = created == 0 ? nil : created

@@ -6,6 +6,8 @@ package import NetworkTypes
 /// `problems`.
 package struct Service: Sendable, Hashable {
     package var name: ObjectName
+    /// The UID; nil without one, as in a manifest.
+    package var uid: ObjectUID?
     /// The creation time in seconds since 1970; nil without a creationTimestamp, as in a manifest.
     package var createdAt: Int64?
     /// Whether another proxy serves this Service (`otherProxyLabel`).

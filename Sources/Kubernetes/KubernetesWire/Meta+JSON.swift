@@ -9,6 +9,7 @@ extension WireObjectMeta: JSONReadable {
     package static let fields: [JSONField<Self>] = [
         .init("name", \.name),
         .init("namespace", \.namespace),
+        .init("uid", \.uid),
         .init("resourceVersion", \.resourceVersion),
         .map("labels", \.labels),
         .map("annotations", \.annotations),

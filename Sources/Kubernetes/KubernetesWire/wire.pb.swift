@@ -137,6 +137,8 @@ package nonisolated struct WireObjectMeta: Sendable {
 
   package var namespace: Data = Data()
 
+  package var uid: Data = Data()
+
   package var resourceVersion: Data = Data()
 
   package var creationTimestamp: WireTime {
@@ -1013,7 +1015,7 @@ nonisolated extension WireListMeta: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension WireObjectMeta: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ObjectMeta"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{2}\u{2}namespace\0\u{4}\u{3}resource_version\0\u{4}\u{2}creation_timestamp\0\u{3}deletion_timestamp\0\u{2}\u{2}labels\0\u{1}annotations\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{2}\u{2}namespace\0\u{2}\u{2}uid\0\u{3}resource_version\0\u{4}\u{2}creation_timestamp\0\u{3}deletion_timestamp\0\u{2}\u{2}labels\0\u{1}annotations\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1023,6 +1025,7 @@ nonisolated extension WireObjectMeta: SwiftProtobuf.Message, SwiftProtobuf._Mess
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularBytesField(value: &self.name) }()
       case 3: try { try decoder.decodeSingularBytesField(value: &self.namespace) }()
+      case 5: try { try decoder.decodeSingularBytesField(value: &self.uid) }()
       case 6: try { try decoder.decodeSingularBytesField(value: &self.resourceVersion) }()
       case 8: try { try decoder.decodeSingularMessageField(value: &self._creationTimestamp) }()
       case 9: try { try decoder.decodeSingularMessageField(value: &self._deletionTimestamp) }()
@@ -1043,6 +1046,9 @@ nonisolated extension WireObjectMeta: SwiftProtobuf.Message, SwiftProtobuf._Mess
     }
     if !self.namespace.isEmpty {
       try visitor.visitSingularBytesField(value: self.namespace, fieldNumber: 3)
+    }
+    if !self.uid.isEmpty {
+      try visitor.visitSingularBytesField(value: self.uid, fieldNumber: 5)
     }
     if !self.resourceVersion.isEmpty {
       try visitor.visitSingularBytesField(value: self.resourceVersion, fieldNumber: 6)
@@ -1065,6 +1071,7 @@ nonisolated extension WireObjectMeta: SwiftProtobuf.Message, SwiftProtobuf._Mess
   package static func ==(lhs: WireObjectMeta, rhs: WireObjectMeta) -> Bool {
     if lhs.name != rhs.name {return false}
     if lhs.namespace != rhs.namespace {return false}
+    if lhs.uid != rhs.uid {return false}
     if lhs.resourceVersion != rhs.resourceVersion {return false}
     if lhs._creationTimestamp != rhs._creationTimestamp {return false}
     if lhs._deletionTimestamp != rhs._deletionTimestamp {return false}

@@ -270,7 +270,8 @@ package actor Reconciler {
         record.pending = update.pending
         record.nodePortAddresses = update.nodePortAddresses
         for (name, diagnostics) in update.diagnostics {
-            news.add(warnings.take(diagnostics, of: name, logger), of: name)
+            let new = warnings.take(diagnostics, of: name, logger)
+            news.add(new, of: name, cluster.state.services[name]?.uid)
         }
         for change in update.changes { news.add(change) }
         return update

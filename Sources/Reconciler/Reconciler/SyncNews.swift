@@ -7,7 +7,7 @@ internal import ServicePlan
 struct SyncNews {
     private var healthChecks: [String: HealthCheck?] = [:]
     private var forwardedPorts: [String: [ForwardedPort]] = [:]
-    private var diagnostics: [(service: ObjectName, diagnostic: Diagnostic)] = []
+    private var diagnostics: [(service: ObjectName, uid: ObjectUID?, diagnostic: Diagnostic)] = []
     /// The largest number of diagnostics to keep: while syncs fail, nothing takes them out.
     private static let limit = 1000
 
@@ -17,9 +17,9 @@ struct SyncNews {
     }
 
     /// Adds the diagnostics that become events for the owner of the Service.
-    mutating func add(_ found: [Diagnostic], of service: ObjectName) {
+    mutating func add(_ found: [Diagnostic], of service: ObjectName, _ uid: ObjectUID?) {
         for diagnostic in found where diagnostic.event != nil && diagnostics.count < Self.limit {
-            diagnostics.append((service, diagnostic))
+            diagnostics.append((service, uid, diagnostic))
         }
     }
 

@@ -35,7 +35,7 @@ package struct SyncRecord: Sendable {
     package var healthChecks: [String: HealthCheck?] = [:]
     package var nodePortAddresses: [IPAddress] = []
     /// The diagnostics that owners of Services have not been told yet.
-    package var news: [(service: ObjectName, diagnostic: Diagnostic)] = []
+    package var news: [(service: ObjectName, uid: ObjectUID?, diagnostic: Diagnostic)] = []
     /// The forwarded ports of Services that changed since the last success.
     package var forwardedPorts: [String: [ForwardedPort]] = [:]
 

@@ -29,13 +29,21 @@ extension EventRecorder {
         )
     }
 
-    func record(_ diagnostic: Diagnostic, of service: ObjectName) {
+    func record(_ diagnostic: Diagnostic, of service: ObjectName, _ uid: ObjectUID?) {
         guard let event = diagnostic.event else { return }
-        record(event.rawValue, "Program", service: service, "\(diagnostic.problem)")
+        record(event.rawValue, "Program", service: service, uid: uid, "\(diagnostic.problem)")
     }
 
     /// Records a warning about a Service.
-    func record(_ reason: String, _ action: String, service: ObjectName, _ note: String) {
+    ///
+    /// - Parameter uid: `kubectl describe` shows only events that have it; nil if it is not known
+    func record(
+        _ reason: String,
+        _ action: String,
+        service: ObjectName,
+        uid: ObjectUID? = nil,
+        _ note: String
+    ) {
         record(
             EventNotice(
                 .warning,
@@ -44,7 +52,8 @@ extension EventRecorder {
                 regarding: ObjectReference(
                     kind: "Service",
                     namespace: service.namespace,
-                    name: service.name
+                    name: service.name,
+                    uid: uid?.description ?? ""
                 ),
                 note: note
             )

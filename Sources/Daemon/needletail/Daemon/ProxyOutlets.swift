@@ -48,8 +48,8 @@ struct ProxyOutlets {
             announce: { tell(NodeEvent(.warning, $0, $1, $2)) },
             onSynced: { [synced, fullySynced, look] record in
                 health.value?.update(record.healthChecks, addresses: record.nodePortAddresses)
-                for (service, diagnostic) in record.news {
-                    recorder?.record(diagnostic, of: service)
+                for (service, uid, diagnostic) in record.news {
+                    recorder?.record(diagnostic, of: service, uid)
                 }
                 forwarder.update(record.forwardedPorts)
                 synced.ring()
