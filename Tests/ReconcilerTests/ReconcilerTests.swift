@@ -168,6 +168,8 @@ import Testing
                         .some(["default/larger"]), .some(["default/large"]),
                     ]
             )
+            await observer.wait(forSyncs: 5)
+            #expect(observer.records.map(\.largeChangesWaiting) == [0, 0, 2, 1, 0])
         }
     }
 

@@ -173,6 +173,10 @@ package struct ProxyMetrics: Sendable {
         "Elements of each set, as committed. For `affinity`: at most 1,048,576, as counted by Linux from 6.16 on, or as last read.",
         labels: ["set", "ip_family"]
     )
+    package let largeChangesWaiting = Gauge(
+        "needletail_large_changes_waiting",
+        "Services whose change has very many elements and waits, so that small changes go first."
+    )
     package let services = Gauge("needletail_services", "Services seen.")
     package let endpoints = Gauge("needletail_endpoints", "Endpoints seen, in all EndpointSlices.")
     package let viewAge = Gauge(
@@ -330,7 +334,8 @@ package struct ProxyMetrics: Sendable {
             nftablesCleanupFailures, conntrackDuration, conntrackDeleted, localhostListeners,
             localhostListenFailures, requests,
             requestDuration, info, stageDuration,
-            transactionBytes, elementsChanged, serversChanged, elements, services, endpoints,
+            transactionBytes, elementsChanged, serversChanged, elements, largeChangesWaiting,
+            services, endpoints,
             viewAge, followed, unreadable, serviceConnections, driftDetected, driftRepaired,
             repairDuration, stale,
             trackedConnections, trackedLimit, trackingFailures, localhostConnections,

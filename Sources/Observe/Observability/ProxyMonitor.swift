@@ -284,6 +284,7 @@ extension ProxyMetrics {
         stageDuration.observe(record.committing.seconds, "commit")
         let report = record.report
         if report.bytes > 0 { transactionBytes.observe(Double(report.bytes)) }
+        largeChangesWaiting.set(Double(record.largeChangesWaiting))
         elementsChanged.add(Double(report.elementsAdded), "add")
         elementsChanged.add(Double(report.elementsRemoved), "remove")
         serversChanged.add(Double(report.serversChanged))

@@ -30,6 +30,9 @@ package struct CommitQueue: Sendable {
 
     package init() {}
 
+    /// The number of large changes that wait.
+    package var count: Int { waiting.count }
+
     /// Returns when the next large change may be committed; nil if none waits.
     package func due(at now: Instant) -> Instant? {
         waiting.isEmpty ? nil : max(notBefore ?? now, now)

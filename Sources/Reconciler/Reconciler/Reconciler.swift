@@ -251,6 +251,7 @@ package actor Reconciler {
         try await commit(update, scope, &record)
         let end = clock.now
         record.committing = end - compiled
+        record.largeChangesWaiting = queue.count
         policy.onSuccess(record.isFull ? .everything : .changes, goingOn: queue.due(at: end))
         noteDamage(update, &record, at: end, took: end - start)
         committedFacts = update.facts

@@ -34,6 +34,8 @@ package struct SyncRecord: Sendable {
     /// one.
     package var healthChecks: [String: HealthCheck?] = [:]
     package var nodePortAddresses: [IPAddress] = []
+    /// The number of Services whose large change waits for a later sync.
+    package var largeChangesWaiting = 0
     /// The diagnostics that owners of Services have not been told yet.
     package var news: [(service: ObjectName, uid: ObjectUID?, diagnostic: Diagnostic)] = []
     /// The forwarded ports of Services that changed since the last success.
