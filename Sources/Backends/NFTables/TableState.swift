@@ -57,7 +57,8 @@ package struct TableState: Sendable {
         _ changes: inout Changeset,
         _ shared: inout SharedChanges
     ) {
-        guard change.old != change.new else { return }
+        // Most Services are of one family.
+        guard change.old != change.new, change.concerns(family) else { return }
         let nothing = ServicePlan(service: change.service)
         let old = LaidOutPlan(
             change.old ?? nothing,
@@ -217,6 +218,15 @@ private struct SharedChanges {
             let isUsed = users[shared] != nil
             if isUsed, before == 0 { changes.add(shared.set, shared.element) }
             if !isUsed, before > 0 { changes.remove(shared.set, shared.element) }
+        }
+    }
+}
+
+extension PlanChange {
+    /// Whether either plan has a frontend of a family.
+    fileprivate func concerns(_ family: IPFamily) -> Bool {
+        [old, new].contains { plan in
+            plan?.frontends.contains { $0.key.address.family == family } == true
         }
     }
 }
