@@ -250,13 +250,4 @@ import Testing
         _ = try tables.commit([PlanChange("a", old: plan("a"), new: nil)], inputs)
         #expect(kernel.attempts - attempts == 1 && !tables.generations.isTampered)
     }
-
-    @Test func `what was forgotten must be adopted again`() throws {
-        var tables = try adopted([plan("a")])
-        tables.forget()
-        #expect(throws: TableFault.self) {
-            _ = try tables.commit([PlanChange("a", old: plan("a"), new: nil)], inputs)
-        }
-        #expect(kernel.attempts == 1)
-    }
 }

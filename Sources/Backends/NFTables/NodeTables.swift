@@ -83,9 +83,6 @@ package struct NodeTables {
         return result
     }
 
-    /// Forgets the state of the tables, because the kernel may hold something else.
-    package mutating func forget() { tables = [:] }
-
     /// Takes note of a commit of this program that did not name a generation.
     package mutating func committedBlindly() throws(TableFault) {
         try generations.committedBlindly(kernel)
@@ -183,9 +180,6 @@ package struct FormerFrontends: Sendable {
     package private(set) var all: Set<FrontendKey> = []
     package private(set) var sticky: Set<FrontendKey> = []
     package private(set) var localPolicy: Set<FrontendKey> = []
-
-    /// The sets that these frontends are read from.
-    package static let sets = [SetID.frontends, .sticky, .localPolicy]
 
     package init() {}
 

@@ -9,7 +9,7 @@ package struct TableContents: Sendable {
     /// The elements of each set, except sets in which the kernel adds or forgets elements by
     /// itself.
     ///
-    /// For an unusable table, the elements of `FormerFrontends.sets`, if they can be read.
+    /// For an unusable table, the elements of `SetID.tellingOfFrontends`, if they can be read.
     package var elements: [SetID: [ElementBytes: Element]] = [:]
     /// The numbers in the rules that the kernel holds, in rule order.
     package var numbers = ProgramNumbers()
