@@ -93,7 +93,8 @@ extension RuleMachine {
         else { return .unknown("fib looks up more than the type of an address") }
         let address = flags == ofSource ? packet.source : packet.destination
         guard let type = evaluator.routing.addressType(address) else {
-            return .unknown("the type of \(address) is not known")
+            let which = flags == ofSource ? "source" : "destination"
+            return .unknown("the type of its \(which) address is not known")
         }
         return .known(withUnsafeBytes(of: type.rawValue, Array.init))
     }

@@ -136,7 +136,15 @@ private struct ExpressionReader {
             )
         // What they have counted is no part of the rule.
         case "counter", "last": return .counter
-        case "match": return .unknownMatch("xt match \(text(NFTNL_EXPR_MT_NAME) ?? "")")
+        case "match":
+            let name = text(NFTNL_EXPR_MT_NAME) ?? ""
+            // A comment of iptables always matches.
+            return name == "comment" ? .counter : .unknownMatch("xt match \(name)")
+        // A named counter.
+        case "objref" where self[NFTNL_EXPR_OBJREF_IMM_TYPE] == UInt32(NFT_OBJECT_COUNTER):
+            return .counter
+        // It takes no connection that is new.
+        case "flow_offload": return .counter
         case "limit", "quota", "connlimit": return .unknownMatch(description)
         default: return nil
         }
@@ -175,6 +183,7 @@ private struct ExpressionReader {
             }
         case "notrack": return .noTrack
         case "log": return .log(description)
+        case "target": return .unknownAction("xt target \(text(NFTNL_EXPR_TG_NAME) ?? "")")
         default: return nil
         }
     }
