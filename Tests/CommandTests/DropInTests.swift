@@ -325,7 +325,7 @@ import Testing
         #expect(pod.status == 0, "\(pod.output)")
         #expect(pod.output.contains("not masqueraded: a pod sends to a cluster IP"))
         #expect(pod.output.contains("+ 10.244.1.5:8080: ready, on this node"))
-        #expect(pod.output.contains("kernel: holds this"))
+        #expect(pod.output.contains("kernel: does this"))
         try applySlice(node: "there")
         try namespace.run(["nft", "flush", "map", "ip", "needletail", "endpoints"])
         let outside = try Binary.run(

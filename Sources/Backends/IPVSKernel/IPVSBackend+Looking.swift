@@ -52,8 +52,8 @@ extension IPVSBackend {
         guard retirement?.isOver != true else { return try policy.evaluate(packets) }
         let servers = try failing { () throws(NetlinkError) in
             var servers: [FrontendKey: [WeightedEndpoint]] = [:]
-            for server in try ipvs.servers() {
-                guard packets.contains(where: { $0.frontend == server.key }) else { continue }
+            for server in try ipvs.servers()
+            where packets.contains(where: { $0.frontend == server.key }) {
                 servers[server.key] = try ipvs.destinations(of: server.key).map {
                     WeightedEndpoint($0.destination.id, weight: $0.destination.weight)
                 }

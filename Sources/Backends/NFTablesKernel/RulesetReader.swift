@@ -45,8 +45,12 @@ struct RulesetReader {
 
     private mutating func readTables(_ socket: inout NetlinkSocket) throws(NetlinkError) {
         var found: [Ruleset.TableID: (handle: UInt64, isDormant: Bool)] = [:]
-        try socket.dump("the tables", NFT_MSG_GETTABLE, netfilterFamily: 0, restart: { found = [:] })
-        {
+        try socket.dump(
+            "the tables",
+            NFT_MSG_GETTABLE,
+            netfilterFamily: 0,
+            restart: { found = [:] }
+        ) {
             let table = $0.netfilterAttributes
             guard let family = Ruleset.Family(rawValue: $0.netfilterFamily),
                 let name = table[Int(NFTA_TABLE_NAME.rawValue)]?.text
@@ -170,7 +174,8 @@ struct RulesetReader {
             let rules = unseenRules[chain.table] ?? []
             guard chain.drops || !rules.allSatisfy(\.isHarmless) else { return nil }
             let family = Self.unseenFamilies[chain.table.family] ?? "inet"
-            return "table \(family) \(chain.table.name), chain \(chain.name): the hooks of devices and"
+            return
+                "table \(family) \(chain.table.name), chain \(chain.name): the hooks of devices and"
                 + " bridges are not evaluated"
         }
         .sorted()
