@@ -312,6 +312,11 @@ import Testing
 
     @Test func `explain agrees with the kernel, or says where not`() throws {
         defer { server.stop() }
+        try namespace.ip([
+            "link add cni0 type bridge", "addr add 10.244.1.1/24 dev cni0", "link set cni0 up",
+            "route add default dev cni0",
+        ])
+        try namespace.setSysctl("net/ipv4/ip_forward", "1")
         let flags = [
             "--master", url, "--hostname-override", "here", "--cluster-cidr", "10.244.0.0/16",
         ]

@@ -41,7 +41,7 @@ package enum PacketEvaluation {
                 routing: try KernelRoutes().routing,
                 servers: servers
             )
-            var doubts = unseen
+            var doubts = unseen + legacyDoubts(Set(packets.map(\.frontend.address.family)))
             let possibilities = packets.map { evaluator.possibilities(of: Packet($0)) }
             let isSteady = try RulesetListener.generation(&socket) == generation
             if !isSteady, attempt == attempts {
@@ -56,6 +56,17 @@ package enum PacketEvaluation {
             if isSteady { break }
         }
         return result
+    }
+
+    /// The rules of iptables-legacy, which are no rules of nf_tables.
+    private static func legacyDoubts(_ families: Set<IPFamily>) -> [String] {
+        families.sorted { $0.rawValue < $1.rawValue }.flatMap { family in
+            do throws(NetlinkError) {
+                return try XTables(family).busyTables().map { "\($0): its rules are not evaluated" }
+            } catch {
+                return ["iptables-legacy: \(error)"]
+            }
+        }
     }
 
     private static func outcome(

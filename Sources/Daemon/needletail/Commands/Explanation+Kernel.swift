@@ -133,7 +133,7 @@ extension Explanation.KernelFlow {
         for outcome in outcomes where !outcome.isWanted && !outcome.rules.isEmpty {
             lines.append("    \(outcome.blame)")
         }
-        if !missing.isEmpty {
+        if !missing.isEmpty, outcomes.allSatisfy(\.isWanted) {
             lines.append("    no connection reaches \(missing.joined(separator: ", "))")
         }
         return lines + doubts.map { "    doubtful: \($0)" }
@@ -149,6 +149,6 @@ extension Explanation.KernelFlow {
     var contradictions: [String] {
         guard agrees == false else { return [] }
         let wrong = outcomes.filter { !$0.isWanted && $0.isCertain }.map(\.blame)
-        return wrong + missing.map { "nothing is sent to \($0)" }
+        return wrong.isEmpty ? missing.map { "nothing is sent to \($0)" } : wrong
     }
 }
