@@ -63,12 +63,23 @@ struct Tampering: Sendable, CustomTestStringConvertible {
         Tampering(deleted: ("masquerading", 2), client: .node, answer: .differs),
     ]
 
-    private static let insertions = [
-        "services return", "pick dnat to 10.244.1.3:9090", "filter-forward drop",
-        "filter-forward reject", "filter-forward meta l4proto tcp reject with tcp reset",
-        "snat-postrouting masquerade", "pre-dnat-prerouting tcp dport 80 drop",
-        "dnat-prerouting dnat to 10.244.1.3:9090", "dnat-prerouting accept",
-    ].map { Tampering(script: "insert rule ip needletail \($0)", answer: .differs) }
+    private static let insertions =
+        [
+            "services return", "pick meta l4proto tcp dnat to 10.244.1.3:9090",
+            "filter-forward drop",
+            "filter-forward reject",
+            "snat-postrouting masquerade", "pre-dnat-prerouting tcp dport 80 drop",
+            "dnat-prerouting tcp dport 80 dnat to 10.244.1.3:9090", "dnat-prerouting accept",
+        ].map { Tampering(script: "insert rule ip needletail \($0)", answer: .differs) }
+        + [
+            // A reset for what a bridge forwards keeps the endpoint's address.
+            Tampering(
+                script: "insert rule ip needletail filter-forward meta l4proto tcp reject with tcp"
+                    + " reset",
+                client: .outside,
+                answer: .differs
+            )
+        ]
 
     private static let slot = "10.96.0.10 . tcp . 80 . 65536"
 
@@ -116,7 +127,7 @@ struct Tampering: Sendable, CustomTestStringConvertible {
         (foreign("tcp dport 8080 reject", at: "forward", 10), .pod),
         (
             foreign("ct status dnat reject with tcp reset", at: "forward", 10, family: "inet"),
-            .pod
+            .outside
         ),
         (foreign("ip daddr . tcp dport { 10.244.1.2 . 8080 } drop", at: "forward", 5), .pod),
         (foreign("ip daddr { 10.244.1.0/25 } tcp dport 8000-9000 drop", at: "forward", 5), .pod),
@@ -131,6 +142,13 @@ struct Tampering: Sendable, CustomTestStringConvertible {
         (foreign("", at: "forward", 20, policy: "drop"), .pod),
         (foreign("tcp dport 80 accept", at: "forward", 20, policy: "drop"), .outside),
         (foreign("", at: "output", 20, family: "inet", policy: "drop"), .node),
+        // The first packet passes, and its answer does not.
+        (foreign("tcp dport 8080 accept", at: "forward", 10, policy: "drop"), .pod),
+        (foreign("tcp sport 8080 drop", at: "prerouting", -300), .outside),
+        (foreign("tcp sport 8080 drop", at: "prerouting", -50), .node),
+        (foreign("ct direction reply drop", at: "forward", 10), .pod),
+        (foreign("ct state established ct direction original drop", at: "forward", 10), .outside),
+        (foreign("ct status dnat tcp sport 80 drop", at: "input", 110), .node),
         (foreign("tcp dport 80 notrack", at: "prerouting", -300), .pod),
         (foreign("tcp dport 80 notrack", at: "output", -300), .node),
     ].map { Tampering(script: $0, client: $1, answer: .differs) }
@@ -138,7 +156,7 @@ struct Tampering: Sendable, CustomTestStringConvertible {
     private static let translations = [
         (
             foreign(
-                "ip daddr 10.96.0.10 dnat to 10.244.1.3:9090",
+                "ip daddr 10.96.0.10 tcp dport 80 dnat to 10.244.1.3:9090",
                 at: "prerouting",
                 -120,
                 type: "nat"
@@ -150,17 +168,15 @@ struct Tampering: Sendable, CustomTestStringConvertible {
         ),
         (
             foreign(
-                "ip daddr 10.96.0.10 dnat ip to 10.244.1.3:9090",
+                "ip daddr 10.96.0.10 tcp dport 80 dnat ip to 10.244.1.3:9090",
                 at: "output",
                 -110,
                 family: "inet",
                 type: "nat"
             ), .node
         ),
-        (foreign("ip daddr 10.96.0.10 accept", at: "prerouting", -110, type: "nat"), .pod),
         (foreign("tcp dport 8080 masquerade", at: "postrouting", 90, type: "nat"), .pod),
         (foreign("tcp dport 8080 snat to 10.244.1.1", at: "postrouting", 0, type: "nat"), .pod),
-        (foreign("tcp dport 8080 accept", at: "postrouting", 90, type: "nat"), .outside),
     ].map { Tampering(script: $0, client: $1, answer: .differs) }
 
     private static let harmless = [
@@ -169,7 +185,8 @@ struct Tampering: Sendable, CustomTestStringConvertible {
         (foreign("tcp dport 80 drop", at: "forward", -10), .pod),
         (foreign("tcp dport { 22, 443, 8443-9000 } drop", at: "forward", -10), .pod),
         (foreign("ip saddr 198.51.100.0/24 drop", at: "forward", 10, family: "inet"), .outside),
-        (foreign("tcp dport 8080 accept", at: "forward", 10, policy: "drop"), .pod),
+        (foreign("tcp dport . ct state { 8080 . new } accept", at: "forward", 10), .pod),
+        (foreign("ct status dnat accept", at: "forward", 10, policy: "drop"), .pod),
         (foreign("ct status dnat accept", at: "forward", 10, policy: "drop"), .outside),
         (foreign("drop", at: "input", 10), .pod),
         (foreign("drop", at: "forward", 10, family: "ip6"), .outside),
@@ -178,8 +195,13 @@ struct Tampering: Sendable, CustomTestStringConvertible {
             .pod
         ),
         (foreign("tcp dport 80 redirect", at: "output", -50, type: "nat"), .node),
+        (foreign("ip daddr 10.96.0.10 accept", at: "prerouting", -110, type: "nat"), .pod),
+        (foreign("tcp dport 8080 accept", at: "postrouting", 90, type: "nat"), .outside),
         (foreign("limit rate 1/second log", at: "forward", 10), .outside),
-        ("add table inet foreign { flags dormant; }; " + foreign("drop", at: "forward", 0), .pod),
+        (
+            foreign("drop", at: "forward", 0, family: "inet")
+                + "; add table inet foreign { flags dormant; }", .pod
+        ),
         ("", .pod), ("", .node), ("", .outside),
     ].map { Tampering(script: $0, client: $1, answer: .agrees) }
 
@@ -192,7 +214,8 @@ struct Tampering: Sendable, CustomTestStringConvertible {
             "-A FORWARD -m statistic --mode random --probability 1 -j DROP",
             "-A FORWARD -m recent --name x --rcheck -j DROP",
             "-A FORWARD -m time --timestart 00:00 -j REJECT",
-            "-t nat -I PREROUTING -m ttl --ttl-gt 1 -j LOG", "-A FORWARD -j REJECT",
+            "-t mangle -I PREROUTING -m ttl --ttl-gt 1 -j MARK --set-mark 1",
+            "-A FORWARD -j REJECT",
         ].map { Tampering(command: iptables($0), answer: .cannotTell) }
         + [
             Tampering(
@@ -213,6 +236,10 @@ struct Tampering: Sendable, CustomTestStringConvertible {
             Tampering(
                 command: ["iptables-legacy", "-A", "FORWARD", "-j", "DROP"],
                 answer: .cannotTell
+            ),
+            Tampering(
+                command: iptables("-t mangle -I PREROUTING -m ttl --ttl-gt 1 -j LOG"),
+                answer: .agrees
             ),
             Tampering(
                 command: iptables("-A FORWARD -m comment --comment hi -j ACCEPT"),

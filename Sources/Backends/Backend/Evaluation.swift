@@ -25,6 +25,8 @@ package struct Evaluation: Sendable, Hashable {
     package enum Fate: Sendable, Hashable {
         /// A process of the node gets the packet, or it leaves the node.
         case delivered(to: AddressAndPort, isMasqueraded: Bool)
+        /// It is delivered, but answers, or later packets of the connection, are lost.
+        case lost(after: AddressAndPort)
         case rejected, dropped
         /// The node has no route for it.
         case unroutable

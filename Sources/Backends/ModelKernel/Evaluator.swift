@@ -5,10 +5,10 @@ internal import NetworkTypes
 ///
 /// What cannot be evaluated becomes a doubt, and the packet is followed either way.
 package struct Evaluator {
-    let ruleset: Ruleset
+    package let ruleset: Ruleset
     let elements: any ElementSource
     let routing: Routing
-    let servers: VirtualServers?
+    var servers: VirtualServers?
     private let stations: [IPFamily: Stations]
 
     /// - Parameters:

@@ -37,6 +37,11 @@ final class KernelRoutes: Sendable {
         }
     }
 
+    /// The address that the node has toward another one; nil if it has none.
+    func ownAddress(toward address: IPAddress) -> IPAddress? {
+        ask(RouteQuestion(to: address))??.preferredSource
+    }
+
     /// The kernel's answer, which may be that there is no route; nil if it cannot be asked.
     private func ask(_ question: RouteQuestion) -> RouteAnswer?? {
         lookup.withLock { lookup in

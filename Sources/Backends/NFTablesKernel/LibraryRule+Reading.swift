@@ -183,10 +183,17 @@ private struct ExpressionReader {
             }
         case "notrack": return .noTrack
         case "log": return .log(description)
-        case "target": return .unknownAction("xt target \(text(NFTNL_EXPR_TG_NAME) ?? "")")
+        case "target":
+            let name = text(NFTNL_EXPR_TG_NAME) ?? ""
+            return Self.passing.contains(name) ? .log(name) : .unknownAction("xt target \(name)")
         default: return nil
         }
     }
+
+    /// Targets of iptables after which a packet goes on as it was.
+    private static let passing: Set<String> = [
+        "LOG", "NFLOG", "AUDIT", "TRACE", "CHECKSUM", "CLASSIFY", "TCPMSS",
+    ]
 
     private var translation: KernelExpression? {
         guard let kind = KernelExpression.Translation.Kind(rawValue: self[NFTNL_EXPR_NAT_TYPE])

@@ -35,24 +35,22 @@ package enum PacketEvaluation {
             let generation = try RulesetListener.generation(&socket)
             let (ruleset, unseen) = try RulesetReader.read(&socket)
             let elements = try KernelElements()
+            let routes = try KernelRoutes()
             let evaluator = Evaluator(
                 ruleset,
                 elements: elements,
-                routing: try KernelRoutes().routing,
+                routing: routes.routing,
                 servers: servers
             )
             var doubts = unseen + legacyDoubts(Set(packets.map(\.frontend.address.family)))
-            let possibilities = packets.map { evaluator.possibilities(of: Packet($0)) }
+            let outcomes = packets.map { packet in
+                ConnectionEvaluation(Packet(packet), evaluator, routes).outcomes
+            }
             let isSteady = try RulesetListener.generation(&socket) == generation
             if !isSteady, attempt == attempts {
                 doubts.append("the rules change faster than they can be read")
             }
-            result = (
-                possibilities.map { possibilities in
-                    Evaluation(possibilities.map { Self.outcome($0, ruleset) }, doubts: doubts)
-                },
-                elements.questionCount
-            )
+            result = (outcomes.map { Evaluation($0, doubts: doubts) }, elements.questionCount)
             if isSteady { break }
         }
         return result
@@ -67,32 +65,6 @@ package enum PacketEvaluation {
                 return ["iptables-legacy: \(error)"]
             }
         }
-    }
-
-    private static func outcome(
-        _ possibility: Possibility,
-        _ ruleset: Ruleset
-    ) -> Evaluation.Outcome {
-        let fate: Evaluation.Fate =
-            switch possibility.outcome {
-            case .delivered(let address, let port, let isMasqueraded, _):
-                .delivered(to: AddressAndPort(address, port), isMasqueraded: isMasqueraded)
-            case .rejected: .rejected
-            case .dropped: .dropped
-            case .unroutable: .unroutable
-            case .undecided: .undecided
-            }
-        var doubts: [String] = []
-        for doubt in possibility.doubts {
-            let text = doubt.rule.map { "\(ruleset.text($0)): \(doubt.reason)" } ?? doubt.reason
-            if !doubts.contains(text) { doubts.append(text) }
-        }
-        return Evaluation.Outcome(
-            fate,
-            share: possibility.weight.description,
-            rules: possibility.decidingRules(ruleset).map(ruleset.text),
-            doubts: doubts
-        )
     }
 }
 

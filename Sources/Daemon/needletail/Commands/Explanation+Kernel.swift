@@ -30,7 +30,8 @@ extension Explanation {
     }
 
     struct Outcome: Encodable {
-        /// `delivered`, `rejected`, `dropped`, `unroutable` or `undecided`.
+        /// `delivered`, `lost` (later packets or answers are), `rejected`, `dropped`, `unroutable` or
+        /// `undecided`.
         let what: String
         let to: String?
         let isMasqueraded: Bool?
@@ -83,13 +84,17 @@ extension Explanation.Outcome {
         let what =
             switch outcome.fate {
             case .delivered: "delivered"
+            case .lost: "lost"
             case .rejected: "rejected"
             case .dropped: "dropped"
             case .unroutable: "unroutable"
             case .undecided: "undecided"
             }
-        if case .delivered(let endpoint, let masquerades) = outcome.fate {
+        switch outcome.fate {
+        case .delivered(let endpoint, let masquerades):
             (to, isMasqueraded) = (endpoint.description, masquerades)
+        case .lost(let endpoint): to = endpoint.description
+        case .rejected, .dropped, .unroutable, .undecided: break
         }
         self.init(
             what: what,
@@ -107,6 +112,7 @@ extension Explanation.Outcome {
         switch what {
         case "delivered":
             (to ?? "") + (isMasqueraded == true ? ", masqueraded" : ", not masqueraded")
+        case "lost": "connections with \(to ?? "") get no further"
         case "unroutable": "no route"
         default: what
         }
