@@ -314,7 +314,7 @@ import Testing
         defer { server.stop() }
         try namespace.ip([
             "link add cni0 type bridge", "addr add 10.244.1.1/24 dev cni0", "link set cni0 up",
-            "route add default dev cni0",
+            "link add eth0 type bridge", "link set eth0 up", "route add default dev eth0",
         ])
         try namespace.setSysctl("net/ipv4/ip_forward", "1")
         let flags = [

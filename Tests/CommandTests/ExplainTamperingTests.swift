@@ -24,6 +24,54 @@ import Testing
         #expect(unasked.status != 0, "\(fate), but \(unasked.output)")
     }
 
+    @Test func `IPv6 connections are followed, too`() throws {
+        let node = try Node()
+        try node.folder.write(
+            """
+            apiVersion: v1
+            kind: Service
+            metadata: {name: web, namespace: shop}
+            spec: {clusterIP: "fd00:96::a", type: NodePort, ports: [{name: http, port: 80, nodePort: 30080}]}
+            ---
+            apiVersion: discovery.k8s.io/v1
+            kind: EndpointSlice
+            metadata: {name: web-1, namespace: shop, labels: {kubernetes.io/service-name: web}}
+            addressType: IPv6
+            ports: [{name: http, port: 8080}]
+            endpoints: [{addresses: ["fd00:1::2"], nodeName: here}]
+
+            """,
+            to: "web.yaml"
+        )
+        try node.namespace.ip(["route add default via fd00:192::9"])
+        #expect(try node.once("nftables").status == 0)
+        let server = try Stream.listening(node.pod(0), port: 8080)
+        let connects = { try Stream.connecting(node.client, Node.address6, 30080, limit: 2) != nil }
+        let answer = try node.command(["explain", "shop/web"])
+        #expect(answer.status == 0, "\(answer.output)")
+        #expect(answer.output.contains("kernel: [fd00:1::2]:8080, masqueraded, 1\n"))
+        #expect(try connects())
+        try node.namespace.run(["ip6tables-nft", "-A", "FORWARD", "-p", "tcp", "-j", "DROP"])
+        let after = try node.command(["explain", "shop/web"])
+        #expect(after.status == 1, "\(after.output)")
+        #expect(after.output.contains("dropped by table ip6 filter, chain FORWARD, handle"))
+        #expect(try !connects())
+        withExtendedLifetime(server) {}
+    }
+
+    @Test func `clients that nobody has named are not shown`() throws {
+        let network = try Network()
+        let node = network.node
+        try node.namespace.run(["iptables-nft", "-A", "FORWARD", "-m", "recent", "--rcheck"])
+        try node.namespace.run(["nft", "flush", "chain", "ip", "needletail", "masquerading"])
+        for words in [["shop/web"], ["shop/web", "-o", "json"]] {
+            let text = try node.command(["explain"] + words).output
+            for invented in ["10.244.1.3", "203.0.113.", "50000"] {
+                #expect(!text.contains(invented), "\(text)")
+            }
+        }
+    }
+
     @Test func `there are many kinds of tampering`() {
         #expect(Tampering.all.count > 80)
     }

@@ -36,7 +36,8 @@ struct Tampering: Sendable, CustomTestStringConvertible {
     }
 
     static let all =
-        flushes + deletions + insertions + elements + drops + translations + harmless
+        flushes + deletions + insertions + elements + drops + translations + routes
+        + harmless
         + doubtful
 
     // MARK: Our own tables
@@ -178,6 +179,24 @@ struct Tampering: Sendable, CustomTestStringConvertible {
         (foreign("tcp dport 8080 masquerade", at: "postrouting", 90, type: "nat"), .pod),
         (foreign("tcp dport 8080 snat to 10.244.1.1", at: "postrouting", 0, type: "nat"), .pod),
     ].map { Tampering(script: $0, client: $1, answer: .differs) }
+
+    private static let routes = [
+        // An endpoint that is sought outside may be there.
+        ("ip link set cni0 down", Client.outside, Answer.cannotTell),
+        ("ip link set cni0 down", .node, .cannotTell),
+        ("ip route add 10.244.1.2 dev eth0", .node, .cannotTell),
+        ("ip route add unreachable 10.244.1.2", .outside, .differs),
+        ("ip route add blackhole 10.244.1.2", .node, .differs),
+        ("ip route delete default", .node, .differs),
+        ("ip rule add to 10.244.1.2 prohibit", .outside, .differs),
+        ("sysctl -qw net.ipv4.ip_forward=0", .outside, .differs),
+    ].map {
+        Tampering(
+            command: $0.split(separator: " ").map(String.init),
+            client: $1,
+            answer: $2
+        )
+    }
 
     private static let harmless = [
         (foreign("tcp dport 80 counter accept", at: "prerouting", -300), Client.pod),

@@ -104,7 +104,7 @@ import Testing
             try table.nft("add rule ip other x \(rule)")
             let outcomes = try evaluate().outcomes
             #expect((outcomes.map(\.fate) == [.dropped]) == isDropped, "\(rule): \(outcomes)")
-            #expect(outcomes.allSatisfy(\.doubts.isEmpty), "\(rule): \(outcomes)")
+            #expect(outcomes.allSatisfy { $0.doubts.isEmpty }, "\(rule): \(outcomes)")
         }
     }
 

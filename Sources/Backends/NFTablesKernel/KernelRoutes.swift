@@ -26,7 +26,9 @@ final class KernelRoutes: Sendable {
 
     private func way(_ packet: Packet) -> Routing.Way? {
         var question = RouteQuestion(to: packet.destination)
-        question.source = packet.isSourceUnknown ? nil : packet.source
+        // IPVS sends packets of clients as the node's own, and asks for routes without their source.
+        let isForeign = packet.inputInterface == nil && addressType(packet.source) != .local
+        question.source = packet.isSourceUnknown || isForeign ? nil : packet.source
         question.inputInterface = packet.inputInterface
         question.mark = packet.mark ?? 0
         guard let answer = ask(question) else { return nil }

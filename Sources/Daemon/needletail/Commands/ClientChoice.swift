@@ -46,6 +46,15 @@ struct ClientChoice {
         return interface(toward: client).map { (client, $0) }
     }
 
+    /// Whether packets for an endpoint of this node would leave it: they go where those for the outside
+    /// go. Its interface may be down, or its route gone.
+    func strays(_ endpoint: Endpoint) -> Bool {
+        guard endpoint.isLocal, let interface = interface(toward: endpoint.address),
+            let nobody = Self.nobody(endpoint.address.family).first
+        else { return false }
+        return interface == self.interface(toward: nobody)
+    }
+
     /// Prefers one that may use the frontend.
     private func chosen(
         _ candidates: some Sequence<IPAddress>,
@@ -99,16 +108,20 @@ struct ClientChoice {
 
     private static let mostPods = 64
 
-    /// Addresses that the frontend admits, neighbours of the node's, and addresses of nobody
-    /// (RFC 5737, RFC 3849).
+    /// Addresses of documents (RFC 5737, RFC 3849).
+    private static func nobody(_ family: IPFamily) -> [IPAddress] {
+        (family == .ipv4 ? ["203.0.113.77", "198.51.100.77"] : ["2001:db8:7::77"])
+            .compactMap { IPAddress($0) }
+    }
+
+    /// Addresses that the frontend admits, addresses of nobody, and neighbours of the node's.
     private func outsiders(_ frontend: Frontend) -> [IPAddress] {
         let family = frontend.key.address.family
         var candidates: [IPAddress] = []
         for block in frontend.allowedSources ?? [] where block.family == family {
             candidates += [block.base] + Self.neighbours(of: block.base).filter(block.contains)
         }
-        let nobody = family == .ipv4 ? ["203.0.113.77", "198.51.100.77"] : ["2001:db8:7::77"]
-        candidates += nobody.compactMap { IPAddress($0) }
+        candidates += Self.nobody(family)
         for address in snapshot.view.primaryAddresses where address.family == family {
             candidates += Self.neighbours(of: address)
         }

@@ -14,6 +14,8 @@ extension Explainer {
         wanted: (FlowExplanation.Client, [IPPrefix]) -> FlowExplanation
     ) -> [FlowCheck] {
         let kinds = source.map { [$0.kind] } ?? Self.kinds
+        let endpoints = Set(plan.pools.flatMap(\.endpoints))
+        let stray = Set(endpoints.filter(clients.strays).map(\.place))
         return kinds.compactMap { kind in
             let place =
                 source.map { clients.place(of: $0.client.address, kind) }
@@ -33,7 +35,8 @@ extension Explainer {
                     by: place.interface
                 ),
                 wanted: wanted(kind, [IPPrefix(host: place.address)]),
-                looksLikePod: kind == .node && isInBlock
+                looksLikePod: kind == .node && isInBlock,
+                stray: stray
             )
         }
     }

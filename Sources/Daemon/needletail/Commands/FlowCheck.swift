@@ -14,13 +14,16 @@ struct FlowCheck {
     let wanted: FlowExplanation
     /// The rules take the node for a pod: its address is in a block of pods.
     let looksLikePod: Bool
+    /// Endpoints of this node whose packets would leave it.
+    let stray: Set<AddressAndPort>
 
     /// The answer about one flow.
     func verdict(_ evaluation: Evaluation) -> Explanation.KernelFlow {
         let outcomes = evaluation.outcomes
         let wrong = outcomes.filter { !isRight($0.fate) }
         let missing = missingEndpoints(outcomes)
-        let doubts = Set(evaluation.doubts + outcomes.flatMap(\.doubts)).sorted()
+        let doubts =
+            Set(evaluation.doubts + outcomes.flatMap(\.doubts)).sorted() + strayDoubts(outcomes)
         var agrees: Bool? = true
         if wrong.contains(where: \.doubts.isEmpty) {
             agrees = false
@@ -35,6 +38,15 @@ struct FlowCheck {
             missing: missing.map(\.description),
             doubts: doubts
         )
+    }
+
+    private func strayDoubts(_ outcomes: [Evaluation.Outcome]) -> [String] {
+        outcomes.compactMap { outcome in
+            guard case .delivered(let endpoint, _) = outcome.fate, stray.contains(endpoint) else {
+                return nil
+            }
+            return "\(endpoint) is on this node, but its route leads out of it"
+        }
     }
 
     private func isRight(_ fate: Evaluation.Fate) -> Bool {
