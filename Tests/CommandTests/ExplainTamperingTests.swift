@@ -24,6 +24,25 @@ import Testing
         #expect(unasked.status != 0, "\(fate), but \(unasked.output)")
     }
 
+    @Test func `of two chains at the same place nobody can tell the first`() throws {
+        let node = try Node()
+        try node.namespace.run(["nft", "add table ip foreign"])
+        let network = try Network(node)
+        try network.suffer(
+            Tampering(
+                script: "add chain ip foreign x { type nat hook prerouting priority -101; }"
+                    + "; add rule ip foreign x tcp dport 80 dnat to 10.244.1.3:9090",
+                answer: .cannotTell
+            )
+        )
+        let answer = try network.explain(.outside)
+        #expect(answer.status == 0, "\(answer.text)")
+        let pod = try network.explain(.pod)
+        #expect(pod.status == 3, "\(pod.text)")
+        #expect(pod.text.contains("the kernel does not tell which comes first"))
+        #expect(Set(pod.outcomes.map(\.to)) == ["10.244.1.2:8080", "10.244.1.3:9090"])
+    }
+
     @Test func `IPv6 connections are followed, too`() throws {
         let node = try Node()
         try node.folder.write(
@@ -118,8 +137,9 @@ private struct Network {
     let node: Node
     private let servers: [(name: String, stream: Stream)]
 
-    init() throws {
-        node = try Node()
+    init(_ node: Node? = nil) throws {
+        self.node = try node ?? Node()
+        let node = self.node
         try node.write(
             [2],
             ports: "{name: http, port: 80, nodePort: 30080}",

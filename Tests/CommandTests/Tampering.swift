@@ -136,6 +136,7 @@ struct Tampering: Sendable, CustomTestStringConvertible {
         (foreign("ip daddr vmap { 10.9.9.9 : accept, * : drop }", at: "forward", 5), .pod),
         (foreign("oifname \"cni0\" drop", at: "postrouting", 50), .pod),
         (foreign("iifname \"eth0\" drop", at: "forward", 50), .outside),
+        (foreign("iif \"eth0\" oif \"cni0\" drop", at: "forward", 50), .outside),
         (foreign("ip daddr & 255.255.255.0 == 10.244.1.0 drop", at: "postrouting", 300), .pod),
         (foreign("tcp dport 80 drop", at: "output", -150), .node),
         (foreign("tcp dport 8080 reject", at: "output", 5, family: "inet"), .node),
@@ -208,6 +209,11 @@ struct Tampering: Sendable, CustomTestStringConvertible {
         (foreign("ct status dnat accept", at: "forward", 10, policy: "drop"), .pod),
         (foreign("ct status dnat accept", at: "forward", 10, policy: "drop"), .outside),
         (foreign("drop", at: "input", 10), .pod),
+        (foreign("iif \"lo\" drop", at: "forward", 10), .pod),
+        (
+            "add table ip foreign; add counter ip foreign c; "
+                + foreign("counter name c", at: "forward", 10), .pod
+        ),
         (foreign("drop", at: "forward", 10, family: "ip6"), .outside),
         (
             foreign("tcp dport 8080 dnat to 10.244.1.3:9090", at: "prerouting", -50, type: "nat"),

@@ -33,6 +33,10 @@ extension RuleMachine {
         case .payload(let base, let offset, let length, let register):
             let reading = frame.traveller.read(base, Int(offset), Int(length))
             return store(reading, Int(length), register, &frame)
+        case .meta(.inputIndex, let register):
+            return store(index(frame.traveller.packet.inputInterface), 4, register, &frame)
+        case .meta(.outputIndex, let register):
+            return store(index(frame.traveller.packet.outputInterface), 4, register, &frame)
         case .meta(let key, let register):
             return store(frame.traveller.read(key), 4, register, &frame)
         case .connection(let key, let direction, let register):
@@ -78,6 +82,12 @@ extension RuleMachine {
         case .absent: return .stop
         }
         return .proceed
+    }
+
+    /// The number of an interface; 0 if there is none.
+    private func index(_ interface: String?) -> Reading {
+        guard let interface else { return .word(0, "") }
+        return .word(evaluator.routing.interfaceIndex(interface), "the interface's number")
     }
 
     /// What `fib` says (`net/ipv4/netfilter/nft_fib_ipv4.c`).

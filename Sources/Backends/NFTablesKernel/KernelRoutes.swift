@@ -10,7 +10,11 @@ final class KernelRoutes: Sendable {
     init() throws(NetlinkError) { lookup = Mutex(try RouteLookup()) }
 
     var routing: Routing {
-        Routing(addressType: { self.addressType($0) }, way: { self.way($0) })
+        Routing(
+            addressType: { self.addressType($0) },
+            way: { self.way($0) },
+            interfaceIndex: { name in self.lookup.withLock { $0.interfaceIndex(name) } }
+        )
     }
 
     /// Answers as `fib` does: what is not in the kernel's table of local addresses is unicast

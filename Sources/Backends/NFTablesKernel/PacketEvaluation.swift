@@ -33,28 +33,52 @@ package enum PacketEvaluation {
         var result: (evaluations: [Evaluation], questionCount: Int) = ([], 0)
         for attempt in 1...attempts {
             let generation = try RulesetListener.generation(&socket)
-            let (ruleset, unseen) = try RulesetReader.read(&socket)
+            let read = try RulesetReader.read(&socket)
             let elements = try KernelElements()
             let routes = try KernelRoutes()
-            let evaluator = Evaluator(
-                ruleset,
-                elements: elements,
-                routing: routes.routing,
-                servers: servers
-            )
-            var doubts = unseen + legacyDoubts(Set(packets.map(\.frontend.address.family)))
-            let outcomes = packets.map { packet in
-                ConnectionEvaluation(Packet(packet), evaluator, routes).outcomes
+            let evaluators = [read.ruleset, read.reordered].compactMap { $0 }.map {
+                Evaluator($0, elements: elements, routing: routes.routing, servers: servers)
+            }
+            var doubts = read.unseen + legacyDoubts(Set(packets.map(\.frontend.address.family)))
+            let evaluations = packets.map { packet in
+                evaluators.map { ConnectionEvaluation(Packet(packet), $0, routes).outcomes }
             }
             let isSteady = try RulesetListener.generation(&socket) == generation
             if !isSteady, attempt == attempts {
                 doubts.append("the rules change faster than they can be read")
             }
-            result = (outcomes.map { Evaluation($0, doubts: doubts) }, elements.questionCount)
+            result = (
+                evaluations.map { joined($0, doubts: doubts) }, elements.questionCount
+            )
             if isSteady { break }
         }
         return result
     }
+
+    /// Joins what happens in either order of chains that the kernel calls at the same place.
+    private static func joined(
+        _ orders: [[Evaluation.Outcome]],
+        doubts: [String]
+    ) -> Evaluation {
+        let fates = Set(orders.map { Set($0.map { "\($0.fate) \($0.share) \($0.doubts)" }) })
+        guard fates.count > 1 else { return Evaluation(orders.first ?? [], doubts: doubts) }
+        var outcomes: [Evaluation.Outcome] = []
+        for outcome in orders.joined() where !outcomes.contains(outcome) {
+            outcomes.append(
+                Evaluation.Outcome(
+                    outcome.fate,
+                    share: outcome.share,
+                    rules: outcome.rules,
+                    doubts: outcome.doubts + [Self.tie]
+                )
+            )
+        }
+        return Evaluation(outcomes, doubts: doubts)
+    }
+
+    private static let tie =
+        "chains of several tables have the same hook and priority, and the kernel does not tell which"
+        + " comes first"
 
     /// The rules of iptables-legacy, which are no rules of nf_tables.
     private static func legacyDoubts(_ families: Set<IPFamily>) -> [String] {

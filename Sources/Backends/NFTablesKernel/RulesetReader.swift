@@ -28,17 +28,30 @@ struct RulesetReader {
     /// NFPROTO_NETDEV and NFPROTO_BRIDGE of `linux/netfilter.h`.
     private static let unseenFamilies: [UInt8: String] = [5: "netdev", 7: "bridge"]
 
-    /// Returns the ruleset, and what may stop packets and is no part of it, as text.
-    static func read(
-        _ socket: inout NetlinkSocket
-    ) throws(NetlinkError) -> (ruleset: Ruleset, unseen: [String]) {
+    struct Result {
+        let ruleset: Ruleset
+        /// The same with the other order of chains that the kernel calls at the same place; nil if
+        /// there are none.
+        let reordered: Ruleset?
+        /// What may stop packets and is no part of the ruleset, as text.
+        let unseen: [String]
+    }
+
+    static func read(_ socket: inout NetlinkSocket) throws(NetlinkError) -> Result {
         var reader = RulesetReader()
         try reader.readTables(&socket)
         try reader.readChains(&socket)
         try reader.readRules(&socket)
         try reader.readSets(&socket)
-        reader.order()
-        return (reader.ruleset, reader.unseenTexts)
+        reader.order { $0 < $1 }
+        let ruleset = reader.ruleset
+        let hasTies = reader.hasTies
+        if hasTies { reader.order { $0 > $1 } }
+        return Result(
+            ruleset: ruleset,
+            reordered: hasTies ? reader.ruleset : nil,
+            unseen: reader.unseenTexts
+        )
     }
 
     // MARK: Dumps
@@ -159,9 +172,32 @@ struct RulesetReader {
 
     // MARK: What they mean
 
-    /// The kernel numbers tables, and the objects of a table, in the order in which they were made.
-    private mutating func order() {
-        registrations.sort { ($0.table, $0.chain) < ($1.table, $1.chain) }
+    /// Whether chains of several tables that may translate have the same hook and priority.
+    ///
+    /// The order of chains that filter shows in marks alone: each may stop a packet, and none lets it pass
+    /// for another.
+    private var hasTies: Bool {
+        var owners: [Ruleset.Base: Ruleset.TableID] = [:]
+        for registration in registrations {
+            let (table, chain) = registration.place
+            guard var base = ruleset.tables[table]?.chains[chain]?.base, base.type == .nat else {
+                continue
+            }
+            (base.order, base.isDropping) = (0, false)
+            if let owner = owners[base], owner != table { return true }
+            owners[base] = table
+        }
+        return false
+    }
+
+    /// Takes chains for registered in the order of their numbers.
+    ///
+    /// The kernel numbers tables, and the objects of a table, in the order in which they were made;
+    /// which of the chains of two tables is older, it does not tell.
+    private mutating func order(_ precedes: (UInt64, UInt64) -> Bool) {
+        registrations.sort {
+            $0.table == $1.table ? $0.chain < $1.chain : precedes($0.table, $1.table)
+        }
         for (index, registration) in registrations.enumerated() {
             let (table, chain) = registration.place
             ruleset.tables[table]?.chains[chain]?.base?.order = UInt64(index)

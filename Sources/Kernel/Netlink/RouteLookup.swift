@@ -79,7 +79,7 @@ package struct RouteLookup: ~Copyable {
     }
 
     /// Returns the index of an interface; nil if there is none with this name.
-    private func interfaceIndex(_ name: String) -> UInt32? {
+    package func interfaceIndex(_ name: String) -> UInt32? {
         let length = Int(IF_NAMESIZE)
         return withUnsafeTemporaryAllocation(byteCount: length + 24, alignment: 8) { request in
             request.initializeMemory(as: UInt8.self, repeating: 0)
