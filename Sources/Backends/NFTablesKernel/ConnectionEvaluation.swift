@@ -100,8 +100,11 @@ struct ConnectionEvaluation {
     private func texts(_ doubts: [Doubt]) -> [String] {
         var texts: [String] = []
         for doubt in doubts {
-            let place = doubt.rule.map { "\(evaluator.ruleset.text($0)): " } ?? ""
-            let text = place + doubt.reason
+            let rule = doubt.rule.map(evaluator.ruleset.text) ?? ""
+            let text =
+                rule.isEmpty
+                ? doubt.reason
+                : rule.contains(doubt.reason) ? rule : "\(rule): \(doubt.reason)"
             if !texts.contains(text) { texts.append(text) }
         }
         return texts

@@ -46,8 +46,9 @@ struct ClientChoice {
         return interface(toward: client).map { (client, $0) }
     }
 
-    /// Whether packets for an endpoint of this node would leave it: they go where those for the outside
-    /// go. Its interface may be down, or its route gone.
+    /// Whether packets for an endpoint of this node would leave it.
+    ///
+    /// They go where those for the outside go: the interface may be down, or the route gone.
     func strays(_ endpoint: Endpoint) -> Bool {
         guard endpoint.isLocal, let interface = interface(toward: endpoint.address),
             let nobody = Self.nobody(endpoint.address.family).first

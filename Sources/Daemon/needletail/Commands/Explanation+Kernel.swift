@@ -112,21 +112,21 @@ extension Explanation.Outcome {
         switch what {
         case "delivered":
             (to ?? "") + (isMasqueraded == true ? ", masqueraded" : ", not masqueraded")
-        case "lost": "connections with \(to ?? "") get no further"
+        case "lost": "\(to ?? ""), but later packets or answers are lost"
         case "unroutable": "no route"
         default: what
         }
     }
 
     fileprivate var line: String {
-        let may = isCertain ? "" : "may be "
+        let may = isCertain ? "" : "perhaps "
         return "\(may)\(words), \(share)"
     }
 
     /// With the rules to blame.
     var blame: String {
         let by = rules.isEmpty ? "" : " by \(rules.joined(separator: "; "))"
-        return (isCertain ? "" : "may be ") + words + by
+        return (isCertain ? "" : "perhaps ") + words + by
     }
 }
 
