@@ -149,16 +149,16 @@ let package = Package(
             .backends,
             "NFTablesKernel",
             [
-                "NetworkTypes", "ServicePlan", "Backend", "NFTables", "Netlink", "CMnl", "CNftnl",
-                "CNeedleShim", logging,
+                "NetworkTypes", "ServicePlan", "Backend", "NFTables", "ModelKernel", "Netlink",
+                "CMnl", "CNftnl", "CNeedleShim", logging,
             ]
         ),
         module(
             .backends,
             "IPVSKernel",
             [
-                "NetworkTypes", "ServicePlan", "Backend", "IPVS", "NFTables", "Netlink",
-                "NFTablesKernel", "CMnl", logging,
+                "NetworkTypes", "ServicePlan", "Backend", "IPVS", "NFTables", "ModelKernel",
+                "Netlink", "NFTablesKernel", "CMnl", logging,
             ]
         ),
         module(

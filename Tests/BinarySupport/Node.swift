@@ -232,6 +232,21 @@ package final class Stream: Sendable {
 
     package func accepted() -> Stream { Stream(accept(descriptor, nil, nil)) }
 
+    /// The address of the other end.
+    package var peer: String? {
+        var address = sockaddr_storage()
+        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        var host = [CChar](repeating: 0, count: 64)
+        let status = withUnsafeMutablePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+                getpeername(descriptor, address, &length) == 0
+                    ? getnameinfo(address, length, &host, 64, nil, 0, NI_NUMERICHOST) : -1
+            }
+        }
+        guard status == 0 else { return nil }
+        return String(decoding: host.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+    }
+
     /// Whether a byte sent here arrives at the other socket.
     package func reaches(_ other: Stream) -> Bool {
         var byte: UInt8 = 42

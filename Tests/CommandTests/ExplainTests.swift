@@ -81,11 +81,11 @@ import Testing
         try node.write([2])
         #expect(try node.once("nftables").status == 0)
         let before = try node.command(["explain", "10.96.0.10:80"])
-        #expect(before.status == 0 && before.output.contains("kernel: holds this"))
+        #expect(before.status == 0 && before.output.contains("kernel: does this"))
         try node.namespace.run(["nft", command])
         let after = try node.command(["explain", "10.96.0.10:80"])
         #expect(after.status == 1 && after.output.contains("kernel: differs"), "\(after.output)")
-        #expect(!after.output.contains("holds this"))
+        #expect(!after.output.contains("does this"))
     }
 
     @Test func `another frontend's damage is not this one's`() throws {

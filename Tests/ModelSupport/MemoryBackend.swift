@@ -52,6 +52,10 @@ package actor MemoryBackend: Backend {
         FrontendInspection()
     }
 
+    package func evaluate(_ packets: [FirstPacket]) -> [Evaluation] {
+        packets.map { _ in Evaluation([]) }
+    }
+
     package func elementCounts() -> [ElementCount] { [] }
 
     package func connectionCounts() -> [String: UInt64] { [:] }

@@ -159,18 +159,18 @@ private final class Flood: Sendable {
 
     init(port: UInt16) { startThread { [self] in run(port) } }
 
-    var made: Int { state.withLock(\.made) }
+    var made: Int { state.withLock { $0.made } }
 
     /// Stops the flood, and returns when all of its connections are closed.
     func stop() {
         state.withLock { $0.isStopped = true }
-        while !state.withLock(\.isOver) { usleep(1000) }
+        while !state.withLock({ $0.isOver }) { usleep(1000) }
     }
 
     private func run(_ port: UInt16) {
         var open: [Int32] = []
         let start = ContinuousClock.now
-        while !state.withLock(\.isStopped) {
+        while !state.withLock({ $0.isStopped }) {
             let due = Int((ContinuousClock.now - start) / .microseconds(50))
             guard made < due else {
                 usleep(200)

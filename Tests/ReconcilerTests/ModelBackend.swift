@@ -94,6 +94,8 @@ final class ModelBackend: Backend {
         FrontendInspection()
     }
 
+    func evaluate(_ packets: [FirstPacket]) -> [Evaluation] { packets.map { _ in Evaluation([]) } }
+
     func elementCounts() -> [ElementCount] { [] }
     func connectionCounts() -> [String: UInt64] { [:] }
     func forwardChains() -> [ForwardChain] { [] }

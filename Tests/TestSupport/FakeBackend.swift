@@ -103,6 +103,10 @@ package final class FakeBackend: Backend {
         FrontendInspection()
     }
 
+    package func evaluate(_ packets: [FirstPacket]) -> [Evaluation] {
+        packets.map { _ in Evaluation([]) }
+    }
+
     package func elementCounts() -> [ElementCount] { [] }
 
     package func connectionCounts() -> [String: UInt64] { [:] }

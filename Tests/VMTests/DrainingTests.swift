@@ -30,7 +30,7 @@ import Testing
             "  IPVS: 10.244.1.2:8080 drains, connections: 1 active",
             "  IPVS: 10.244.1.3:8080, weight 1, connections: 1 active",
             "to 10.96.0.10:80/tcp: with 10.244.1.2:8080, which gets no new ones",
-            "kernel: holds this",
+            "kernel: does this",
         ] { #expect(explained.contains(words), "\(explained)") }
         daemon.stop(SIGKILL)
         daemon = try node.daemon("ipvs")

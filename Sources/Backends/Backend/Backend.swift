@@ -39,6 +39,10 @@ package protocol Backend: Sendable {
         client: IPAddress?
     ) async throws(CommitError) -> FrontendInspection
 
+    /// Returns what the kernel does to packets: its rules and routes, everybody's, are read once and
+    /// evaluated for each of them.
+    func evaluate(_ packets: [FirstPacket]) async throws(CommitError) -> [Evaluation]
+
     /// Returns the number of elements in each of needletail's sets.
     func elementCounts() async -> [ElementCount]
 

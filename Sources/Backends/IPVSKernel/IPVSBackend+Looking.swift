@@ -1,5 +1,6 @@
 package import Backend
 internal import IPVS
+internal import ModelKernel
 internal import NFTables
 internal import NFTablesKernel
 internal import Netlink
@@ -44,6 +45,26 @@ extension IPVSBackend {
             operations.map(\.difference) + addresses(.remove, unneeded) + addresses(.add, missing),
             table.drainingDestinations
         )
+    }
+
+    /// Evaluates packets by the rules, and what they let through by the virtual servers.
+    package func evaluate(_ packets: [FirstPacket]) throws(CommitError) -> [Evaluation] {
+        guard retirement?.isOver != true else { return try policy.evaluate(packets) }
+        let servers = try failing { () throws(NetlinkError) in
+            var servers: [FrontendKey: [WeightedEndpoint]] = [:]
+            for server in try ipvs.servers()
+            where packets.contains(where: { $0.frontend == server.key }) {
+                servers[server.key] = try ipvs.destinations(of: server.key).map {
+                    WeightedEndpoint($0.destination.id, weight: $0.destination.weight)
+                }
+            }
+            return servers
+        }
+        return try policy.evaluate(packets) { packet in
+            TransportProtocol(rawValue: packet.transport).flatMap {
+                servers[FrontendKey(packet.destination, $0, packet.destinationPort)]
+            }
+        }
     }
 
     package func inspect(

@@ -3,13 +3,22 @@ struct Endings {
     private struct Ending: Hashable {
         let outcome: Outcome
         let writes: [SetWrite]
+        let exit: Exit?
     }
 
     private var paths: [Ending: [Path]] = [:]
     private var order: [Ending] = []
 
     mutating func add(_ traveller: Traveller, _ outcome: Outcome) {
-        let ending = Ending(outcome: outcome, writes: traveller.writes)
+        var exit: Exit?
+        if case .delivered = outcome {
+            exit = Exit(
+                packet: traveller.packet,
+                connection: traveller.connection,
+                isBalanced: traveller.isBalanced
+            )
+        }
+        let ending = Ending(outcome: outcome, writes: traveller.writes, exit: exit)
         let path = Path(
             weight: traveller.weight,
             rules: traveller.rules,
@@ -31,7 +40,8 @@ struct Endings {
                     weight: path.weight,
                     rules: path.rules,
                     doubts: path.doubts.keys.sorted { "\($0)" < "\($1)" },
-                    writes: ending.writes
+                    writes: ending.writes,
+                    exit: ending.exit
                 )
             }
         }

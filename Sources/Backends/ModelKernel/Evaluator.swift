@@ -5,20 +5,27 @@ internal import NetworkTypes
 ///
 /// What cannot be evaluated becomes a doubt, and the packet is followed either way.
 package struct Evaluator {
-    let ruleset: Ruleset
+    package let ruleset: Ruleset
     let elements: any ElementSource
     let routing: Routing
+    var servers: VirtualServers?
     private let stations: [IPFamily: Stations]
 
-    /// - Parameter elements: answers lookups; nil: the sets of the ruleset have their elements
+    /// - Parameters:
+    ///   - elements: answers lookups; nil: the sets of the ruleset have their elements
+    ///   - servers: nil without IPVS
     package init(
         _ ruleset: Ruleset,
         elements: (any ElementSource)? = nil,
-        routing: Routing
+        routing: Routing,
+        servers: VirtualServers? = nil
     ) {
         (self.ruleset, self.elements, self.routing) = (ruleset, elements ?? ruleset, routing)
+        self.servers = servers
         stations = Dictionary(
-            uniqueKeysWithValues: IPFamily.allCases.map { ($0, Stations(ruleset, $0)) }
+            uniqueKeysWithValues: IPFamily.allCases.map {
+                ($0, Stations(ruleset, $0, balances: servers != nil))
+            }
         )
     }
 
@@ -108,7 +115,7 @@ struct Walk {
         take(pass(.prerouting, [traveller]))
     }
 
-    private mutating func way(_ traveller: Traveller) -> Routing.Way? {
+    mutating func way(_ traveller: Traveller) -> Routing.Way? {
         if traveller.packet.mark != nil, let way = evaluator.routing.way(traveller.packet) {
             return way
         }
@@ -117,7 +124,7 @@ struct Walk {
         return nil
     }
 
-    private mutating func deliver(_ traveller: Traveller, _ hook: BaseChain.Hook) {
+    mutating func deliver(_ traveller: Traveller, _ hook: BaseChain.Hook) {
         endings.add(
             traveller,
             .delivered(
@@ -130,7 +137,7 @@ struct Walk {
     }
 
     /// Everything that is called at a hook.
-    private mutating func pass(
+    mutating func pass(
         _ hook: BaseChain.Hook,
         _ travellers: [Traveller]
     ) -> [Traveller] {
@@ -139,6 +146,7 @@ struct Walk {
         for station in evaluator.stations(family, hook) {
             switch station {
             case .conntrack: travellers = travellers.map(track)
+            case .balancer: travellers = balance(travellers)
             case .chain(let place): travellers = call(place, hook, travellers)
             case .translation(let chains):
                 travellers = translate(chains, hook, travellers)

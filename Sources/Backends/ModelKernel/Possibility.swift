@@ -12,8 +12,19 @@ package struct Possibility: Sendable, Hashable {
     package internal(set) var doubts: [Doubt]
     /// What rules have entered into sets.
     package let writes: [SetWrite]
+    /// How the packet is when it is delivered; nil for other outcomes.
+    package let exit: Exit?
 
     package var isCertain: Bool { doubts.isEmpty }
+}
+
+/// A packet at the end of its way, with its entry in conntrack.
+package struct Exit: Sendable, Hashable {
+    package let packet: Packet
+    /// Nil: the packet is not tracked.
+    package let connection: Connection?
+    /// A virtual server has chosen its destination.
+    let isBalanced: Bool
 }
 
 package enum Outcome: Sendable, Hashable {

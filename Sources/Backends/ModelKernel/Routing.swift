@@ -20,13 +20,17 @@ package struct Routing: Sendable {
     package var way: @Sendable (Packet) -> Way?
     /// The address that masquerading gives a packet, whose output interface is known by then.
     package var masqueradeAddress: @Sendable (Packet) -> IPAddress?
+    /// The number of an interface.
+    package var interfaceIndex: @Sendable (String) -> UInt32?
 
     package init(
         addressType: @escaping @Sendable (IPAddress) -> AddressType?,
         way: @escaping @Sendable (Packet) -> Way?,
-        masqueradeAddress: @escaping @Sendable (Packet) -> IPAddress? = { _ in nil }
+        masqueradeAddress: @escaping @Sendable (Packet) -> IPAddress? = { _ in nil },
+        interfaceIndex: @escaping @Sendable (String) -> UInt32? = { _ in nil }
     ) {
         (self.addressType, self.way) = (addressType, way)
         self.masqueradeAddress = masqueradeAddress
+        self.interfaceIndex = interfaceIndex
     }
 }

@@ -33,6 +33,10 @@ extension RuleMachine {
         case .payload(let base, let offset, let length, let register):
             let reading = frame.traveller.read(base, Int(offset), Int(length))
             return store(reading, Int(length), register, &frame)
+        case .meta(.inputIndex, let register):
+            return store(index(frame.traveller.packet.inputInterface), 4, register, &frame)
+        case .meta(.outputIndex, let register):
+            return store(index(frame.traveller.packet.outputInterface), 4, register, &frame)
         case .meta(let key, let register):
             return store(frame.traveller.read(key), 4, register, &frame)
         case .connection(let key, let direction, let register):
@@ -80,6 +84,12 @@ extension RuleMachine {
         return .proceed
     }
 
+    /// The number of an interface; 0 if there is none.
+    private func index(_ interface: String?) -> Reading {
+        guard let interface else { return .word(0, "") }
+        return .word(evaluator.routing.interfaceIndex(interface), "the interface's number")
+    }
+
     /// What `fib` says (`net/ipv4/netfilter/nft_fib_ipv4.c`).
     private func route(
         _ result: KernelExpression.RouteResult,
@@ -93,7 +103,8 @@ extension RuleMachine {
         else { return .unknown("fib looks up more than the type of an address") }
         let address = flags == ofSource ? packet.source : packet.destination
         guard let type = evaluator.routing.addressType(address) else {
-            return .unknown("the type of \(address) is not known")
+            let which = flags == ofSource ? "source" : "destination"
+            return .unknown("the type of its \(which) address is not known")
         }
         return .known(withUnsafeBytes(of: type.rawValue, Array.init))
     }

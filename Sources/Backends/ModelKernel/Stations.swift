@@ -5,6 +5,8 @@ internal import NetworkTypes
 struct Stations {
     enum Station {
         case conntrack
+        /// IPVS.
+        case balancer
         case chain(ChainPlace)
         /// All chains that translate; conntrack's entry decides which of them are asked.
         case translation([ChainPlace])
@@ -17,11 +19,11 @@ struct Stations {
 
     private var byHook: [BaseChain.Hook: [Station]] = [:]
 
-    init(_ ruleset: Ruleset, _ family: IPFamily) {
+    init(_ ruleset: Ruleset, _ family: IPFamily, balances: Bool) {
         for hook in [
             BaseChain.Hook.prerouting, .input, .forward, .output, .postrouting,
         ] {
-            byHook[hook] = Self.stations(ruleset, family, hook)
+            byHook[hook] = Self.stations(ruleset, family, hook, balances)
         }
     }
 
@@ -32,7 +34,8 @@ struct Stations {
     private static func stations(
         _ ruleset: Ruleset,
         _ family: IPFamily,
-        _ hook: BaseChain.Hook
+        _ hook: BaseChain.Hook,
+        _ balances: Bool
     ) -> [Station] {
         var entries: [(priority: Int32, order: UInt64, station: Station)] = []
         var translating: [(priority: Int32, order: UInt64, place: ChainPlace)] = []
@@ -54,6 +57,9 @@ struct Stations {
             translating.sort { ($0.priority, $1.order) < ($1.priority, $0.order) }
             let order = translating.map(\.order).min() ?? 0
             entries.append((priority, order, .translation(translating.map(\.place))))
+        }
+        if balances, let priority = balancer(hook) {
+            entries.append((priority, .max, .balancer))
         }
         entries.sort { ($0.priority, $1.order) < ($1.priority, $0.order) }
         return entries.map(\.station)

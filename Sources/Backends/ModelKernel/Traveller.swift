@@ -6,6 +6,8 @@ struct Traveller {
     /// Nil before conntrack has seen the packet, and if it never will.
     var tracking: Tracking?
     var isUntracked = false
+    /// A virtual server has chosen the destination.
+    var isBalanced = false
     var weight = Fraction.one
     var rules: [RuleReference] = []
     /// What could not be evaluated, and how it was taken to be on this way.
@@ -33,11 +35,18 @@ struct Traveller {
         let packet: Packet
         let tracking: Tracking?
         let isUntracked: Bool
+        let isBalanced: Bool
         let writes: [SetWrite]
     }
 
     private var appearance: Appearance {
-        Appearance(packet: packet, tracking: tracking, isUntracked: isUntracked, writes: writes)
+        Appearance(
+            packet: packet,
+            tracking: tracking,
+            isUntracked: isUntracked,
+            isBalanced: isBalanced,
+            writes: writes
+        )
     }
 
     /// Makes one of those that nothing tells apart, so that rules do not multiply them.

@@ -70,6 +70,8 @@ extension KernelExpression {
         package static let etherType = MetaKey(rawValue: 1)
         package static let priority = MetaKey(rawValue: 2)
         package static let mark = MetaKey(rawValue: 3)
+        package static let inputIndex = MetaKey(rawValue: 4)
+        package static let outputIndex = MetaKey(rawValue: 5)
         package static let inputName = MetaKey(rawValue: 6)
         package static let outputName = MetaKey(rawValue: 7)
         /// Whether the rules are traced.

@@ -136,7 +136,15 @@ private struct ExpressionReader {
             )
         // What they have counted is no part of the rule.
         case "counter", "last": return .counter
-        case "match": return .unknownMatch("xt match \(text(NFTNL_EXPR_MT_NAME) ?? "")")
+        case "match":
+            let name = text(NFTNL_EXPR_MT_NAME) ?? ""
+            // A comment of iptables always matches.
+            return name == "comment" ? .counter : .unknownMatch("xt match \(name)")
+        // A named counter.
+        case "objref" where self[NFTNL_EXPR_OBJREF_IMM_TYPE] == UInt32(NFT_OBJECT_COUNTER):
+            return .counter
+        // It takes no connection that is new.
+        case "flow_offload": return .counter
         case "limit", "quota", "connlimit": return .unknownMatch(description)
         default: return nil
         }
@@ -175,9 +183,17 @@ private struct ExpressionReader {
             }
         case "notrack": return .noTrack
         case "log": return .log(description)
+        case "target":
+            let name = text(NFTNL_EXPR_TG_NAME) ?? ""
+            return Self.passing.contains(name) ? .log(name) : .unknownAction("xt target \(name)")
         default: return nil
         }
     }
+
+    /// Targets of iptables after which a packet goes on as it was.
+    private static let passing: Set<String> = [
+        "LOG", "NFLOG", "AUDIT", "TRACE", "CHECKSUM", "CLASSIFY", "TCPMSS",
+    ]
 
     private var translation: KernelExpression? {
         guard let kind = KernelExpression.Translation.Kind(rawValue: self[NFTNL_EXPR_NAT_TYPE])

@@ -23,9 +23,15 @@ struct LibraryRule: ~Copyable {
         nftnl_rule_nlmsg_build_payload(header, handle)
     }
 
-    var chainName: String {
-        nftnl_rule_get_str(handle, UInt16(NFTNL_RULE_CHAIN.rawValue)).map { String(cString: $0) }
-            ?? ""
+    var chainName: String { text(NFTNL_RULE_CHAIN) }
+
+    var tableName: String { text(NFTNL_RULE_TABLE) }
+
+    /// The number that the kernel has given the rule.
+    var number: UInt64 { nftnl_rule_get_u64(handle, UInt16(NFTNL_RULE_HANDLE.rawValue)) }
+
+    private func text(_ attribute: nftnl_rule_attr) -> String {
+        nftnl_rule_get_str(handle, UInt16(attribute.rawValue)).map { String(cString: $0) } ?? ""
     }
 
     /// Calls the body with each expression, in order.

@@ -61,6 +61,10 @@ package actor NFTablesBackend: Backend {
         )
     }
 
+    package func evaluate(_ packets: [FirstPacket]) throws(CommitError) -> [Evaluation] {
+        try programmer.evaluate(packets)
+    }
+
     package func elementCounts() -> [ElementCount] { programmer.elementCounts() }
 
     package func connectionCounts() -> [String: UInt64] { programmer.connectionCounts() }

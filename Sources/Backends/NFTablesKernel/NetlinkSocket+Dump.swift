@@ -45,8 +45,24 @@ extension NetlinkSocket {
         attributes: (inout MessageBuffer) -> Void = { _ in },
         _ body: (NetlinkMessage) -> Void
     ) throws(NetlinkError) {
+        try ask(
+            what,
+            type,
+            netfilterFamily: family?.netfilterFamily ?? 0,
+            attributes: attributes,
+            body
+        )
+    }
+
+    /// Asks nf_tables for one object of a family of tables, and calls the body with it if it exists.
+    mutating func ask(
+        _ what: String,
+        _ type: nf_tables_msg_types,
+        netfilterFamily family: UInt8,
+        attributes: (inout MessageBuffer) -> Void,
+        _ body: (NetlinkMessage) -> Void
+    ) throws(NetlinkError) {
         let sequence = nextSequence()
-        let family = family?.netfilterFamily ?? 0
         let request = request(type, Constant.request, family, sequence, attributes)
         _ = try ask(what, request: request, sequence: sequence, absence: [ENOENT], body)
     }

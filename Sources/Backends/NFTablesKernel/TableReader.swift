@@ -206,7 +206,7 @@ extension ChainShape {
 }
 
 extension SetShape {
-    fileprivate init(_ set: borrowing LibrarySet) {
+    init(_ set: borrowing LibrarySet) {
         self.init(name: set.text(NFTNL_SET_NAME))
         flags = set.number(NFTNL_SET_FLAGS)
         keyLength = set.number(NFTNL_SET_KEY_LEN)
@@ -222,7 +222,7 @@ extension SetShape {
 
 extension NetlinkMessage {
     /// The whole message with its header, as the C libraries need it.
-    fileprivate var header: UnsafePointer<nlmsghdr> {
+    var header: UnsafePointer<nlmsghdr> {
         // The payload follows its header in the receive buffer.
         let start = payload.baseAddress.map { $0 - Self.headerLength }
         guard let start else { preconditionFailure("a message has a payload") }

@@ -2,6 +2,29 @@ internal import CMnl
 internal import Glibc
 package import NetworkTypes
 
+/// A packet for which a route is wanted.
+package struct RouteQuestion: Sendable, Hashable {
+    package var destination: IPAddress
+    /// Nil: the kernel chooses one.
+    package var source: IPAddress?
+    /// The interface that has received the packet; nil if the node sends it.
+    package var inputInterface: String?
+    package var mark: UInt32 = 0
+
+    package init(to destination: IPAddress) { self.destination = destination }
+}
+
+/// The kernel's route for a packet.
+package struct RouteAnswer: Sendable, Hashable {
+    /// One of `RTN_…` of `linux/rtnetlink.h`.
+    package let type: UInt8
+    package let interface: String?
+    /// The address that the node has toward the destination.
+    package let preferredSource: IPAddress?
+
+    package var isLocal: Bool { type == UInt8(RTN_LOCAL) }
+}
+
 /// Looks up routes in the network namespace in which it was created.
 package struct RouteLookup: ~Copyable {
     private var socket: NetlinkSocket
@@ -21,8 +44,24 @@ package struct RouteLookup: ~Copyable {
     package mutating func route(
         to address: IPAddress
     ) throws(NetlinkError) -> (isLocal: Bool, interface: String?)? {
-        guard let route = try socket.route(to: address) else { return nil }
-        return (isLocal: route.isLocal, interface: route.interface.flatMap { interfaceName($0) })
+        try route(RouteQuestion(to: address)).map { ($0.isLocal, $0.interface) }
+    }
+
+    /// Returns the route of a packet; nil if the kernel would not let it pass.
+    package mutating func route(
+        _ question: RouteQuestion
+    ) throws(NetlinkError) -> RouteAnswer? {
+        var index: UInt32?
+        if let name = question.inputInterface {
+            index = interfaceIndex(name)
+            if index == nil { throw NetlinkError("looking for interface \(name)", code: errno) }
+        }
+        guard let route = try socket.route(question, from: index) else { return nil }
+        return RouteAnswer(
+            type: route.type,
+            interface: route.interface.flatMap { interfaceName($0) },
+            preferredSource: route.source
+        )
     }
 
     /// Returns the name of an interface; nil if the interface is gone.
@@ -38,6 +77,19 @@ package struct RouteLookup: ~Copyable {
             return String(decoding: request.prefix(length).prefix { $0 != 0 }, as: UTF8.self)
         }
     }
+
+    /// Returns the index of an interface; nil if there is none with this name.
+    package func interfaceIndex(_ name: String) -> UInt32? {
+        let length = Int(IF_NAMESIZE)
+        return withUnsafeTemporaryAllocation(byteCount: length + 24, alignment: 8) { request in
+            request.initializeMemory(as: UInt8.self, repeating: 0)
+            request.copyBytes(from: name.utf8.prefix(length - 1))
+            guard let base = request.baseAddress,
+                ioctl(socket.descriptor, UInt(SIOCGIFINDEX), base) == 0
+            else { return nil }
+            return request.load(fromByteOffset: length, as: UInt32.self)
+        }
+    }
 }
 
 extension NetlinkSocket {
@@ -46,32 +98,51 @@ extension NetlinkSocket {
     mutating func route(
         to address: IPAddress
     ) throws(NetlinkError) -> (isLocal: Bool, interface: UInt32?)? {
+        try route(RouteQuestion(to: address), from: nil).map {
+            ($0.type == UInt8(RTN_LOCAL), $0.interface)
+        }
+    }
+
+    /// Looks up the route of a packet; nil if the kernel would not let it pass.
+    ///
+    /// - Parameter index: the interface that has received the packet
+    fileprivate mutating func route(
+        _ question: RouteQuestion,
+        from index: UInt32?
+    ) throws(NetlinkError) -> (type: UInt8, interface: UInt32?, source: IPAddress?)? {
         let sequence = nextSequence()
-        var request = MessageBuffer(capacity: 64)
+        var request = MessageBuffer(capacity: 128)
         request.beginMessage(
             type: UInt16(RTM_GETROUTE),
             flags: UInt16(NLM_F_REQUEST),
             sequence: sequence
         )
-        // struct rtmsg: the family, the length of the destination, everything else zero
-        request.append(address.addressFamily)
-        request.append(UInt8(address.family.bitWidth))
-        for _ in 0..<10 { request.append(UInt8(0)) }
-        request.attribute(UInt16(RTA_DST.rawValue), address)
+        let bits = UInt8(question.destination.family.bitWidth)
+        // struct rtmsg: the family, the lengths of the addresses, everything else zero
+        request.append(question.destination.addressFamily)
+        request.append(bits)
+        request.append(question.source == nil ? 0 : bits)
+        for _ in 0..<9 { request.append(UInt8(0)) }
+        request.attribute(UInt16(RTA_DST.rawValue), question.destination)
+        if let source = question.source { request.attribute(UInt16(RTA_SRC.rawValue), source) }
+        if let index { request.attribute(UInt16(RTA_IIF.rawValue), index) }
+        if question.mark != 0 {
+            request.attribute(UInt16(RTA_MARK.rawValue), question.mark)
+        }
         request.endMessage()
-        var route: (isLocal: Bool, interface: UInt32?)?
+        var route: (type: UInt8, interface: UInt32?, source: IPAddress?)?
         _ = try ask(
-            "looking for the route to \(address)",
+            "looking for the route to \(question.destination)",
             request: request,
             sequence: sequence,
-            absence: [ENETUNREACH, EHOSTUNREACH, EINVAL, EACCES]
+            absence: [ENETUNREACH, EHOSTUNREACH, EINVAL, EACCES, EXDEV]
         ) { message in
             guard message.payload.count >= MemoryLayout<rtmsg>.size else { return }
+            let attributes = message.attributes(after: MemoryLayout<rtmsg>.size)
             route = (
-                isLocal: message.payload[7] == UInt8(RTN_LOCAL),
-                interface: message.attributes(after: MemoryLayout<rtmsg>.size)[
-                    Int(RTA_OIF.rawValue)
-                ]?.word
+                type: message.payload[7],
+                interface: attributes[Int(RTA_OIF.rawValue)]?.word,
+                source: attributes[Int(RTA_PREFSRC.rawValue)]?.address
             )
         }
         return route

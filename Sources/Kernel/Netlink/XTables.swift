@@ -40,7 +40,7 @@ package struct XTables: ~Copyable {
         from table: String,
         dryRun: Bool
     ) throws(NetlinkError) -> [String] {
-        let label = "table \(family == .ipv4 ? "ip" : "ip6") \(table) of iptables-legacy"
+        let label = label(table)
         let removal = try removal(isRemoved, table, label)
         if !dryRun, !removal.removed.isEmpty { try replace(table, label, with: removal) }
         return removal.removed.map { "\(label) \($0)" }
@@ -50,10 +50,38 @@ package struct XTables: ~Copyable {
     /// namespace.
     package func forwardChain() throws(NetlinkError) -> XTable.HookChain? {
         guard Self.names(family).contains("filter") else { return nil }
-        let label = "table \(family == .ipv4 ? "ip" : "ip6") filter of iptables-legacy"
-        let table = try read("filter", label)
+        let label = label("filter")
+        return try chain(ofHook: XTable.forwardHook, of: read("filter", label), label)
+    }
+
+    /// Returns the tables that have rules or a policy of DROP at some hook.
+    package func busyTables() throws(NetlinkError) -> [String] {
+        var busy: [String] = []
+        for name in Self.names(family).sorted() {
+            let label = label(name)
+            let table = try read(name, label)
+            for hook in XTable.hookNames.indices {
+                guard let chain = try chain(ofHook: hook, of: table, label),
+                    chain.drops || chain.ruleCount > 0
+                else { continue }
+                busy.append(label)
+                break
+            }
+        }
+        return busy
+    }
+
+    private func label(_ table: String) -> String {
+        "table \(family == .ipv4 ? "ip" : "ip6") \(table) of iptables-legacy"
+    }
+
+    private func chain(
+        ofHook hook: Int,
+        of table: XTable,
+        _ label: String
+    ) throws(NetlinkError) -> XTable.HookChain? {
         do throws(XTable.Malformed) {
-            return try table.chain(ofHook: XTable.forwardHook, family)
+            return try table.chain(ofHook: hook, family)
         } catch {
             throw NetlinkError("\(label) is not laid out as expected at \(error.offset)", code: 0)
         }

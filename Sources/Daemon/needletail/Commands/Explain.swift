@@ -14,9 +14,12 @@ struct Explain: AsyncParsableCommand {
             The target is a Service (shop/web) or a frontend (10.96.0.10:53/udp). With a client \
             (--from 10.244.1.5), or one connection of it (--from 10.244.1.5:40312), the answer has \
             the endpoints that connection tracking has for it. What the API and the configuration \
-            say is compared with what this node's kernel holds.
+            say is compared with what this node's kernel does: a new connection is followed through the \
+            rules of all programs and the routes. Without --from, that is a connection of one client of \
+            each kind.
 
-            Exit status: 0; 1 if the kernel holds something else, or failure.
+            Exit status: 0 if the kernel does this; 1 if it does something else, or failure; 3 if nobody \
+            can tell.
             """
     )
 
@@ -51,7 +54,11 @@ struct Explain: AsyncParsableCommand {
             print(jsonText(document, pretty: true))
         case .text: print(document.text, terminator: "")
         }
-        if document.kernel.agrees == false { throw ExitCode.failure }
+        switch document.kernel.agrees {
+        case true?: break
+        case false?: throw ExitCode.failure
+        case nil: throw ExitCode(3)
+        }
     }
 }
 

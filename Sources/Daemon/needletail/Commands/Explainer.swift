@@ -11,6 +11,16 @@ struct Explainer {
     let snapshot: Snapshot
     let configuration: NodeConfiguration
     let backend: Result<any Backend, CommitError>
+    let clients: ClientChoice
+
+    init(
+        snapshot: Snapshot,
+        configuration: NodeConfiguration,
+        backend: Result<any Backend, CommitError>
+    ) {
+        (self.snapshot, self.configuration, self.backend) = (snapshot, configuration, backend)
+        clients = ClientChoice(snapshot)
+    }
 
     func explain(_ wanted: Wanted, from source: ConnectionSource?) async throws -> Explanation {
         let client = source?.address
@@ -25,18 +35,20 @@ struct Explainer {
             serviceCIDRs: snapshot.facts.serviceCIDRs.map(\.description)
         )
         let kind = client.map(kind)
+        let asking = source.flatMap { source in kind.map { (client: source, kind: $0) } }
         var frontends: [Explanation.Frontend] = []
+        var checks: [FlowCheck] = []
         for plan in plans {
             for frontend in plan.frontends where isWanted(wanted, frontend.key) {
-                frontends.append(
-                    try await explain(
-                        frontend,
-                        of: plan,
-                        client.flatMap { c in kind.map { (c, $0) } }
-                    )
-                )
+                let (explained, wanted) = await explain(frontend, of: plan, asking)
+                frontends.append(explained)
+                checks += self.checks(frontend, of: plan, asking, wanted: wanted)
             }
         }
+        var evaluated: Result<Void, CommitError> = .success(())
+        do throws(CommitError) {
+            try await evaluate(checks, &frontends)
+        } catch { evaluated = .failure(error) }
         let forwarded = plans.flatMap { plan in
             plan.forwardedPorts.filter { isWanted(wanted, $0.key) }.map { port in
                 let label = port.portName.isEmpty ? "" : ":\(port.portName)"
@@ -58,7 +70,7 @@ struct Explainer {
             forwarded: forwarded,
             connections: source.flatMap { try? connections($0, frontends) },
             node: node,
-            kernel: await kernel(frontends)
+            kernel: await kernel(frontends, evaluated: evaluated)
         )
     }
 
@@ -141,8 +153,10 @@ struct Explainer {
     private func explain(
         _ frontend: Frontend,
         of plan: ServicePlan,
-        _ client: (address: IPAddress, kind: FlowExplanation.Client)?
-    ) async throws -> Explanation.Frontend {
+        _ source: (client: ConnectionSource, kind: FlowExplanation.Client)?
+    ) async -> (
+        Explanation.Frontend, wanted: (FlowExplanation.Client, [IPPrefix]) -> FlowExplanation
+    ) {
         let family = frontend.key.address.family
         let input = snapshot.state.input(ObjectName(plan.service))
         let port = input?.service.ports.first {
@@ -162,18 +176,19 @@ struct Explainer {
                 absence: absence ?? "no endpoint anywhere"
             )
         }
-        let kinds: [FlowExplanation.Client] = [.pod, .node, .outside]
-        let kernel = await inspect(frontend, client?.address)
-        return Explanation.Frontend(
+        let kernel = await inspect(frontend, source?.client.address)
+        let explained = Explanation.Frontend(
             key: frontend.key,
             service: plan.portLabel(frontend),
             kind: frontend.kind.name,
-            flows: client.map {
-                [$0.kind.rawValue: flow($0.kind, [IPPrefix(host: $0.address)])]
-            }
-                ?? Dictionary(
-                    uniqueKeysWithValues: kinds.map { ($0.rawValue, flow($0, sources($0, family))) }
-                ),
+            flows: Dictionary(
+                uniqueKeysWithValues: (source.map { [$0.kind] } ?? Self.kinds).map { kind in
+                    let sources =
+                        source.map { [IPPrefix(host: $0.client.address)] }
+                        ?? sources(kind, family)
+                    return (kind.rawValue, Explanation.Flow(wanted: flow(kind, sources)))
+                }
+            ),
             endpoints: port.map { compiler.verdicts($0, family, in: slices) } ?? [],
             destinations: kernel.destinations?.map(Explanation.Destination.init),
             topology: port.map { compiler.topologyReason($0, family, in: slices) } ?? "",
@@ -181,6 +196,7 @@ struct Explainer {
             affinityEntry: kernel.rememberedEndpoint?.description,
             allowedSources: frontend.allowedSources?.map(\.description)
         )
+        return (explained, flow)
     }
 
     /// The addresses that clients of a kind have, as far as the node knows.
@@ -207,7 +223,7 @@ struct Explainer {
         _ frontends: [Explanation.Frontend]
     ) throws -> [Explanation.Connection] {
         let serving = Dictionary(
-            frontends.map { ($0.key, Set($0.flows.values.flatMap(\.endpoints))) },
+            frontends.map { ($0.key, Set($0.flows.values.flatMap(\.wanted.endpoints))) },
             uniquingKeysWith: { one, _ in one }
         )
         let family = client.address.family
@@ -232,31 +248,6 @@ struct Explainer {
                 masqueradedAs: isMasqueraded
                     ? AddressAndPort(found.seenAsAddress, found.seenAsPort).description : nil
             )
-        }
-    }
-
-    /// Compares with what the kernel holds for these frontends.
-    private func kernel(_ frontends: [Explanation.Frontend]) async -> Explanation.Kernel {
-        do throws(CommitError) {
-            let found = try await backend.get()
-                .difference(snapshot.plans, node: snapshot.facts)
-                .filter { difference in frontends.contains { $0.dependsOn(difference.subject) } }
-                .map(\.description)
-            return Explanation.Kernel(agrees: found.isEmpty, differences: found, problem: nil)
-        } catch {
-            return Explanation.Kernel(agrees: nil, differences: [], problem: "\(error)")
-        }
-    }
-}
-
-extension Explanation.Frontend {
-    fileprivate func dependsOn(_ subject: Difference.Subject) -> Bool {
-        switch subject {
-        case .everyone: true
-        case .frontend(let other): other == key
-        case .address(let address): address == key.address
-        case .endpoint(let address):
-            flows.values.contains { $0.endpoints.contains { $0.address == address } }
         }
     }
 }

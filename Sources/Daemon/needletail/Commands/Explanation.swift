@@ -23,7 +23,7 @@ struct Explanation: Encodable {
         let service: String
         let kind: String
         /// By the kind of client.
-        let flows: [String: FlowExplanation]
+        var flows: [String: Flow]
         let endpoints: [EndpointVerdict]
         /// What IPVS has, and does, in mode ipvs.
         let destinations: [Destination]?
@@ -78,13 +78,6 @@ struct Explanation: Encodable {
         let masqueradedAs: String?
     }
 
-    struct Kernel: Encodable {
-        /// Nil: it could not be asked.
-        let agrees: Bool?
-        let differences: [String]
-        let problem: String?
-    }
-
     /// A NodePort on localhost.
     struct Forwarded: Encodable {
         let frontend: String
@@ -127,13 +120,7 @@ extension Explanation {
             ("addresses", node.primaryAddresses), ("NodePorts at", node.nodePortAddresses),
             ("pods in", node.podCIDRs), ("cluster IPs in", node.serviceCIDRs),
         ] where !values.isEmpty { lines.append("  \(name) \(values.joined(separator: ", "))") }
-        switch kernel.agrees {
-        case true?: lines.append("kernel: holds this")
-        case false?:
-            lines.append("kernel: differs; needletail would change")
-            lines += kernel.differences.map { "  \($0)" }
-        case nil: lines.append("kernel: not asked: \(kernel.problem ?? "")")
-        }
+        lines += kernel.lines
         return lines.map { $0.printable + "\n" }.joined()
     }
 
@@ -183,16 +170,20 @@ extension Explanation {
         return lines
     }
 
+    private static func lines(_ flow: FlowExplanation, of who: String) -> [String] {
+        let lines = ["  \(who): \(flow.outcome.rawValue): \(flow.why)"]
+        guard flow.outcome == .balanced else { return lines }
+        return lines + [
+            "    \(flow.endpoints.map(\.description).joined(separator: ", "))",
+            "    \(flow.isMasqueraded ? "masqueraded" : "not masqueraded"): \(flow.whyMasqueraded)",
+        ]
+    }
+
     private static func lines(_ frontend: Frontend) -> [String] {
         var lines = ["\(frontend.key)  \(frontend.kind) of \(frontend.service)"]
         for (kind, flow) in frontend.flows.sorted(by: { $0.key < $1.key }) {
             let who = FlowExplanation.Client(rawValue: kind).map(words) ?? kind
-            lines.append("  \(who): \(flow.outcome.rawValue): \(flow.why)")
-            guard flow.outcome == .balanced else { continue }
-            lines.append("    \(flow.endpoints.map(\.description).joined(separator: ", "))")
-            lines.append(
-                "    \(flow.isMasqueraded ? "masqueraded" : "not masqueraded"): \(flow.whyMasqueraded)"
-            )
+            lines += Self.lines(flow.wanted, of: who) + (flow.kernel?.lines ?? [])
         }
         if let sources = frontend.allowedSources {
             lines.append("  allowed sources: \(sources.joined(separator: ", "))")
