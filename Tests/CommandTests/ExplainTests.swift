@@ -99,4 +99,17 @@ import Testing
         #expect(try node.command(["explain", "10.96.0.10:8080"]).status == 1)
         #expect(try node.command(["explain", "shop/web"]).status == 1)
     }
+
+    @Test func `of what no Service has nothing is claimed but the rules`() throws {
+        let node = try Node()
+        try node.write([2])
+        #expect(try node.once("nftables").status == 0)
+        let answer = try node.command(["explain", "192.0.2.77:80"])
+        #expect(answer.status == 0 && !answer.output.contains("does this"))
+        #expect(
+            answer.output.contains("kernel: holds needletail's rules; none of them serves this")
+        )
+        try node.namespace.run(["nft", "flush chain ip needletail no-service"])
+        #expect(try node.command(["explain", "192.0.2.77:80"]).status == 1)
+    }
 }

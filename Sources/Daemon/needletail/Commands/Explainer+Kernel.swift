@@ -66,7 +66,11 @@ extension Explainer {
             try evaluated.get()
             let found = try await backend.get()
                 .difference(snapshot.plans, node: snapshot.facts)
-                .filter { difference in frontends.contains { $0.dependsOn(difference.subject) } }
+                .filter { difference in
+                    frontends.isEmpty
+                        ? difference.subject == .everyone
+                        : frontends.contains { $0.dependsOn(difference.subject) }
+                }
                 .map(\.description)
             return answer(found, frontends)
         } catch {
@@ -75,7 +79,8 @@ extension Explainer {
                 differences: [],
                 contradictions: [],
                 doubts: [],
-                problem: "\(error)"
+                problem: "\(error)",
+                isEvaluated: false
             )
         }
     }
@@ -108,7 +113,8 @@ extension Explainer {
             differences: differences,
             contradictions: contradictions,
             doubts: doubts,
-            problem: nil
+            problem: nil,
+            isEvaluated: !frontends.isEmpty
         )
     }
 }

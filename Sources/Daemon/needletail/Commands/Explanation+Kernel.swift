@@ -54,9 +54,13 @@ extension Explanation {
         /// Why nobody can tell.
         let doubts: [String]
         let problem: String?
+        /// Whether there were connections to evaluate.
+        let isEvaluated: Bool
 
         var lines: [String] {
             switch agrees {
+            case true? where !isEvaluated:
+                return ["kernel: holds needletail's rules; none of them serves this"]
             case true?: return ["kernel: does this"]
             case false?:
                 var lines: [String] = []
