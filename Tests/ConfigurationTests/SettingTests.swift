@@ -185,6 +185,7 @@ struct SettingCase: Sendable, CustomTestStringConvertible {
         text("needletail.endpointsSource", "endpoints", flag: "endpoints-source"),
         .init("needletail.takeover", "false", flag: "takeover=0", "false"),
         number("needletail.serviceMetrics", flag: "service-metrics"),
+        number("needletail.namespaceWarnings", flag: "namespace-warnings"),
         truth(
             "needletail.nodeAddressesAsExternalIPs",
             flag: "node-addresses-as-external-ips"

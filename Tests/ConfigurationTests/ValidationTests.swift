@@ -60,6 +60,10 @@ import Testing
             ),
             ("needletail: {nodeIPs: [x]}", "needletail.nodeIPs", #""x" is no IP address"#),
             (
+                "needletail: {namespaceWarnings: 0}", "needletail.namespaceWarnings",
+                "0 is not 1-10000"
+            ),
+            (
                 "needletail: {serviceMetrics: 10001}", "needletail.serviceMetrics",
                 "10001 is not 0-10000"
             ),

@@ -130,8 +130,8 @@ private struct MovingServices {
 @Suite struct WarningBudgetTests {
     private let start = ContinuousClock.now
 
-    @Test func `a namespace has sixty warnings a minute, and the last says so`() {
-        var budget = WarningBudget()
+    @Test func `a namespace has so many warnings a minute, and the last says so`() {
+        var budget = WarningBudget(limit: 60)
         let verdicts = (0..<100).map { _ in budget.spend("shop", at: start) }
         #expect(verdicts.prefix(59).allSatisfy { $0 == .tell })
         #expect(verdicts[59] == .tellAsLast)
@@ -139,7 +139,7 @@ private struct MovingServices {
     }
 
     @Test func `namespaces have budgets of their own, and new ones after a minute`() {
-        var budget = WarningBudget()
+        var budget = WarningBudget(limit: 60)
         for _ in 0..<60 { _ = budget.spend("noisy", at: start) }
         #expect(budget.spend("quiet", at: start) == .tell)
         #expect(budget.spend("noisy", at: start + .seconds(59)) == .leaveOut)

@@ -81,6 +81,8 @@ package struct KubeProxyConfiguration: Sendable, Hashable {
         package var takeover = true
         /// The number of Services that have metrics of their own.
         package var serviceMetrics = 0
+        /// The number of warnings per minute about the objects of one namespace.
+        package var namespaceWarnings = 60
         /// Whether `spec.externalIPs` may contain the node's own addresses.
         package var nodeAddressesAsExternalIPs = false
     }

@@ -223,6 +223,12 @@ extension Setting {
             "Count connections by Service, with metrics for this many Services; 0 turns it off."
         ),
         Setting(
+            "needletail.namespaceWarnings",
+            \.needletail.namespaceWarnings,
+            flag: "namespace-warnings",
+            "How many warnings about one namespace's objects are logged in a minute."
+        ),
+        Setting(
             "needletail.nodeAddressesAsExternalIPs",
             \.needletail.nodeAddressesAsExternalIPs,
             flag: "node-addresses-as-external-ips",

@@ -90,6 +90,11 @@ extension KubeProxyConfiguration {
             "needletail.serviceMetrics",
             "\(needletail.serviceMetrics) is not 0-10000"
         )
+        check(
+            (1...10_000).contains(needletail.namespaceWarnings),
+            "needletail.namespaceWarnings",
+            "\(needletail.namespaceWarnings) is not 1-10000"
+        )
     }
 
     private func checkAddresses(_ check: Check) {

@@ -38,7 +38,7 @@ package actor Reconciler {
     private let doorbell = Bell()
 
     private var news = SyncNews()
-    private var warnings = DiagnosticLog()
+    private var warnings: DiagnosticLog
 
     /// - Parameter lists: the lists that must arrive before anything is programmed
     package init(
@@ -48,12 +48,14 @@ package actor Reconciler {
         interfaceAddresses: [IPAddress],
         apiServers: APIServerAddresses = APIServerAddresses(),
         observer: any SyncObserver,
+        warnings: WarningBudget = WarningBudget(limit: 60),
         logger: Logger,
         clock: any SyncClock = MachineClock()
     ) {
         (self.cluster, self.backend, self.observer) = (cluster, backend, observer)
         (self.interfaceAddresses, self.apiServers) = (interfaceAddresses, apiServers)
         (self.logger, self.clock) = (logger, clock)
+        self.warnings = DiagnosticLog(warnings)
         missing = lists
         published = Mutex(ClusterSummary(missing: lists))
         apiServers.onChange { [weak self] in

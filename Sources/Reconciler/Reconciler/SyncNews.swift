@@ -34,7 +34,9 @@ struct SyncNews {
 /// Logs problems with objects, each problem once.
 struct DiagnosticLog {
     private var reported: [ObjectName: [Diagnostic]] = [:]
-    private var budget = WarningBudget()
+    private var budget: WarningBudget
+
+    init(_ budget: WarningBudget) { self.budget = budget }
 
     /// Logs the new problems of a Service and returns them.
     mutating func take(

@@ -10,13 +10,14 @@ package struct WarningBudget: Sendable {
         case leaveOut
     }
 
-    /// The number of warnings per namespace and period.
-    package static let limit = 60
     package static let period = Duration.seconds(60)
 
     private var spent: [String: (since: ContinuousClock.Instant, count: Int)] = [:]
 
-    package init() {}
+    /// The number of warnings per namespace and period.
+    private let limit: Int
+
+    package init(limit: Int) { self.limit = limit }
 
     package mutating func spend(
         _ namespace: String,
@@ -27,7 +28,7 @@ package struct WarningBudget: Sendable {
         }
         let count = spent[namespace, default: (now, 0)].count + 1
         spent[namespace, default: (now, 0)].count = count
-        if count < Self.limit { return .tell }
-        return count == Self.limit ? .tellAsLast : .leaveOut
+        if count < limit { return .tell }
+        return count == limit ? .tellAsLast : .leaveOut
     }
 }

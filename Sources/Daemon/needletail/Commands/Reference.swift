@@ -34,7 +34,7 @@ struct Reference: ParsableCommand {
 
             With `--config`, kube-proxy's flags are ignored, as in kube-proxy, and the log names them. These flags override the file:
             `--hostname-override`, the flags of logging, and needletail's own (`--node-ip`, `--ipvs-drain-timeout`, `--endpoints-source`, `--takeover`,
-            `--service-metrics`, `--node-addresses-as-external-ips`).
+            `--service-metrics`, `--namespace-warnings`, `--node-addresses-as-external-ips`).
 
             A value of the wrong type, or one that cannot be used, is an error that names the field. A flag that cannot be read ends the program with status 64.
             As in kube-proxy, these are only warnings: unknown fields, duplicate keys (the last one counts), a byte order mark, and a second document (it is not

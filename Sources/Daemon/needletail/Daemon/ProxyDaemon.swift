@@ -74,6 +74,7 @@ struct ProxyDaemon {
             interfaceAddresses: try readInterfaceAddresses(),
             apiServers: apiServers,
             observer: outlets.monitor,
+            warnings: WarningBudget(limit: configuration.needletail.namespaceWarnings),
             logger: logger
         )
         self.reconciler = reconciler
