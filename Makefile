@@ -57,8 +57,10 @@ conformance: release packages-test ## packet-level cases, from CONFORMANCE_DIR
 	else echo "no conformance suite in $(CONFORMANCE_DIR); set CONFORMANCE_DIR"; fi
 
 .PHONY: sanitize
+# Long properties of pure Swift, and what runs the program.
+UNSANITIZED := CommandTests HistoryTests PlantedMistakeTests EvaluatorPropertyTests
 sanitize: packages-test ## the tests under the address sanitizer, those of threads under the thread sanitizer
-	LSAN_OPTIONS=suppressions=$(CURDIR)/scripts/lsan.suppressions $(SWIFT) test --disable-xctest --sanitize=address --scratch-path .build-asan --skip CommandTests
+	LSAN_OPTIONS=suppressions=$(CURDIR)/scripts/lsan.suppressions $(SWIFT) test --disable-xctest --sanitize=address --scratch-path .build-asan $(addprefix --skip ,$(UNSANITIZED))
 	TSAN_OPTIONS=suppressions=$(CURDIR)/scripts/tsan.suppressions $(SWIFT) test --disable-xctest --sanitize=thread --scratch-path .build-tsan $(addprefix --filter ,$(THREADED_TESTS))
 
 .PHONY: fuzz
