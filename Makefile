@@ -41,7 +41,8 @@ soak: release ## a hostile tenant, floods and a broken API server, SOAK_SECONDS 
 
 .PHONY: test-unit
 # Targets, and of targets with servers and threads the suites that have none.
-UNIT_TESTS := NetworkTypesTests YAMLTests KubernetesModelTests PlanCompilerTests NFTablesTests ModelKernelTests IPVSTests ManifestSourceTests ConfigurationTests ReconcilerTests NetlinkBytesTests \
+UNIT_TESTS := NetworkTypesTests YAMLTests KubernetesModelTests PlanCompilerTests NFTablesTests IPVSTests ManifestSourceTests ConfigurationTests ReconcilerTests NetlinkBytesTests \
+    $(addprefix ModelKernelTests.,EvaluatorTests MemoryKernelTests EvaluatorPropertyTests HistoryTests) \
     $(addprefix ObservabilityTests.,MetricsTests ExpositionTests HealthTests HTTPRequestTests HTTPResponseTests HostHeaderTests RoutesTests OutputTests ForwardingTests ProxyMonitorTests StatusDocumentTests) \
     $(addprefix KubernetesClientTests.,WatchPolicyTests WatchPolicyHistoryTests WatchDecoderTests EventAggregatorTests EventAggregatorHistoryTests SetAsideTests ListProgressTests ResourceTests KubeconfigTests RecordingTests) \
     LocalhostForwardingTests.EndpointChoiceTests

@@ -165,7 +165,7 @@ import Testing
 
     /// Fifty histories for each argument; `make test` asks for 10,000 in all.
     private static let count =
-        ProcessInfo.processInfo.environment["NEEDLETAIL_HISTORIES"].flatMap(UInt64.init) ?? 500
+        ProcessInfo.processInfo.environment["NEEDLETAIL_HISTORIES"].flatMap(UInt64.init) ?? 200
 
     @Test(arguments: 0..<count / 50)
     func `every history ends where a fresh start begins`(fifty: UInt64) {
