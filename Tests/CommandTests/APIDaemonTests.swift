@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 
 /// Tests of the daemon with an API server.
-@Suite(.timeLimit(.minutes(10))) struct APIDaemonTests {
+@Suite(.timeLimit(.minutes(30))) struct APIDaemonTests {
     private let namespace: NetworkNamespace
     private let folder: Folder
     private let server: APIServer

@@ -4,7 +4,7 @@ import NetworkNamespaces
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(10))) struct DaemonTests {
+@Suite(.timeLimit(.minutes(30))) struct DaemonTests {
     private let namespace: NetworkNamespace
     private let folder: Folder
     private let log: String

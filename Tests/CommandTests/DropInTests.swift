@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// Tests that needletail can replace kube-proxy: flags, file, endpoints and leftovers.
-@Suite(.timeLimit(.minutes(10))) struct DropInTests {
+@Suite(.timeLimit(.minutes(30))) struct DropInTests {
     private let namespace: NetworkNamespace
     private let folder: Folder
     private let server: APIServer

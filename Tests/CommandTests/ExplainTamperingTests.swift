@@ -5,7 +5,7 @@ import NetworkNamespaces
 import Testing
 
 /// Tests that `explain` is true of the kernel: real connections do what it says.
-@Suite(.timeLimit(.minutes(10))) struct ExplainTamperingTests {
+@Suite(.timeLimit(.minutes(30))) struct ExplainTamperingTests {
     @Test(arguments: Tampering.all)
     func `what happens to a connection is among what explain says`(tampering: Tampering) throws {
         let network = try Network()

@@ -3,7 +3,7 @@ import NetworkNamespaces
 import Testing
 
 /// Tests of what `explain` says about existing connections.
-@Suite(.timeLimit(.minutes(10))) struct ExplainTests {
+@Suite(.timeLimit(.minutes(30))) struct ExplainTests {
     @Test func `a connection is found, with its endpoint and the address that this sees`() throws {
         let node = try Node()
         try node.write(

@@ -6,7 +6,7 @@ import Testing
 /// Tests of a node on which one program takes over from another under load.
 ///
 /// 10,000 connections are opened and 1,000 stay open meanwhile; none may fail or break.
-@Suite(.serialized, .timeLimit(.minutes(10))) struct HandoverTests {
+@Suite(.serialized, .timeLimit(.minutes(30))) struct HandoverTests {
     /// The leftovers of kube-proxy for the Service shop/web in modes nftables and iptables.
     ///
     /// Each comes with the program that loads it: iptables may be the nf_tables version or the

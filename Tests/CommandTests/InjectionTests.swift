@@ -9,7 +9,7 @@ import Testing
 @testable import needletail
 
 /// Tests with names that would change the meaning of an output if they were printed unchanged.
-@Suite(.timeLimit(.minutes(10))) struct InjectionTests {
+@Suite(.timeLimit(.minutes(30))) struct InjectionTests {
     /// Texts that contain each byte; bytes that are not UTF-8 became replacement characters.
     private static let names: [String] =
         (0...128).map { String(decoding: [0x61, $0, 0x62], as: UTF8.self) }

@@ -3,7 +3,7 @@ import NetworkNamespaces
 import Testing
 
 /// Tests of NodePorts on 127.0.0.1 and ::1, as a process of the node sees them.
-@Suite(.timeLimit(.minutes(10))) struct LocalhostTests {
+@Suite(.timeLimit(.minutes(30))) struct LocalhostTests {
     private let node: Node
 
     init() throws {

@@ -4,7 +4,7 @@ import NetworkNamespaces
 import Testing
 
 /// Tests of the daemon when its log or its supply of descriptors fails.
-@Suite(.serialized, .timeLimit(.minutes(10))) struct LogPipeTests {
+@Suite(.serialized, .timeLimit(.minutes(30))) struct LogPipeTests {
     private let namespace: NetworkNamespace
     private let manifests: Folder
     private let folder: Folder

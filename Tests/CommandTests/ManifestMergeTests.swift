@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// Tests that apply `manifests/` to what a cluster already contains.
-@Suite(.timeLimit(.minutes(10))) struct ManifestMergeTests {
+@Suite(.timeLimit(.minutes(30))) struct ManifestMergeTests {
     private static let root = "\(Fixture.root)/.."
     private static let overlay = "\(root)/manifests/overlays/kubeadm"
 

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// Tests of HTTPS_PROXY and NO_PROXY, which a process gets from its environment.
-@Suite(.timeLimit(.minutes(10))) struct ProxyTests {
+@Suite(.timeLimit(.minutes(30))) struct ProxyTests {
     private let namespace: NetworkNamespace
     private let proxy: ScriptedServer
 

@@ -12,7 +12,7 @@ import Testing
 
 @testable import needletail
 
-@Suite(.timeLimit(.minutes(10))) struct PublishedHealthTests {
+@Suite(.timeLimit(.minutes(30))) struct PublishedHealthTests {
     private struct NoRequest: Error {}
 
     // A Service that took 15 s to compile once delayed `/healthz` by as much.

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// Shows that the checks of the source tree fail where they must.
-@Suite(.timeLimit(.minutes(10))) struct SourceCheckTests {
+@Suite(.timeLimit(.minutes(30))) struct SourceCheckTests {
     private static let scripts = "\(Fixture.root)/../scripts"
 
     /// Runs a check; returns what it complains of.

@@ -5,7 +5,7 @@ import Synchronization
 import Testing
 import Threads
 
-@Suite(.timeLimit(.minutes(10))) struct StartedProgramTests {
+@Suite(.timeLimit(.minutes(30))) struct StartedProgramTests {
     private final class Started: Sendable {
         let ids = Mutex<(thread: String, program: pid_t)?>(nil)
     }

@@ -8,7 +8,7 @@ import Testing
 ///
 /// These are fragments, packets with IPv6 extension headers, and ICMP errors that quote a
 /// translated packet.
-@Suite(.timeLimit(.minutes(10))) struct UnusualPacketTests {
+@Suite(.timeLimit(.minutes(30))) struct UnusualPacketTests {
     private let node: Node
 
     init() throws {

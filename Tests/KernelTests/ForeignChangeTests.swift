@@ -7,7 +7,7 @@ import ServicePlan
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(10))) struct ForeignChangeTests {
+@Suite(.timeLimit(.minutes(30))) struct ForeignChangeTests {
     private func start() async throws -> (KernelTable, [ServicePlan]) {
         var random = RandomPlans(seed: 77)
         let table = try KernelTable()

@@ -6,7 +6,7 @@ import Netlink
 import Testing
 
 /// Tests with other programs' chains at the forward hook: policies and last rules that drop.
-@Suite(.timeLimit(.minutes(10))) struct ForwardChainTests {
+@Suite(.timeLimit(.minutes(30))) struct ForwardChainTests {
     private func chains(_ table: KernelTable, _ rules: String) async throws -> [ForwardChain] {
         try table.namespace.run(["nft", "-f", "-"], input: rules)
         return try await table.client.forwardChains()

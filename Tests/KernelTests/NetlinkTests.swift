@@ -7,7 +7,7 @@ import Netlink
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(10))) struct NetlinkTests {
+@Suite(.timeLimit(.minutes(30))) struct NetlinkTests {
     @Test func `addresses are read and followed`() async throws {
         let namespace = try NetworkNamespace()
         try namespace.ip(["link set lo up"])

@@ -7,7 +7,7 @@ import ServicePlan
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(10))) struct RoundTripTests {
+@Suite(.timeLimit(.minutes(30))) struct RoundTripTests {
     @Test(arguments: 0..<8 as Range<UInt64>)
     func `what was written is read back, by us and by nft`(seed: UInt64) async throws {
         var random = RandomPlans(seed: seed)

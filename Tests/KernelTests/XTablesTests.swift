@@ -10,7 +10,7 @@ import Testing
 ///
 /// Counters stay too. The oracle is `iptables-legacy-save`, whose text shows the owner of each
 /// line.
-@Suite(.timeLimit(.minutes(10))) struct XTablesTests {
+@Suite(.timeLimit(.minutes(30))) struct XTablesTests {
     private let namespace: NetworkNamespace
 
     init() throws { namespace = try NetworkNamespace() }

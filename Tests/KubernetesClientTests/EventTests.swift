@@ -115,7 +115,7 @@ extension EventAggregator {
     }
 }
 
-@Suite(.timeLimit(.minutes(10))) struct EventRecorderTests {
+@Suite(.timeLimit(.minutes(30))) struct EventRecorderTests {
     private let server = APIServer()
     private let recorder: EventRecorder
     private let client: APIClient

@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// Tests of exec plugins that are shell scripts.
-@Suite(.timeLimit(.minutes(10))) struct ExecPluginTests {
+@Suite(.timeLimit(.minutes(30))) struct ExecPluginTests {
     private let folder: String
 
     init() throws {

@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// Tests of failures in transit, with the embedded API server and with recorded bytes.
-@Suite(.timeLimit(.minutes(10))) struct FaultTests {
+@Suite(.timeLimit(.minutes(30))) struct FaultTests {
     private func start(
         _ configuration: APIServer.Configuration = .init(),
         services: [String] = ["a"]

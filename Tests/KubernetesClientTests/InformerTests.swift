@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// Tests that must pass with every API server.
-@Suite(.timeLimit(.minutes(10))) struct InformerTests {
+@Suite(.timeLimit(.minutes(30))) struct InformerTests {
     @Test(arguments: ServerKind.available, WireEncoding.allCases)
     func `a list, then each change`(kind: ServerKind, encoding: WireEncoding) async throws {
         let cluster = try await TestCluster(kind, encoding)

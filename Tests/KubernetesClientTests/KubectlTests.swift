@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// Tests of the embedded API server with kubectl.
-@Suite(.timeLimit(.minutes(10))) struct KubectlTests {
+@Suite(.timeLimit(.minutes(30))) struct KubectlTests {
     private let server = APIServer()
     private let url: String
     private let folder: String

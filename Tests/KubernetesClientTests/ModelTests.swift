@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// Tests with random changes and faults: a listener must see the states of the server in order.
-@Suite(.timeLimit(.minutes(10))) struct ModelTests {
+@Suite(.timeLimit(.minutes(30))) struct ModelTests {
     private static let steps = 10_000
 
     @Test(arguments: WireEncoding.allCases)

@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// Tests of certificates, with a server that keeps its connections and names the client it sees.
-@Suite(.timeLimit(.minutes(10))) struct TLSTests {
+@Suite(.timeLimit(.minutes(30))) struct TLSTests {
     private let folder: String
     private let child: pid_t
     private let port: String

@@ -8,7 +8,7 @@ import Testing
 
 /// Tests with objects that cannot be read; a tenant may create them, and others must not be
 /// affected.
-@Suite(.timeLimit(.minutes(10))) struct UnreadableObjectTests {
+@Suite(.timeLimit(.minutes(30))) struct UnreadableObjectTests {
     private func client(_ server: ScriptedServer) -> APIClient {
         APIClient(Credentials(server: "http://127.0.0.1:\(server.port)"))
     }

@@ -10,7 +10,7 @@ import Testing
 /// Tests of random histories of random clusters: in the end the kernel holds what a fresh start would give.
 ///
 /// There are changes, foreign writers, refused commits, lost notifications and restarts.
-@Suite(.timeLimit(.minutes(10))) struct HistoryTests {
+@Suite(.timeLimit(.minutes(30))) struct HistoryTests {
     private static let inputs = TableInputs(
         NodeFacts(
             serviceCIDRs: [prefix("10.0.0.0/16"), prefix("fd00::/64")],

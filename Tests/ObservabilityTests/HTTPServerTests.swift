@@ -6,7 +6,7 @@ import Synchronization
 import Testing
 import Threads
 
-@Suite(.serialized, .timeLimit(.minutes(10))) struct HTTPServerTests {
+@Suite(.serialized, .timeLimit(.minutes(30))) struct HTTPServerTests {
     private let server: HTTPServer
     private let port: UInt16
 

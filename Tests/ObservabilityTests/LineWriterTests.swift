@@ -2,7 +2,7 @@ import Glibc
 import Testing
 import Threads
 
-@Suite(.timeLimit(.minutes(10))) struct LineWriterTests {
+@Suite(.timeLimit(.minutes(30))) struct LineWriterTests {
     private let lossLine: @Sendable (Int) -> String = { "\($0) lines were lost\n" }
 
     private func pipe() -> (read: Int32, write: Int32) {

@@ -11,7 +11,7 @@ import TestSupport
 import Testing
 
 /// Tests of the reconciler over a kernel in memory, with a clock that the test controls.
-@Suite(.timeLimit(.minutes(10))) struct ModelReconcilerTests {
+@Suite(.timeLimit(.minutes(30))) struct ModelReconcilerTests {
     private let backend = MemoryBackend()
     private let clock = TestClock()
     private let observer = RecordingObserver()

@@ -261,7 +261,7 @@ private final class Notes: SyncObserver {
     }
 }
 
-@Suite(.timeLimit(.minutes(10))) struct MaintenanceTests {
+@Suite(.timeLimit(.minutes(30))) struct MaintenanceTests {
     private let backend = ModelBackend()
     private let clock = TestClock()
     private let notes = Notes()

@@ -10,7 +10,7 @@ import TestSupport
 import Testing
 
 /// Tests of the order of events, with a scripted kernel and a clock that the test controls.
-@Suite(.timeLimit(.minutes(10))) struct ReconcilerTests {
+@Suite(.timeLimit(.minutes(30))) struct ReconcilerTests {
     private let backend = FakeBackend()
     private let clock = TestClock()
     private let observer = RecordingObserver()

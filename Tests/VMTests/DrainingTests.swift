@@ -5,7 +5,7 @@ import Testing
 
 /// Tests that removed endpoints and Services keep their connections in IPVS, and take none from
 /// others.
-@Suite(.serialized, .timeLimit(.minutes(10))) struct DrainingTests {
+@Suite(.serialized, .timeLimit(.minutes(30))) struct DrainingTests {
     // kubernetes/kubernetes#57841, #99162, #84322
     @Test func `a removed endpoint drains, also across a restart`() throws {
         let node = try Node()

@@ -4,7 +4,7 @@ import NetworkNamespaces
 import Testing
 
 /// Tests of mode ipvs against harm by a tenant, another program or the node itself.
-@Suite(.serialized, .timeLimit(.minutes(10))) struct HostileTests {
+@Suite(.serialized, .timeLimit(.minutes(30))) struct HostileTests {
     private func service(
         _ name: String,
         _ clusterIP: String,

@@ -4,7 +4,7 @@ import NetworkNamespaces
 import Testing
 
 /// Tests of mode ipvs on a kernel that supports it; ipvsadm is the oracle.
-@Suite(.serialized, .timeLimit(.minutes(10))) struct IPVSModeTests {
+@Suite(.serialized, .timeLimit(.minutes(30))) struct IPVSModeTests {
     /// A Service with every kind of frontend, protocol and endpoint.
     private static let everything =
         """

@@ -4,7 +4,7 @@ import NetworkNamespaces
 import Testing
 
 /// Tests for bugs reported for kube-proxy's mode ipvs (kubernetes/kubernetes).
-@Suite(.serialized, .timeLimit(.minutes(10))) struct KnownBugTests {
+@Suite(.serialized, .timeLimit(.minutes(30))) struct KnownBugTests {
     // #93456, #75262, #71596
     @Test func `external policy Local is for those outside, and has no fallback`() throws {
         let node = try Node()

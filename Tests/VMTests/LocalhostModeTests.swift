@@ -3,7 +3,7 @@ import NetworkNamespaces
 import Testing
 
 /// Tests of NodePorts on localhost in mode ipvs, where virtual servers do not handle them.
-@Suite(.serialized, .timeLimit(.minutes(10))) struct LocalhostModeTests {
+@Suite(.serialized, .timeLimit(.minutes(30))) struct LocalhostModeTests {
     @Test func `the forwarder serves them, whatever balances the rest`() throws {
         let node = try Node()
         node.nodePortAddresses = "primary,localhost"

@@ -4,7 +4,7 @@ import NetworkNamespaces
 import Testing
 
 /// Tests of the change from mode ipvs to mode nftables with open IPVS connections.
-@Suite(.serialized, .timeLimit(.minutes(10))) struct ModeChangeTests {
+@Suite(.serialized, .timeLimit(.minutes(30))) struct ModeChangeTests {
     private static let address = "10.96.0.10"
     private static let external = "203.0.113.7"
 
