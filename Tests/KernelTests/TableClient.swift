@@ -15,7 +15,6 @@ actor TableClient {
 
     private let queue = KernelQueue()
     private let programmer: TableProgrammer
-    private let news = NewsFeed()
     private var plans: [String: ServicePlan] = [:]
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { queue.asUnownedSerialExecutor() }
@@ -24,7 +23,6 @@ actor TableClient {
 
     @discardableResult
     func commit(_ wanted: Wanted, node: TableInputs) throws(CommitError) -> CommitReport {
-        defer { news.tell(programmer.found()) }
         switch wanted {
         case .everything(let new):
             plans = Dictionary(new.map { ($0.service, $0) }, uniquingKeysWith: { $1 })
@@ -39,7 +37,7 @@ actor TableClient {
     /// Yields what others do to the kernel.
     func events() -> AsyncStream<BackendEvent> {
         let (stream, continuation) = AsyncStream<BackendEvent>.makeStream()
-        let (news, queue, descriptor) = (news, queue.queue, programmer.descriptor)
+        let (news, queue, descriptor) = (programmer.news, queue.queue, programmer.descriptor)
         Task {
             await news.follow(descriptor, on: queue, { continuation.yield($0) }) {
                 self.assumeIsolated { $0.programmer.events() }

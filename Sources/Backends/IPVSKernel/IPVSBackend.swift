@@ -32,7 +32,6 @@ package actor IPVSBackend: Backend {
     /// The inputs that the rules were last made from.
     var rules: TableInputs?
     private var isPrepared = false
-    private let news = NewsFeed()
 
     package nonisolated var unownedExecutor: UnownedSerialExecutor {
         kernelQueue.asUnownedSerialExecutor()
@@ -86,7 +85,6 @@ package actor IPVSBackend: Backend {
         _ plans: [ServicePlan],
         node: NodeFacts
     ) throws(CommitError) -> CommitReport {
-        defer { news.tell(policy.found()) }
         if retirement?.isOver == true { return try policy.adopt(plans, inputs(node)) }
         if retirement != nil { return try leaveEverything(plans, node) }
         var report: CommitReport
@@ -107,7 +105,6 @@ package actor IPVSBackend: Backend {
         _ changes: [PlanChange],
         node: NodeFacts
     ) throws(CommitError) -> CommitReport {
-        defer { news.tell(policy.found()) }
         if retirement?.isOver == true { return try policy.commit(changes, inputs(node)) }
         // The rules must know which destinations will drain before the servers change.
         guard let operations = table?.apply(changes, now: Self.now) else {
@@ -137,10 +134,10 @@ package actor IPVSBackend: Backend {
         } catch {
             throw CommitError(ipvs: error)
         }
-        let (descriptor, queue) = (policy.descriptor, kernelQueue.queue)
+        let (news, descriptor, queue) = (policy.news, policy.descriptor, kernelQueue.queue)
         await withDiscardingTaskGroup { group in
             group.addTask {
-                await self.news.follow(descriptor, on: queue, tell) {
+                await news.follow(descriptor, on: queue, tell) {
                     self.assumeIsolated { $0.policy.events() }
                 }
             }

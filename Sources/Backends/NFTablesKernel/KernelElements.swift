@@ -49,27 +49,13 @@ final class KernelElements: ElementSource {
             NFT_MSG_GETSETELEM,
             netfilterFamily: question.table.family.rawValue,
             attributes: { buffer in
-                buffer.attribute(
-                    UInt16(NFTA_SET_ELEM_LIST_TABLE.rawValue),
-                    question.table.name
-                )
-                buffer.attribute(UInt16(NFTA_SET_ELEM_LIST_SET.rawValue), question.set)
-                let list = buffer.beginNest(UInt16(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue))
-                let element = buffer.beginNest(UInt16(NFTA_LIST_ELEM.rawValue))
-                if let key = question.key {
-                    let value = buffer.beginNest(UInt16(NFTA_SET_ELEM_KEY.rawValue))
-                    key.withUnsafeBytes {
-                        buffer.attribute(UInt16(NFTA_DATA_VALUE.rawValue), bytes: $0)
+                buffer.appendElement(of: question.set, question.table.name) { element in
+                    guard let key = question.key else {
+                        let type = UInt16(NFTA_SET_ELEM_FLAGS.rawValue)
+                        return element.attribute(type, bigEndian: Self.isCatchAll)
                     }
-                    buffer.endNest(value)
-                } else {
-                    buffer.attribute(
-                        UInt16(NFTA_SET_ELEM_FLAGS.rawValue),
-                        bigEndian: Self.isCatchAll
-                    )
+                    key.withUnsafeBytes { element.appendKey($0) }
                 }
-                buffer.endNest(element)
-                buffer.endNest(list)
             },
             { message in
                 let list = message.netfilterAttributes[

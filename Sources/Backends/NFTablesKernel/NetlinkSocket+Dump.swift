@@ -82,3 +82,29 @@ extension NetlinkSocket {
         return request
     }
 }
+
+extension MessageBuffer {
+    /// Appends the attributes of `NFT_MSG_GETSETELEM` that ask for one element of a set.
+    ///
+    /// - Parameter body: appends what tells the element
+    mutating func appendElement(
+        of set: String,
+        _ table: String,
+        _ body: (inout MessageBuffer) -> Void
+    ) {
+        attribute(UInt16(NFTA_SET_ELEM_LIST_TABLE.rawValue), table)
+        attribute(UInt16(NFTA_SET_ELEM_LIST_SET.rawValue), set)
+        let list = beginNest(UInt16(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue))
+        let element = beginNest(UInt16(NFTA_LIST_ELEM.rawValue))
+        body(&self)
+        endNest(element)
+        endNest(list)
+    }
+
+    /// Appends the key of an element.
+    mutating func appendKey(_ bytes: UnsafeRawBufferPointer) {
+        let key = beginNest(UInt16(NFTA_SET_ELEM_KEY.rawValue))
+        attribute(UInt16(NFTA_DATA_VALUE.rawValue), bytes: bytes)
+        endNest(key)
+    }
+}

@@ -48,6 +48,7 @@ package final class TableProgrammer {
         _ plans: [ServicePlan],
         _ inputs: TableInputs
     ) throws(CommitError) -> CommitReport {
+        defer { news.tell(found()) }
         let inputs = known(inputs)
         var (report, former) = try CommitError.translating { () throws(TableFault) in
             try tables.adopt(plans, inputs)
@@ -61,6 +62,7 @@ package final class TableProgrammer {
         _ changes: [PlanChange],
         _ inputs: TableInputs
     ) throws(CommitError) -> CommitReport {
+        defer { news.tell(found()) }
         let inputs = known(inputs)
         var report = try CommitError.translating { () throws(TableFault) in
             try tables.commit(changes, inputs)
@@ -116,6 +118,9 @@ package final class TableProgrammer {
 
     // MARK: News
 
+    /// The events of every commit; `follow` adds those that notifications report.
+    package let news = NewsFeed()
+
     /// A descriptor that is readable when there may be events.
     package var descriptor: Int32 { netlink.descriptor }
 
@@ -125,9 +130,9 @@ package final class TableProgrammer {
         return found()
     }
 
-    /// Returns the events that were noticed while committing, which no further notification
-    /// reports.
-    package func found() -> [BackendEvent] {
+    /// Returns the events that have been noticed; those noticed while committing are reported by no
+    /// further notification.
+    private func found() -> [BackendEvent] {
         let isForwarding = tables.generations.takeForwardingTouch()
         return (isForwarding ? [.forwarding] : [])
             + (tables.generations.isTampered ? [.foreignChange(.table)] : [])

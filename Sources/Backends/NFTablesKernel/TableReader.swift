@@ -126,15 +126,9 @@ struct TableReader {
             NFT_MSG_GETSETELEM,
             family,
             attributes: { buffer in
-                buffer.attribute(UInt16(NFTA_SET_ELEM_LIST_TABLE.rawValue), table)
-                buffer.attribute(UInt16(NFTA_SET_ELEM_LIST_SET.rawValue), set.id.name)
-                let list = buffer.beginNest(UInt16(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue))
-                let element = buffer.beginNest(UInt16(NFTA_LIST_ELEM.rawValue))
-                let value = buffer.beginNest(UInt16(NFTA_SET_ELEM_KEY.rawValue))
-                key.withBytes { buffer.attribute(UInt16(NFTA_DATA_VALUE.rawValue), bytes: $0) }
-                buffer.endNest(value)
-                buffer.endNest(element)
-                buffer.endNest(list)
+                buffer.appendElement(of: set.id.name, table) { element in
+                    key.withBytes { element.appendKey($0) }
+                }
             },
             { parser.add($0) }
         )
