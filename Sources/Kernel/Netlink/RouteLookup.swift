@@ -31,12 +31,6 @@ package struct RouteLookup: ~Copyable {
 
     package init() throws(NetlinkError) { socket = try NetlinkSocket(.route) }
 
-    /// Returns the name of the interface through which an address is reached; nil without a route.
-    package static func interface(toward address: IPAddress) throws(NetlinkError) -> String? {
-        var lookup = try RouteLookup()
-        return try lookup.route(to: address)?.interface
-    }
-
     /// Returns whether an address belongs to the node, and the interface through which it is
     /// reached.
     ///

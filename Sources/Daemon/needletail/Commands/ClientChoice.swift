@@ -12,6 +12,7 @@ struct ClientChoice {
 
     private let snapshot: Snapshot
     private let own: [IPAddress]
+    private let ways = Ways()
 
     /// What clients use who have not been asked for theirs: one of the ports of `ip_local_port_range`.
     static let port: UInt16 = 50_000
@@ -19,6 +20,15 @@ struct ClientChoice {
     init(_ snapshot: Snapshot) {
         self.snapshot = snapshot
         own = (try? readInterfaceAddresses()) ?? []
+    }
+
+    /// Returns what a client is.
+    ///
+    /// Where interfaces tell pods, its packets are taken to come by the one that leads to it.
+    func kind(_ client: IPAddress) -> FlowExplanation.Client {
+        if own.contains(client) || snapshot.view.primaryAddresses.contains(client) { return .node }
+        guard detection(client.family) != .none else { return .outside }
+        return isPod((client, interface(toward: client))) ? .pod : .outside
     }
 
     /// A client of a kind with the interface that its packets come by; nil if this node has none.
@@ -166,10 +176,21 @@ struct ClientChoice {
     }
 
     /// The interface that leads to an address of another machine or a pod; nil if none does.
-    private func interface(toward client: IPAddress) -> String? {
-        guard var lookup = try? RouteLookup(), let route = try? lookup.route(to: client),
-            !route.isLocal
-        else { return nil }
-        return route.interface
+    private func interface(toward client: IPAddress) -> String? { ways.interface(toward: client) }
+}
+
+/// The interfaces that lead to addresses, asked for once each.
+private final class Ways {
+    private var lookup: RouteLookup?
+    private var known: [IPAddress: String?] = [:]
+
+    init() { lookup = try? RouteLookup() }
+
+    func interface(toward address: IPAddress) -> String? {
+        if let answer = known[address] { return answer }
+        let route = (try? lookup?.route(to: address)) ?? nil
+        let answer = route.flatMap { $0.isLocal ? nil : $0.interface }
+        known[address] = .some(answer)
+        return answer
     }
 }

@@ -34,7 +34,7 @@ struct Explainer {
             podCIDRs: snapshot.facts.podCIDRs.map(\.description),
             serviceCIDRs: snapshot.facts.serviceCIDRs.map(\.description)
         )
-        let kind = client.map(kind)
+        let kind = client.map(clients.kind)
         let asking = source.flatMap { source in kind.map { (client: source, kind: $0) } }
         var frontends: [Explanation.Frontend] = []
         var checks: [FlowCheck] = []
@@ -65,7 +65,9 @@ struct Explainer {
             diagnostics: claimants(wanted, plans).flatMap { snapshot.diagnostics(of: $0) }
                 .map(\.description),
             unserved: frontends.isEmpty && forwarded.isEmpty ? whyUnserved(wanted) : nil,
-            client: client.map { Explanation.Client(address: "\($0)", kind: self.kind($0)) },
+            client: asking.map {
+                Explanation.Client(address: "\($0.client.address)", kind: $0.kind)
+            },
             frontends: frontends,
             forwarded: forwarded,
             connections: source.flatMap { try? connections($0, frontends) },
@@ -130,24 +132,6 @@ struct Explainer {
             return "dropped: no Service has this address of the ServiceCIDR"
         }
         return "passed untouched: no Service has this address and port"
-    }
-
-    /// Where interfaces tell pods, packets are taken to come by the one that leads to the client.
-    private func kind(_ client: IPAddress) -> FlowExplanation.Client {
-        let own = (try? readInterfaceAddresses()) ?? []
-        if own.contains(client) || snapshot.view.primaryAddresses.contains(client) { return .node }
-        switch snapshot.facts.localDetection(client.family) {
-        case .podCIDRs:
-            return snapshot.facts.podCIDRs.contains { $0.contains(client) } ? .pod : .outside
-        case .interface(let name): return interface(toward: client) == name ? .pod : .outside
-        case .interfacePrefix(let prefix):
-            return interface(toward: client)?.hasPrefix(prefix) == true ? .pod : .outside
-        case .none: return .outside
-        }
-    }
-
-    private func interface(toward client: IPAddress) -> String? {
-        (try? RouteLookup.interface(toward: client)) ?? nil
     }
 
     private func explain(

@@ -95,6 +95,7 @@ struct Run: AsyncParsableCommand {
                 interfaceAddresses: addresses,
                 apiServers: apiServers,
                 observer: NoObserver(),
+                warnings: WarningBudget(limit: configuration.needletail.namespaceWarnings),
                 logger: logger
             )
             await reconciler.replaceAll(objects)
