@@ -193,14 +193,21 @@ package struct ClusterState: Sendable {
     // The objects to keep are missing from the list because they cannot be read now, not because
     // they are gone.
 
+    /// Returns the known objects that are neither in a list nor to be kept.
+    private func missing(
+        _ known: some Collection<ObjectName>,
+        from list: [ObjectName],
+        _ kept: UnreadableObjects
+    ) -> [ObjectName] {
+        let names = Set(list)
+        return known.filter { !names.contains($0) && !kept.contains($0) }
+    }
+
     package mutating func replaceServices(
         _ list: [Service],
         keeping kept: UnreadableObjects = .init()
     ) {
-        let names = Set(list.map(\.name))
-        for name in services.keys where !names.contains(name) && !kept.contains(name) {
-            removeService(name)
-        }
+        for name in missing(services.keys, from: list.map(\.name), kept) { removeService(name) }
         for service in list { set(service) }
     }
 
@@ -208,8 +215,7 @@ package struct ClusterState: Sendable {
         _ list: [EndpointSlice],
         keeping kept: UnreadableObjects = .init()
     ) {
-        let names = Set(list.map(\.name))
-        for name in serviceOfSlice.keys where !names.contains(name) && !kept.contains(name) {
+        for name in missing(serviceOfSlice.keys, from: list.map(\.name), kept) {
             removeEndpointSlice(name)
         }
         for slice in list { set(slice) }
@@ -219,10 +225,7 @@ package struct ClusterState: Sendable {
         _ list: [Endpoints],
         keeping kept: UnreadableObjects = .init()
     ) {
-        let names = Set(list.map(\.name))
-        for name in slices.keys where !names.contains(name) && !kept.contains(name) {
-            removeEndpoints(name)
-        }
+        for name in missing(slices.keys, from: list.map(\.name), kept) { removeEndpoints(name) }
         for endpoints in list { set(endpoints) }
     }
 
@@ -230,9 +233,10 @@ package struct ClusterState: Sendable {
         _ list: [ServiceCIDR],
         keeping kept: UnreadableObjects = .init()
     ) {
-        let names = Set(list.map(\.objectName))
-        for name in serviceCIDRObjects.values.map(\.objectName)
-        where !names.contains(name) && !kept.contains(name) { removeServiceCIDR(name.name) }
+        let known = serviceCIDRObjects.values.map(\.objectName)
+        for name in missing(known, from: list.map(\.objectName), kept) {
+            removeServiceCIDR(name.name)
+        }
         for cidr in list { set(cidr) }
     }
 
