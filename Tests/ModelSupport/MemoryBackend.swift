@@ -3,9 +3,10 @@ import ModelKernel
 import NFTables
 import NetworkTypes
 import ServicePlan
+import TestSupport
 
 /// Mode nftables over a kernel in memory.
-package actor MemoryBackend: Backend {
+package actor MemoryBackend: TestBackend {
     package nonisolated let families = IPFamily.allCases
     package nonisolated let kernel = ModelTables()
     private lazy var tables = NodeTables(families, kernel)
@@ -43,24 +44,4 @@ package actor MemoryBackend: Backend {
             return try tables.difference(plans, TableInputs(node)).flatMap(\.differences)
         } catch { throw Self.translated(error) }
     }
-
-    package func maintain() -> Maintenance { .finished }
-
-    package func watch(_ tell: @escaping @Sendable (BackendEvent) async -> Void) async {}
-
-    package func inspect(_ frontend: FrontendKey, client: IPAddress?) -> FrontendInspection {
-        FrontendInspection()
-    }
-
-    package func evaluate(_ packets: [FirstPacket]) -> [Evaluation] {
-        packets.map { _ in Evaluation([]) }
-    }
-
-    package func elementCounts() -> [ElementCount] { [] }
-
-    package func connectionCounts() -> [String: UInt64] { [:] }
-
-    package func forwardChains() -> [ForwardChain] { [] }
-
-    package func clean(kubeProxy: Bool, dryRun: Bool) -> [Difference] { [] }
 }

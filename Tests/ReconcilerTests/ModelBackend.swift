@@ -2,10 +2,11 @@ import Backend
 import NetworkTypes
 import ServicePlan
 import Synchronization
+import TestSupport
 import Testing
 
 /// A backend that holds plans, checks that each change begins with what it holds, and fails when told.
-final class ModelBackend: Backend {
+final class ModelBackend: TestBackend {
     struct State {
         var plans: [String: ServicePlan] = [:]
         /// Nil: it has forgotten what it holds.
@@ -19,7 +20,6 @@ final class ModelBackend: Backend {
     }
 
     let state = Mutex(State())
-    let families = IPFamily.allCases
 
     var plans: [String: ServicePlan] { state.withLock(\.plans) }
     var commits: [[PlanChange]] { state.withLock(\.commits) }
@@ -81,23 +81,10 @@ final class ModelBackend: Backend {
         return try next.get()
     }
 
-    func watch(_ tell: @escaping @Sendable (BackendEvent) async -> Void) async {}
-
     func difference(_ plans: [ServicePlan], node: NodeFacts) -> [Difference] {
         let held = self.plans
         return plans.filter { held[$0.service] != $0 }.map {
             Difference(.change, $0.service, of: .everyone)
         }
     }
-
-    func inspect(_ frontend: FrontendKey, client: IPAddress?) -> FrontendInspection {
-        FrontendInspection()
-    }
-
-    func evaluate(_ packets: [FirstPacket]) -> [Evaluation] { packets.map { _ in Evaluation([]) } }
-
-    func elementCounts() -> [ElementCount] { [] }
-    func connectionCounts() -> [String: UInt64] { [:] }
-    func forwardChains() -> [ForwardChain] { [] }
-    func clean(kubeProxy: Bool, dryRun: Bool) -> [Difference] { [] }
 }

@@ -18,15 +18,7 @@ import Testing
     private let reconciler: Reconciler
 
     init() {
-        reconciler = Reconciler(
-            Cluster(NodeConfiguration(nodeName: "here")),
-            awaiting: [.services],
-            backend: backend,
-            interfaceAddresses: [],
-            observer: observer,
-            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
-            clock: clock
-        )
+        reconciler = Reconciler(awaiting: [.services], backend, observer, clock)
     }
 
     private func running(_ body: () async throws -> Void) async rethrows {

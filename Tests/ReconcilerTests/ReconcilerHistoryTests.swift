@@ -9,42 +9,14 @@ import Synchronization
 import TestSupport
 import Testing
 
-/// What a reconciler tells others of.
-private final class Notes: SyncObserver {
-    struct State {
-        var records: [SyncRecord] = []
-        var failures: [Duration] = []
-        var damage: [ForeignObject] = []
-    }
-
-    let state = Mutex(State())
-
-    func changesQueued() {}
-    func synced(_ record: SyncRecord) { state.withLock { $0.records.append(record) } }
-    func failed(_ error: CommitError, retryAfter delay: Duration) {
-        state.withLock { $0.failures.append(delay) }
-    }
-    func foreignChange(_ object: ForeignObject, repairAfter delay: Duration) {
-        state.withLock { $0.damage.append(object) }
-    }
-}
-
 /// Every sync is asked for by the test.
 @Suite struct ReconcilerHistoryTests {
     private let backend = ModelBackend()
-    private let notes = Notes()
+    private let observer = RecordingObserver()
     private let reconciler: Reconciler
 
     init() {
-        reconciler = Reconciler(
-            Cluster(NodeConfiguration(nodeName: "here")),
-            awaiting: [],
-            backend: backend,
-            interfaceAddresses: [],
-            observer: notes,
-            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
-            clock: TestClock()
-        )
+        reconciler = Reconciler(awaiting: [], backend, observer, TestClock())
     }
 
     /// One of six Services with up to four endpoints; the addresses of some are the same.
@@ -130,7 +102,7 @@ private final class Notes: SyncObserver {
         await reconciler.update { $0.set(local.service) }
         backend.fail(CommitError("refused", recovery: .retry))
         await #expect(throws: CommitError.self) { try await reconciler.sync() }
-        #expect(notes.state.withLock(\.records).isEmpty)
+        #expect(observer.records.isEmpty)
         await add("b", "10.96.0.2")
         let record = try await reconciler.sync()
         #expect(record.healthChecks.keys.sorted() == ["default/a", "default/b"])
@@ -147,7 +119,7 @@ private final class Notes: SyncObserver {
         let record = try await reconciler.sync(.changes)
         #expect(record.isFull && backend.adoptions == 2 && backend.commits.isEmpty)
         #expect(Set(backend.plans.keys) == ["default/a", "default/b"])
-        #expect(notes.state.withLock(\.failures).isEmpty)
+        #expect(observer.failures.isEmpty)
     }
 
     @Test func `facts of the node are committed without a change of any Service`() async throws {
@@ -177,13 +149,13 @@ private final class Notes: SyncObserver {
         backend.report(repaired, repaired, CommitReport())
         await reconciler.onReread()
         #expect(try await reconciler.sync().isRepair)
-        #expect(notes.state.withLock(\.damage) == [.servers])
+        #expect(observer.damage == [.servers])
         await add("b", "10.96.0.2")
         await reconciler.onReread()
         #expect(try await !reconciler.sync().isRepair)
         await reconciler.onReread()
         #expect(try await !reconciler.sync().isRepair)
-        #expect(notes.state.withLock(\.damage) == [.servers])
+        #expect(observer.damage == [.servers])
     }
 
     @Test func `damage is told once until it is repaired`() async throws {
@@ -191,12 +163,12 @@ private final class Notes: SyncObserver {
         try await reconciler.sync()
         await reconciler.onForeignChange(.addresses)
         await reconciler.onForeignChange(.table)
-        #expect(notes.state.withLock(\.damage) == [.addresses])
+        #expect(observer.damage == [.addresses])
         // A commit of changes repairs nothing.
         #expect(try await !reconciler.sync(.changes).isRepair)
         #expect(try await reconciler.sync().isRepair)
         await reconciler.onForeignChange(.table)
-        #expect(notes.state.withLock(\.damage) == [.addresses, .table])
+        #expect(observer.damage == [.addresses, .table])
     }
 
     @Test func `what an operator changes concerns every Service`() async throws {
@@ -264,19 +236,11 @@ private final class Notes: SyncObserver {
 @Suite(.timeLimit(.minutes(30))) struct MaintenanceTests {
     private let backend = ModelBackend()
     private let clock = TestClock()
-    private let notes = Notes()
+    private let observer = RecordingObserver()
     private let reconciler: Reconciler
 
     init() {
-        reconciler = Reconciler(
-            Cluster(NodeConfiguration(nodeName: "here")),
-            awaiting: [],
-            backend: backend,
-            interfaceAddresses: [],
-            observer: notes,
-            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
-            clock: clock
-        )
+        reconciler = Reconciler(awaiting: [], backend, observer, clock)
     }
 
     @Test func `maintenance comes again when the backend says, and ends when there is none`() async

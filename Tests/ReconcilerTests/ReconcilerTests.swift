@@ -17,15 +17,7 @@ import Testing
     private let reconciler: Reconciler
 
     init() {
-        reconciler = Reconciler(
-            Cluster(NodeConfiguration(nodeName: "here")),
-            awaiting: [.services],
-            backend: backend,
-            interfaceAddresses: [],
-            observer: observer,
-            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
-            clock: clock
-        )
+        reconciler = Reconciler(awaiting: [.services], backend, observer, clock)
     }
 
     private static let refused = CommitError("refused", recovery: .retry)
@@ -219,13 +211,10 @@ import Testing
 
     @Test func `what is not essential can be gone without, and is taken when it comes`() async {
         let reconciler = Reconciler(
-            Cluster(NodeConfiguration(nodeName: "here")),
             awaiting: [.services, .endpoints, .nodes],
-            backend: backend,
-            interfaceAddresses: [],
-            observer: observer,
-            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
-            clock: clock
+            backend,
+            observer,
+            clock
         )
         let task = Task { await reconciler.run() }
         await reconciler.update(completing: .services) { $0.set(ClusterBuilder().service) }

@@ -1,6 +1,9 @@
 import Backend
+import Logging
+import PlanCompiler
 import Reconciler
 import Synchronization
+import TestSupport
 
 /// Remembers what a reconciler tells.
 final class RecordingObserver: SyncObserver {
@@ -8,6 +11,7 @@ final class RecordingObserver: SyncObserver {
         var records: [SyncRecord] = []
         var failures: [Duration] = []
         var repairs: [Duration] = []
+        var damage: [ForeignObject] = []
         var watchers: [(count: Int, CheckedContinuation<Void, Never>)] = []
     }
 
@@ -16,6 +20,7 @@ final class RecordingObserver: SyncObserver {
     var records: [SyncRecord] { state.withLock(\.records) }
     var failures: [Duration] { state.withLock(\.failures) }
     var repairs: [Duration] { state.withLock(\.repairs) }
+    var damage: [ForeignObject] { state.withLock(\.damage) }
 
     /// Returns when the number of reported syncs has reached this count.
     func wait(forSyncs count: Int) async {
@@ -41,6 +46,29 @@ final class RecordingObserver: SyncObserver {
         state.withLock { $0.failures.append(delay) }
     }
     func foreignChange(_ object: ForeignObject, repairAfter delay: Duration) {
-        state.withLock { $0.repairs.append(delay) }
+        state.withLock { state in
+            state.repairs.append(delay)
+            state.damage.append(object)
+        }
+    }
+}
+
+extension Reconciler {
+    /// Makes the reconciler of a node whose interfaces have no addresses.
+    init(
+        awaiting lists: Set<ObjectList>,
+        _ backend: any Backend,
+        _ observer: RecordingObserver,
+        _ clock: TestClock
+    ) {
+        self.init(
+            Cluster(NodeConfiguration(nodeName: "here")),
+            awaiting: lists,
+            backend: backend,
+            interfaceAddresses: [],
+            observer: observer,
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+            clock: clock
+        )
     }
 }

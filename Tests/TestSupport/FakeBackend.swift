@@ -1,18 +1,16 @@
 package import Backend
-package import NetworkTypes
+internal import NetworkTypes
 package import ServicePlan
 internal import Synchronization
 
 /// A dataplane that follows a script and records its commits.
-package final class FakeBackend: Backend {
+package final class FakeBackend: TestBackend {
     package enum Commit: Equatable, Sendable {
         case everything(Set<String>)
         case some(Set<String>)
     }
 
     private struct State {
-        package let families = IPFamily.allCases
-
         package init() {}
 
         package var commits: [Commit] = []
@@ -23,8 +21,6 @@ package final class FakeBackend: Backend {
     }
 
     private let state = Mutex(State())
-
-    package let families = IPFamily.allCases
 
     package init() {}
 
@@ -92,26 +88,4 @@ package final class FakeBackend: Backend {
         report.elementsAdded = 1
         return report
     }
-
-    package func maintain() -> Maintenance { .finished }
-
-    package func watch(_ tell: @escaping @Sendable (BackendEvent) async -> Void) async {}
-
-    package func difference(_ plans: [ServicePlan], node: NodeFacts) -> [Difference] { [] }
-
-    package func inspect(_ frontend: FrontendKey, client: IPAddress?) -> FrontendInspection {
-        FrontendInspection()
-    }
-
-    package func evaluate(_ packets: [FirstPacket]) -> [Evaluation] {
-        packets.map { _ in Evaluation([]) }
-    }
-
-    package func elementCounts() -> [ElementCount] { [] }
-
-    package func connectionCounts() -> [String: UInt64] { [:] }
-
-    package func forwardChains() -> [ForwardChain] { [] }
-
-    package func clean(kubeProxy: Bool, dryRun: Bool) -> [Difference] { [] }
 }
