@@ -227,7 +227,7 @@ let package = Package(
         ),
         .target(
             name: "BinarySupport",
-            dependencies: ["NetworkNamespaces", "Threads"],
+            dependencies: ["NetworkNamespaces", "Observability", "Threads"],
             path: "Tests/BinarySupport",
             swiftSettings: settings
         ),
@@ -260,7 +260,10 @@ let package = Package(
             "ModelKernelTests",
             ["NetworkTypes", "ServicePlan", "NFTables", "ModelKernel", "ModelSupport"]
         ),
-        tests("IPVSTests", ["NetworkTypes", "ServicePlan", "Backend", "NFTables", "IPVS"]),
+        tests(
+            "IPVSTests",
+            ["NetworkTypes", "ServicePlan", "Backend", "NFTables", "IPVS", "ModelSupport"]
+        ),
         tests("NetlinkBytesTests", ["NetworkTypes", "Netlink"]),
         tests("ManifestSourceTests", ["KubernetesModel", "ManifestSource"]),
         tests(

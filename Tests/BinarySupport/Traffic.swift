@@ -1,5 +1,6 @@
 internal import Glibc
 package import NetworkNamespaces
+internal import Observability
 internal import Synchronization
 internal import Threads
 
@@ -14,6 +15,12 @@ package final class Traffic: Sendable {
         var hasEnded = false
     }
 
+    /// How long a call waits, in seconds.
+    ///
+    /// TCP repeats what a busy machine drops, at ever longer intervals; a connection that no rule
+    /// leads anywhere stays without an answer however long one waits.
+    private static let patience = 60
+
     private let lasting: [Stream]
     private let state = Mutex(State())
 
@@ -23,20 +30,24 @@ package final class Traffic: Sendable {
         _ port: UInt16,
         lasting count: Int
     ) throws {
-        var limit = rlimit()
-        getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-        limit.rlim_cur = min(limit.rlim_max, 16_384)
-        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-        lasting = try (0..<count).map { _ in
-            guard let stream = try Stream.connecting(namespace, host, port), stream.echoes else {
-                throw CommandError("\(host) port \(port) does not answer")
+        DescriptorLimit.raise()
+        lasting = try (0..<count).map { number in
+            let start = ContinuousClock.now
+            let stream = try Stream.connecting(namespace, host, port, limit: Self.patience)
+            guard let stream, stream.echoes else {
+                let code = errno
+                let what = stream == nil ? "is not connected" : "gets no answer"
+                throw CommandError(
+                    "connection \(number) to \(host) port \(port) \(what): errno \(code) after \(ContinuousClock.now - start)"
+                )
             }
             return stream
         }
         startThread { [self] in
             while state.withLock({ !$0.isEnding }) {
                 let start = ContinuousClock.now
-                let stream = (try? Stream.connecting(namespace, host, port)) ?? nil
+                let stream =
+                    (try? Stream.connecting(namespace, host, port, limit: Self.patience)) ?? nil
                 let isGood = stream?.echoes ?? false
                 let code = errno
                 stream?.reset()

@@ -1,6 +1,7 @@
 import BinarySupport
 import Glibc
 import NetworkNamespaces
+import Observability
 import TestSupport
 import Testing
 
@@ -124,10 +125,7 @@ import Testing
     @Test func `a thousand open connections survive a kill and a restart, which sends nothing`()
         throws
     {
-        var limit = rlimit()
-        getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-        limit.rlim_cur = limit.rlim_max
-        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        DescriptorLimit.raise()
         try folder.write(manifest(["10.244.1.5", "10.244.1.6"]), to: "web.yaml")
         let first = try start()
         try first.wait(for: "synced")

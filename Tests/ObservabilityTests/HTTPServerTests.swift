@@ -71,10 +71,7 @@ import Threads
 
     @Test func `a thousand connections and slow clients take nothing from the others`() throws {
         defer { server.stop() }
-        var limit = rlimit()
-        getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-        limit.rlim_cur = min(limit.rlim_max, 8192)
-        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        DescriptorLimit.raise()
         var idle: [Int32] = []
         defer { for descriptor in idle { close(descriptor) } }
         for number in 0..<1000 {
