@@ -211,8 +211,8 @@ let package = Package(
             [
                 "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "NFTables",
                 "Netlink", "NFTablesKernel", "IPVSKernel", "Backend", "Reconciler",
-                "NetworkNamespaces", "KubernetesClient", "EmbeddedAPIServer", argumentParser,
-                logging,
+                "NetworkNamespaces", "Threads", "KubernetesClient", "EmbeddedAPIServer",
+                argumentParser, logging,
             ]
         ),
         // Tests
@@ -292,7 +292,7 @@ let package = Package(
             "LocalhostForwardingTests",
             [
                 "BinarySupport", "NetworkNamespaces", "NetworkTypes", "ServicePlan",
-                "LocalhostForwarding", logging,
+                "LocalhostForwarding", "Threads", logging,
             ]
         ),
         tests(
