@@ -3,12 +3,18 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
 #include <malloc.h>
 #include <sched.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 int needle_ignore_port(int fd, uint32_t port_id) {
     // nlmsg_pid is at offset 12 in host order; BPF loads big-endian.
@@ -25,6 +31,17 @@ int needle_ignore_port(int fd, uint32_t port_id) {
 int needle_join_network_namespace(int fd) { return setns(fd, CLONE_NEWNET) ? -errno : 0; }
 
 int needle_new_network_namespace(void) { return unshare(CLONE_NEWNET) ? -errno : 0; }
+
+int needle_open_tun(const char *name) {
+    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) return -errno;
+    struct ifreq request = {.ifr_flags = IFF_TUN | IFF_NO_PI};
+    strncpy(request.ifr_name, name, IFNAMSIZ - 1);
+    if (ioctl(fd, TUNSETIFF, &request) == 0) return fd;
+    int error = errno;
+    close(fd);
+    return -error;
+}
 
 void needle_release_free_memory(void) { malloc_trim(0); }
 

@@ -65,6 +65,17 @@ package final class NetworkNamespace: Sendable {
         }
     }
 
+    /// Makes a TUN device inside the namespace, and returns the descriptor of its packets.
+    ///
+    /// Reading does not block. The device disappears with the descriptor.
+    package func makeTunnel(named name: String) throws -> Int32 {
+        let tunnel = try inside { needle_open_tun(name) }
+        guard tunnel >= 0 else {
+            throw CommandError("TUN device \(name): \(String(cString: strerror(-tunnel)))")
+        }
+        return tunnel
+    }
+
     private static func current() throws -> Int32 {
         let file = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)
         guard file >= 0 else {

@@ -15,13 +15,19 @@ final class Cluster: Sendable {
     private let api = APIServer()
     private let outsidePort = Mutex<UInt16>(0)
 
-    init(nodeCount: Int, pods: [String]) throws {
+    init(nodeCount: Int, pods: [String], network: NetworkKind = .bridge) throws {
         guard geteuid() == 0 else {
             throw LabError("network namespaces need root; run it with sudo")
         }
+        if let lack = network.lack { throw LabError("network \(network.rawValue): \(lack)") }
         try Namespace.removeAll()
-        topology = Topology(nodeCount: nodeCount, podNames: pods)
         directory = FileManager.default.temporaryDirectory.path() + "needletail-lab-\(getpid())"
+        topology = Topology(
+            nodeCount: nodeCount,
+            podNames: pods,
+            kind: network,
+            directory: directory
+        )
         do {
             try FileManager.default.createDirectory(
                 atPath: "\(directory)/logs",
@@ -29,9 +35,10 @@ final class Cluster: Sendable {
             )
             try topology.build()
             servers = try topology.pods.map {
-                try PodServer($0, port: SampleServices.podPort, udpPort: SampleServices.podUDPPort)
+                try PodServer($0)
             }
         } catch {
+            topology.stop()
             try? Namespace.removeAll()
             try? FileManager.default.removeItem(atPath: directory)
             throw error
@@ -72,32 +79,46 @@ final class Cluster: Sendable {
         try await client.send(method, path, body, contentType: contentType)
     }
 
-    /// Creates the nodes and the objects, and gives the Service its load balancer.
-    func create(_ objects: [JSONValue]) async throws {
-        let namespace = "namespaces/\(SampleServices.namespace)"
-        for object in topology.nodes.map(\.object) + objects {
+    /// Creates the nodes, the namespace and the objects, and gives Services their load balancers.
+    ///
+    /// - Parameter loadBalancers: addresses by the names of Services
+    func create(_ objects: [JSONValue], loadBalancers: [String: String]) async throws {
+        let namespace = "namespaces/\(ServiceObjects.namespace)"
+        for node in topology.nodes { try await request("POST", "/api/v1/nodes", node.object) }
+        try await request(
+            "POST",
+            "/api/v1/namespaces",
+            [
+                "apiVersion": "v1", "kind": "Namespace",
+                "metadata": ["name": .string(ServiceObjects.namespace)],
+            ]
+        )
+        for object in objects {
+            let isService = object["kind"] == "Service"
             let path =
-                switch object["kind"] {
-                case "Node": "/api/v1/nodes"
-                case "Namespace": "/api/v1/namespaces"
-                case "Service": "/api/v1/\(namespace)/services"
-                default: "/apis/discovery.k8s.io/v1/\(namespace)/endpointslices"
-                }
+                isService
+                ? "/api/v1/\(namespace)/services"
+                : "/apis/discovery.k8s.io/v1/\(namespace)/endpointslices"
             try await request("POST", path, object)
         }
-        try await request(
-            "PATCH",
-            "/api/v1/\(namespace)/services/web/status",
-            SampleServices.loadBalancerStatus,
-            contentType: "application/merge-patch+json"
-        )
+        for (name, address) in loadBalancers {
+            try await request(
+                "PATCH",
+                "/api/v1/\(namespace)/services/\(name)/status",
+                ServiceObjects.status(loadBalancerIP: address),
+                contentType: "application/merge-patch+json"
+            )
+        }
     }
 
-    func startProxies() throws {
+    /// Starts needletail on each node.
+    func startProxies(mode: String = "nftables") throws {
         try daemons.start(
             topology.nodes,
             binary: try Self.program("needletail"),
-            api: "http://\(Topology.apiAddress):\(Topology.apiPort)",
+            flags: [
+                "--master", "http://\(Topology.apiAddress):\(Topology.apiPort)", "--mode", mode,
+            ] + topology.kind.detection,
             logs: "\(directory)/logs"
         )
     }
@@ -126,6 +147,7 @@ final class Cluster: Sendable {
         daemons.stop()
         api.stop()
         for server in servers { server.stop() }
+        topology.stop()
         try? Namespace.removeAll()
         try? FileManager.default.removeItem(atPath: directory)
     }

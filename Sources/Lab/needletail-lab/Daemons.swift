@@ -6,10 +6,10 @@ internal import Synchronization
 final class Daemons: Sendable {
     private let children = Mutex<[pid_t]>([])
 
-    /// Starts needletail on each node; it follows the API server at the URL.
+    /// Starts needletail on each node with the flags.
     ///
     /// With `setpriv`, the processes end when the lab does, for whatever reason.
-    func start(_ nodes: [Topology.Node], binary: String, api: String, logs: String) throws {
+    func start(_ nodes: [Topology.Node], binary: String, flags: [String], logs: String) throws {
         for node in nodes {
             let log = open(
                 "\(logs)/\(node.name).log",
@@ -23,9 +23,9 @@ final class Daemons: Sendable {
             }
             let child = try Command.start(
                 [
-                    binary, "run", "--master", api, "--hostname-override", node.name, "--node-ip",
-                    "\(node.address),\(node.address6)", "--cluster-cidr", Topology.clusterCIDRs,
-                ],
+                    binary, "run", "--hostname-override", node.name, "--node-ip",
+                    "\(node.address),\(node.address6)",
+                ] + flags,
                 in: node.namespace.handle,
                 endingWith: "TERM",
                 input: null,

@@ -35,7 +35,10 @@ struct Demo {
     func run() async throws {
         describe()
         try cluster.startAPI()
-        try await cluster.create(SampleServices(pods: topology.pods).objects)
+        try await cluster.create(
+            SampleServices(pods: topology.pods).objects,
+            loadBalancers: SampleServices.loadBalancers
+        )
         try cluster.startProxies()
         let clusterIP = try key(SampleServices.clusterIP, .tcp, 80)
         for pod in topology.pods { try wait(for: clusterIP, from: pod.namespace) { $0.isAnswer } }
@@ -115,8 +118,7 @@ struct Demo {
 
     // MARK: Removing and restoring an endpoint
 
-    private static let slice =
-        "/apis/discovery.k8s.io/v1/namespaces/\(SampleServices.namespace)/endpointslices/web-4"
+    private static let slice = ServiceObjects.slicePath("web-4")
 
     /// Sends a JSON patch, and prints the kubectl command for it.
     private func patchSlice(_ patch: JSONValue) async throws {
@@ -164,9 +166,7 @@ struct Demo {
         try await patchSlice([
             [
                 "op": "add", "path": "/endpoints/-",
-                "value": [
-                    "addresses": [.string(back.address)], "nodeName": .string(back.node.name),
-                ],
+                "value": ServiceObjects.endpoint(back, back.address),
             ]
         ])
         let added = ContinuousClock.now
@@ -221,16 +221,6 @@ struct Demo {
             usleep(1000)
         }
     }
-}
-
-extension Probe.Outcome {
-    /// The name of the pod that answered; nil if none did.
-    fileprivate var pod: String? {
-        if case .answered(let pod, _) = self { return pod }
-        return nil
-    }
-
-    fileprivate var isAnswer: Bool { pod != nil }
 }
 
 extension JSONEncoder {

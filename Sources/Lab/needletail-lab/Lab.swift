@@ -7,7 +7,8 @@ struct Lab: AsyncParsableCommand {
         commandName: "needletail-lab",
         abstract: "Clusters of network namespaces on one machine, with needletail on each node.",
         subcommands: [
-            DemoCommand.self, UpCommand.self, DownCommand.self, BenchCommand.self,
+            DemoCommand.self, UpCommand.self, DownCommand.self, NetworksCommand.self,
+            BenchCommand.self,
             ReadCommand.self, SoakCommand.self,
         ]
     )

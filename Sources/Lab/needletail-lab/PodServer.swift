@@ -1,20 +1,24 @@
 internal import Dispatch
 internal import Glibc
 internal import NetworkTypes
+internal import Threads
 
-/// Answers on TCP and UDP in a pod's namespace, with the pod's name and the client's address.
+/// Answers on TCP and UDP in a pod's namespace, with the pod's name and the client's address, and
+/// sends back large transfers on a port of their own.
 ///
 /// The sockets live in the namespace; this process serves them all.
 // SAFETY: `sources` is set only in the initializer, and cancelling a source is thread-safe.
 final class PodServer: @unchecked Sendable {
     private var sources: [any DispatchSourceRead] = []
 
-    init(_ pod: Topology.Pod, port: UInt16, udpPort: UInt16) throws {
+    init(_ pod: Topology.Pod) throws {
         let queue = DispatchQueue(label: "lab.pod.\(pod.name)")
         for address in ["0.0.0.0", "::"].compactMap({ IPAddress($0) }) {
-            let listener = try Self.open(pod, address, port, SOCK_STREAM)
+            let listener = try Self.open(pod, address, ServiceObjects.podPort, SOCK_STREAM)
             serve(listener, queue) { Self.answerConnection(listener, pod.name) }
-            let datagrams = try Self.open(pod, address, udpPort, SOCK_DGRAM)
+            let bulk = try Self.open(pod, address, ServiceObjects.podBulkPort, SOCK_STREAM)
+            serve(bulk, queue) { Self.acceptTransfer(bulk) }
+            let datagrams = try Self.open(pod, address, ServiceObjects.podUDPPort, SOCK_DGRAM)
             serve(datagrams, queue) { Self.answerDatagram(datagrams, pod.name) }
         }
     }
@@ -70,6 +74,19 @@ final class PodServer: @unchecked Sendable {
         let answer = "\(name) \(peerAddress(peer))\n"
         _ = answer.withCString { send(connection, $0, strlen($0), Int32(MSG_NOSIGNAL)) }
         close(connection)
+        return true
+    }
+
+    /// Accepts a connection, whose bytes a thread sends back once the client has sent all.
+    private static func acceptTransfer(_ listener: Int32) -> Bool {
+        let connection = accept(listener, nil, nil)
+        guard connection >= 0 else { return false }
+        startThread {
+            defer { close(connection) }
+            _ = Transfer.limit(connection)
+            guard let bytes = Transfer.receive(connection) else { return }
+            _ = Transfer.send(connection, bytes)
+        }
         return true
     }
 

@@ -11,8 +11,10 @@ struct Probe {
     }
 
     let target: FrontendKey
+    /// How long each step may take, in seconds.
+    var patience = 1
 
-    /// Sends the request from inside a namespace, and waits at most one second.
+    /// Sends the request from inside a namespace.
     func send(from namespace: Namespace) throws -> Outcome {
         let isTCP = target.transport == .tcp
         let descriptor = try namespace.inside {
@@ -24,7 +26,7 @@ struct Probe {
         }
         guard descriptor >= 0 else { throw LabError("socket: \(String(cString: strerror(errno)))") }
         defer { close(descriptor) }
-        var limit = timeval(tv_sec: 1, tv_usec: 0)
+        var limit = timeval(tv_sec: patience, tv_usec: 0)
         let size = socklen_t(MemoryLayout<timeval>.size)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, size)
         setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, size)
@@ -42,4 +44,14 @@ struct Probe {
         guard words.count == 2 else { return .silent }
         return .answered(pod: String(words[0]), seen: String(words[1]))
     }
+}
+
+extension Probe.Outcome {
+    /// The name of the pod that answered; nil if none did.
+    var pod: String? {
+        if case .answered(let pod, _) = self { return pod }
+        return nil
+    }
+
+    var isAnswer: Bool { pod != nil }
 }

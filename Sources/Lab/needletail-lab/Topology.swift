@@ -1,24 +1,33 @@
-/// A cluster of namespaces: nodes on one switch, each with a bridge for its pods, and a client
-/// outside the cluster.
+internal import NetworkNamespaces
+
+/// A cluster of namespaces: nodes on an underlay of one or two segments, each with its pods, and a
+/// client outside of the cluster.
 ///
 ///     client ──┐
 ///     api ─────┤ switch (172.31.0.0/24, fd31::/64)
 ///     node1 ───┤
-///     node2 ───┘   └ node: bridge cni0 (10.244.N.1/24) ─ pods
+///     node2 ───┘   └ node: the wiring of its kind of network ─ pods (10.244.N.0/24)
 ///
-/// Nodes have routes to each other's pods. Nothing else knows of pods, and only the proxies know of
-/// Services.
+/// The nodes of the other segment (172.31.1.0/24) are behind a router. How pods are attached, and
+/// how their packets get from node to node, depends on the kind of network. Only the proxies know
+/// of Services.
 struct Topology: Sendable {
     struct Node: Sendable {
         let index: Int
+        /// The part of the underlay that the node is on: 0 or 1.
+        let segment: Int
+
         var name: String { "node\(index)" }
         var namespace: Namespace { Namespace(name) }
-        var address: String { "172.31.0.\(10 + index)" }
-        var address6: String { "fd31::\(10 + index)" }
+        var address: String { "172.31.\(segment).\(10 + index)" }
+        var address6: String {
+            (segment == 0 ? "fd31::" : "fd31:0:0:\(segment)::") + "\(10 + index)"
+        }
         var podCIDR: String { "10.244.\(index).0/24" }
         var podCIDR6: String { "fd44:\(index)::/64" }
-        var bridgeAddress: String { "10.244.\(index).1" }
-        var bridgeAddress6: String { "fd44:\(index)::1" }
+        /// The node's address among its pods, if the wiring has one.
+        var podGateway: String { "10.244.\(index).1" }
+        var podGateway6: String { "fd44:\(index)::1" }
     }
 
     struct Pod: Sendable {
@@ -28,9 +37,12 @@ struct Topology: Sendable {
         var namespace: Namespace { Namespace("pod-\(name)") }
         var address: String { "10.244.\(node.index).\(1 + index)" }
         var address6: String { "fd44:\(node.index)::\(1 + index)" }
+        /// The node's end of the pod's veth pair, after the wiring's prefix.
+        var portNumber: String { "\(node.index)-\(index)" }
     }
 
-    static let clusterCIDRs = "10.244.0.0/16,fd44::/16"
+    static let clusterCIDR = "10.244.0.0/16"
+    static let clusterCIDR6 = "fd44::/16"
     static let clientAddress = "172.31.0.100"
     static let clientAddress6 = "fd31::100"
     static let apiAddress = "172.31.0.2"
@@ -41,16 +53,27 @@ struct Topology: Sendable {
 
     let nodes: [Node]
     let pods: [Pod]
+    let kind: NetworkKind
     let client = Namespace("client")
     let api = Namespace("api")
     private let fabric = Namespace("switch")
+    private let wiring: any PodWiring
+    private let interconnect: any NodeInterconnect
 
     /// Makes the description of a cluster; `build` creates it.
     ///
-    /// - Parameter podNames: the names of the pods, which are assigned to the nodes in turn
-    init(nodeCount: Int, podNames: [String]) {
-        let nodes = (1...nodeCount).map(Node.init)
+    /// - Parameters:
+    ///   - podNames: the names of the pods, which are assigned to the nodes in turn
+    ///   - directory: where programs of the network keep their files
+    init(nodeCount: Int, podNames: [String], kind: NetworkKind, directory: String) {
+        // On two segments the last node is alone on its own.
+        let nodes = (1...nodeCount).map {
+            Node(index: $0, segment: kind.hasTwoSegments && $0 == nodeCount ? 1 : 0)
+        }
         self.nodes = nodes
+        self.kind = kind
+        wiring = kind.wiring(directory)
+        interconnect = kind.interconnect(directory)
         pods = podNames.enumerated().map { position, name in
             Pod(name: name, node: nodes[position % nodeCount], index: 1 + position / nodeCount)
         }
@@ -63,62 +86,83 @@ struct Topology: Sendable {
             try namespace.setSysctl("net/ipv6/conf/default/accept_dad", "0")
             try namespace.ip(["link set lo up"])
         }
-        try fabric.ip(["link add switch type bridge", "link set switch up"])
-        try plug(client, port: "client", Self.clientAddress, Self.clientAddress6)
-        try plug(api, port: "api", Self.apiAddress, Self.apiAddress6)
+        try buildSegments()
+        try plug(client, port: "client", 0, Self.clientAddress, Self.clientAddress6)
+        try plug(api, port: "api", 0, Self.apiAddress, Self.apiAddress6)
         try client.ip(["route add \(Self.loadBalancerCIDR) via \(nodes[0].address)"])
-        for node in nodes { try build(node) }
-        for pod in pods { try build(pod) }
+        for node in nodes { try prepare(node) }
+        for pod in pods { try wiring.attach(pod) }
+        for node in nodes {
+            try interconnect.connect(node, nodes.filter { $0.index != node.index })
+        }
+        try interconnect.wait(for: nodes)
+    }
+
+    /// Ends what the network runs.
+    func stop() { interconnect.stop() }
+
+    // MARK: The underlay
+
+    private static func bridge(_ segment: Int) -> String { "switch\(segment)" }
+    private static func router(_ segment: Int) -> String { "172.31.\(segment).1" }
+    private static func router6(_ segment: Int) -> String {
+        (segment == 0 ? "fd31::" : "fd31:0:0:\(segment)::") + "1"
+    }
+
+    private func buildSegments() throws {
+        for segment in Set(nodes.map(\.segment)).sorted() {
+            try fabric.ip([
+                "link add \(Self.bridge(segment)) type bridge",
+                "addr add \(Self.router(segment))/24 dev \(Self.bridge(segment))",
+                "addr add \(Self.router6(segment))/64 dev \(Self.bridge(segment)) nodad",
+                "link set \(Self.bridge(segment)) up",
+            ])
+        }
+        try fabric.forward()
+        try fabric.ip([
+            "route add default via \(Self.clientAddress)",
+            "route add default via \(Self.clientAddress6)",
+        ])
     }
 
     private func plug(
         _ namespace: Namespace,
         port: String,
+        _ segment: Int,
         _ address: String,
         _ address6: String
     ) throws {
         try fabric.ip([
             "link add \(port) type veth peer name eth0 netns \(namespace.name)",
-            "link set \(port) master switch", "link set \(port) up",
+            "link set \(port) master \(Self.bridge(segment))", "link set \(port) up",
         ])
         try namespace.ip([
             "addr add \(address)/24 dev eth0", "addr add \(address6)/64 dev eth0 nodad",
             "link set eth0 up",
         ])
+        guard kind.hasTwoSegments, segment == 0 else { return }
+        try namespace.ip([
+            "route add 172.31.1.0/24 via \(Self.router(0))",
+            "route add fd31:0:0:1::/64 via \(Self.router6(0))",
+        ])
     }
 
-    private func build(_ node: Node) throws {
-        try node.namespace.setSysctl("net/ipv4/ip_forward", "1")
-        try node.namespace.setSysctl("net/ipv6/conf/all/forwarding", "1")
-        try plug(node.namespace, port: node.name, node.address, node.address6)
-        try node.namespace.ip(
-            [
-                "link add cni0 type bridge", "addr add \(node.bridgeAddress)/24 dev cni0",
-                "addr add \(node.bridgeAddress6)/64 dev cni0 nodad", "link set cni0 up",
-                "route add default via \(Self.clientAddress)",
-                "route add default via \(Self.clientAddress6)",
-            ]
-                + nodes.filter { $0.index != node.index }.flatMap {
-                    [
-                        "route add \($0.podCIDR) via \($0.address)",
-                        "route add \($0.podCIDR6) via \($0.address6)",
-                    ]
-                }
-        )
+    private func prepare(_ node: Node) throws {
+        try node.namespace.forward()
+        try plug(node.namespace, port: node.name, node.segment, node.address, node.address6)
+        // Whatever nobody knows goes to the client, which stands for the rest of the world.
+        let isNear = node.segment == 0
+        try node.namespace.ip([
+            "route add default via \(isNear ? Self.clientAddress : Self.router(node.segment))",
+            "route add default via \(isNear ? Self.clientAddress6 : Self.router6(node.segment))",
+        ])
+        try wiring.prepare(node)
     }
+}
 
-    private func build(_ pod: Pod) throws {
-        let port = "v\(pod.node.index)-\(pod.index)"
-        // Hairpin: a bridge must be able to send a pod's packet back through the port it came from.
-        try pod.node.namespace.ip([
-            "link add \(port) type veth peer name eth0 netns \(pod.namespace.name)",
-            "link set \(port) master cni0", "link set \(port) type bridge_slave hairpin on",
-            "link set \(port) up",
-        ])
-        try pod.namespace.ip([
-            "addr add \(pod.address)/24 dev eth0", "addr add \(pod.address6)/64 dev eth0 nodad",
-            "link set eth0 up", "route add default via \(pod.node.bridgeAddress)",
-            "route add default via \(pod.node.bridgeAddress6)",
-        ])
+extension Namespace {
+    fileprivate func forward() throws {
+        try setSysctl("net/ipv4/ip_forward", "1")
+        try setSysctl("net/ipv6/conf/all/forwarding", "1")
     }
 }

@@ -7,16 +7,39 @@ struct UpCommand: AsyncParsableCommand {
         abstract: "Build the demonstration's cluster and keep it until Ctrl-C, to look around."
     )
 
+    @Option(help: "The kind of network between the pods.")
+    var network = NetworkKind.bridge
+
+    @Option(help: "The number of nodes, each with two pods.")
+    var nodes = 3
+
+    @Option(help: "The mode of the proxies: nftables or ipvs.")
+    var mode = "nftables"
+
+    func validate() throws {
+        guard 1...9 ~= nodes else { throw ValidationError("--nodes is a number from 1 to 9") }
+        guard ["nftables", "ipvs"].contains(mode) else {
+            throw ValidationError("--mode is nftables or ipvs")
+        }
+    }
+
     func run() async throws {
-        let cluster = try Cluster(nodeCount: 3, pods: (1...6).map { "web-\($0)" })
+        let cluster = try Cluster(
+            nodeCount: nodes,
+            pods: (1...2 * nodes).map { "web-\($0)" },
+            network: network
+        )
         let interrupts = onInterrupt { cluster.tearDown() }
         defer { withExtendedLifetime(interrupts) { cluster.tearDown() } }
         try cluster.startAPI()
-        try await cluster.create(SampleServices(pods: cluster.topology.pods).objects)
-        try cluster.startProxies()
+        try await cluster.create(
+            SampleServices(pods: cluster.topology.pods).objects,
+            loadBalancers: SampleServices.loadBalancers
+        )
+        try cluster.startProxies(mode: mode)
         print(
             """
-            The lab is up: namespaces \(Namespace.prefix)node1 … and \(Namespace.prefix)pod-web-1 …, \
+            The lab is up, with \(network.summary): namespaces \(Namespace.prefix)node1 … and \(Namespace.prefix)pod-web-1 …, \
             \(Namespace.prefix)client.
               the API server:      kubectl -s \(cluster.apiURL) -n shop get services
               its faults:          curl -d '{"kind": "drop"}' \(cluster.apiURL)/lab/faults

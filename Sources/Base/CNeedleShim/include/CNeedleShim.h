@@ -14,6 +14,10 @@ int needle_join_network_namespace(int fd);
 /// Moves the calling thread to a new network namespace.
 int needle_new_network_namespace(void);
 
+/// Makes a TUN device, without packet information, in this thread's network namespace; returns its
+/// descriptor or -errno.
+int needle_open_tun(const char *name);
+
 /// `curl_easy_setopt`, one function for each kind of argument.
 CURLcode needle_curl_set_long(CURL *handle, CURLoption option, long value);
 CURLcode needle_curl_set_string(CURL *handle, CURLoption option, const char *value);

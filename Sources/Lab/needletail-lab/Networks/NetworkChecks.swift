@@ -1,0 +1,304 @@
+internal import EmbeddedAPIServer
+internal import Glibc
+internal import NetworkNamespaces
+internal import NetworkTypes
+
+/// What is checked on every network, with real packets.
+struct NetworkChecks {
+    enum Result {
+        case passed
+        case failed(String)
+        /// It does not apply to this network or family, or cannot work there.
+        case left(String)
+    }
+
+    /// The names of the checks, in their order.
+    static let names = [
+        "pod → Service, same node", "pod → Service, other nodes", "pod → itself",
+        "node → Service", "outside → NodePort, Cluster", "outside → NodePort, Local",
+        "outside → LoadBalancer IP", "UDP", "session affinity", "large transfers",
+        "path MTU discovery", "strict reverse path filter", "an endpoint leaves under traffic",
+    ]
+
+    let cluster: Cluster
+    let services: NetworkServices
+    let family: IPFamily
+    /// The addresses of the first node, through which most connections go.
+    private let nodeAddresses: Set<String>
+
+    init(_ cluster: Cluster, _ services: NetworkServices, _ family: IPFamily) throws {
+        self.cluster = cluster
+        self.services = services
+        self.family = family
+        nodeAddresses = try Self.addresses(cluster.topology.nodes[0])
+    }
+
+    private var topology: Topology { cluster.topology }
+    private var kind: NetworkKind { topology.kind }
+    private var pod: Topology.Pod { topology.pods[0] }
+    private var clientAddress: String {
+        family == .ipv4 ? Topology.clientAddress : Topology.clientAddress6
+    }
+    private func address(_ pod: Topology.Pod) -> String {
+        family == .ipv4 ? pod.address : pod.address6
+    }
+    private func address(_ node: Topology.Node) -> String {
+        family == .ipv4 ? node.address : node.address6
+    }
+
+    /// Runs the checks, and hands over each result.
+    func run(_ report: (String, Result) -> Void) async throws {
+        let checks: [() async throws -> Result] = [
+            { try podToNearPod() }, { try podToOtherNodes() }, { try podToItself() },
+            { try fromNode() }, { try nodePort() }, { try localNodePort() }, { try loadBalancer() },
+            { try datagrams() }, { try affinity() }, { try transfers() }, { try pathMTU() },
+            { try strictReversePath() }, { try await leavingEndpoint() },
+        ]
+        for (name, check) in zip(Self.names, checks) { report(name, try await check()) }
+    }
+
+    /// Waits until every proxy has programmed every Service.
+    func waitUntilProgrammed() throws {
+        let everything =
+            [services.all, services.local, services.sticky, services.own] + services.far
+        for node in topology.nodes {
+            for service in everything {
+                let deadline = ContinuousClock.now + .seconds(60)
+                let probe = Probe(target: try clusterIP(service))
+                while case let outcome = try probe.send(from: node.namespace), outcome.pod == nil {
+                    guard .now < deadline else {
+                        throw LabError("\(node.name) does not reach \(probe.target): \(outcome)")
+                    }
+                    usleep(20_000)
+                }
+            }
+        }
+    }
+
+    // MARK: The checks
+
+    private func podToNearPod() throws -> Result {
+        try expect(from: pod.namespace, try clusterIP(services.near), services.near.pods, seenAsPod)
+    }
+
+    private func podToOtherNodes() throws -> Result {
+        try first(services.far) {
+            try expect(from: pod.namespace, try clusterIP($0), $0.pods, seenAsPod)
+        }
+    }
+
+    /// The pod is masqueraded, since it would not take an answer from itself.
+    private func podToItself() throws -> Result {
+        try expect(from: pod.namespace, try clusterIP(services.own), [pod], nodeAddresses)
+    }
+
+    private func fromNode() throws -> Result {
+        let node = topology.nodes[0].namespace
+        return try first([services.own, services.near] + services.far) {
+            try expect(from: node, try clusterIP($0), $0.pods, nodeAddresses)
+        }
+    }
+
+    private func nodePort() throws -> Result {
+        try first([services.own, services.near] + services.far) {
+            let target = try key(address(topology.nodes[0]), .tcp, $0.nodePort)
+            return try expect(from: topology.client, target, $0.pods, nodeAddresses)
+        }
+    }
+
+    private func localNodePort() throws -> Result {
+        try first(topology.nodes) { node in
+            let target = try key(address(node), .tcp, services.local.nodePort)
+            let pods = topology.pods.filter { $0.node.index == node.index }
+            return try expect(from: topology.client, target, pods, [clientAddress])
+        }
+    }
+
+    private func loadBalancer() throws -> Result {
+        guard family == .ipv4 else { return .left("the lab's load balancer has IPv4 only") }
+        let all = try key(services.all.loadBalancerIP, .tcp, 80)
+        let local = try key(services.local.loadBalancerIP, .tcp, 80)
+        let pods = topology.pods.filter { $0.node.index == 1 }
+        let result = try expect(from: topology.client, all, topology.pods, nodeAddresses)
+        guard case .passed = result else { return result }
+        return try expect(from: topology.client, local, pods, [clientAddress])
+    }
+
+    private func datagrams() throws -> Result {
+        let inside = try first(services.far) {
+            try expect(from: pod.namespace, try clusterIP($0, .udp, 53), $0.pods, seenAsPod)
+        }
+        guard case .passed = inside else { return inside }
+        return try first(services.far) {
+            let target = try key(address(topology.nodes[0]), .udp, $0.nodePort + 1)
+            return try expect(from: topology.client, target, $0.pods, nodeAddresses)
+        }
+    }
+
+    private func affinity() throws -> Result {
+        let nodePort = try key(address(topology.nodes[0]), .tcp, services.sticky.nodePort)
+        for (namespace, target) in [
+            (pod.namespace, try clusterIP(services.sticky)), (topology.client, nodePort),
+        ] {
+            let pods = try Set(
+                (0..<12).map { _ in try probe(target, from: namespace).pod ?? "nobody" }
+            )
+            guard pods.count == 1, !pods.contains("nobody") else {
+                return .failed("\(target): \(pods.sorted().joined(separator: ", "))")
+            }
+        }
+        return .passed
+    }
+
+    private func transfers() throws -> Result {
+        try first(services.far) {
+            let nodePort = try key(address(topology.nodes[0]), .tcp, $0.nodePort + 2)
+            for (namespace, target) in [
+                (pod.namespace, try clusterIP($0, .tcp, 90)), (topology.client, nodePort),
+            ] {
+                if let failure = try Transfer(target: target).failure(from: namespace) {
+                    return .failed("\(target): \(failure)")
+                }
+            }
+            return .passed
+        }
+    }
+
+    /// Pods believe in an MTU that the way to other nodes does not have; routers tell them.
+    private func pathMTU() throws -> Result {
+        guard let wiring = kind.overlayMTU else { return .left("every link has the same MTU") }
+        let pods = [pod] + services.far.flatMap(\.pods)
+        try setMTU(1500, pods)
+        let result = try transfers()
+        try setMTU(wiring, pods)
+        return result
+    }
+
+    private func setMTU(_ mtu: Int, _ pods: [Topology.Pod]) throws {
+        for pod in pods {
+            try pod.node.namespace.ip(["link set \(kind.portPrefix)\(pod.portNumber) mtu \(mtu)"])
+            try pod.namespace.ip(["link set eth0 mtu \(mtu)"])
+        }
+    }
+
+    private func strictReversePath() throws -> Result {
+        guard family == .ipv4 else { return .left("IPv6 has no such setting") }
+        for node in topology.nodes {
+            try node.namespace.setSysctl("net/ipv4/conf/all/rp_filter", "1")
+        }
+        defer {
+            for node in topology.nodes {
+                try? node.namespace.setSysctl("net/ipv4/conf/all/rp_filter", "0")
+            }
+        }
+        for check in [
+            podToNearPod, podToOtherNodes, podToItself, fromNode, nodePort, localNodePort,
+        ] {
+            let result = try check()
+            guard case .passed = result else { return result }
+        }
+        return .passed
+    }
+
+    private func leavingEndpoint() async throws -> Result {
+        guard let gone = topology.pods.last else { return .left("there is no pod") }
+        let slice = ServiceObjects.slicePath("all-\(family == .ipv4 ? 4 : 6)")
+        let endpoint = ServiceObjects.endpoint(gone, address(gone))
+        let index = topology.pods.count - 1
+        let target = try clusterIP(services.all)
+        try await patch(slice, ["op": "remove", "path": .string("/endpoints/\(index)")])
+        let deadline = ContinuousClock.now + .seconds(30)
+        var streak = 0
+        while streak < 200 {
+            let outcome = try probe(target, from: pod.namespace)
+            guard outcome.pod != nil else {
+                return .failed("a connection to \(target): \(outcome)")
+            }
+            streak = outcome.pod == gone.name ? 0 : streak + 1
+            guard .now < deadline else { return .failed("\(gone.name) goes on answering") }
+        }
+        try await patch(slice, ["op": "add", "path": "/endpoints/-", "value": endpoint])
+        return .passed
+    }
+
+    private func patch(_ path: String, _ operation: JSONValue) async throws {
+        try await cluster.request(
+            "PATCH",
+            path,
+            [operation],
+            contentType: "application/json-patch+json"
+        )
+    }
+}
+
+// MARK: - Connections and expectations
+
+extension NetworkChecks {
+    /// The addresses that endpoints may see when the client pod connects.
+    private var seenAsPod: Set<String> {
+        kind.masqueradesPods ? nodeAddresses : [address(pod)]
+    }
+
+    private func key(
+        _ address: String,
+        _ transport: TransportProtocol,
+        _ port: UInt16
+    ) throws -> FrontendKey {
+        guard let address = IPAddress(address) else { throw LabError("\(address) is no address") }
+        return FrontendKey(address, transport, port)
+    }
+
+    private func clusterIP(
+        _ service: NetworkServices.Entry,
+        _ transport: TransportProtocol = .tcp,
+        _ port: UInt16 = 80
+    ) throws -> FrontendKey {
+        try key(service.clusterIP(family), transport, port)
+    }
+
+    private func probe(_ target: FrontendKey, from namespace: Namespace) throws -> Probe.Outcome {
+        try Probe(target: target, patience: 10).send(from: namespace)
+    }
+
+    /// Connects several times; only these pods may answer, and see only these addresses.
+    private func expect(
+        from namespace: Namespace,
+        _ target: FrontendKey,
+        _ pods: [Topology.Pod],
+        _ seen: Set<String>
+    ) throws -> Result {
+        for _ in 0..<max(4, 3 * pods.count) {
+            let outcome = try probe(target, from: namespace)
+            guard case .answered(let name, let client) = outcome,
+                pods.contains(where: { $0.name == name }), seen.contains(client)
+            else {
+                return .failed("\(target) from \(namespace.name): \(outcome)")
+            }
+        }
+        return .passed
+    }
+
+    /// Returns the first result that is not a success.
+    private func first<Element>(
+        _ elements: [Element],
+        _ check: (Element) throws -> Result
+    ) rethrows -> Result {
+        for element in elements {
+            let result = try check(element)
+            guard case .passed = result else { return result }
+        }
+        return .passed
+    }
+
+    /// Returns all addresses of a node.
+    private static func addresses(_ node: Topology.Node) throws -> Set<String> {
+        let listed = try node.namespace.handle.run(["ip", "-o", "addr", "show"])
+        return Set(
+            listed.split(separator: "\n").compactMap { line in
+                let words = line.split(separator: " ")
+                return words.firstIndex { $0 == "inet" || $0 == "inet6" }
+                    .flatMap { IPAddress(String(words[$0 + 1].prefix { $0 != "/" }))?.description }
+            }
+        )
+    }
+}

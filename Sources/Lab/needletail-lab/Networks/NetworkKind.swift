@@ -1,0 +1,162 @@
+internal import ArgumentParser
+internal import FoundationEssentials
+internal import NetworkNamespaces
+internal import NetworkTypes
+
+/// A kind of network between pods, built as its own documentation describes it.
+enum NetworkKind: String, CaseIterable, ExpressibleByArgument, Sendable {
+    case bridge
+    case flannelVXLAN = "flannel-vxlan"
+    case flannelHostGateway = "flannel-host-gw"
+    case flannelDirectRouting = "flannel-vxlan-directrouting"
+    case flannelUDP = "flannel-udp"
+    case calicoRouted = "calico-routed"
+    case calicoReflector = "calico-route-reflector"
+    case calicoVXLAN = "calico-vxlan"
+    case calicoIPIP = "calico-ipip"
+    case macvlan
+    case cniBridge = "cni-bridge"
+    case cniPTP = "cni-ptp"
+
+    var summary: String {
+        switch self {
+        case .bridge: "a bridge on each node, routes between nodes"
+        case .flannelVXLAN: "bridges, a VXLAN device on each node"
+        case .flannelHostGateway: "bridges, routes by the nodes' addresses"
+        case .flannelDirectRouting: "bridges, routes on one segment, VXLAN to the other"
+        case .flannelUDP: "bridges, a TUN device on each node and a forwarder in UDP"
+        case .calicoRouted: "a route for each pod, BGP in a full mesh"
+        case .calicoReflector: "a route for each pod, BGP by a route reflector"
+        case .calicoVXLAN: "a route for each pod, VXLAN between nodes"
+        case .calicoIPIP: "a route for each pod, IPIP between nodes"
+        case .macvlan: "pods on the nodes' network, a way to Services through the node"
+        case .cniBridge: "the CNI plugins bridge, host-local and portmap"
+        case .cniPTP: "the CNI plugins ptp, host-local and portmap"
+        }
+    }
+
+    // MARK: How it is built
+
+    var hasTwoSegments: Bool { self == .flannelDirectRouting }
+
+    func wiring(_ directory: String) -> any PodWiring {
+        switch self {
+        case .bridge, .flannelHostGateway, .flannelVXLAN, .flannelDirectRouting, .flannelUDP:
+            BridgeWiring(mtu: overlayMTU ?? 1500)
+        case .calicoRouted, .calicoReflector, .calicoVXLAN, .calicoIPIP:
+            RoutedWiring(mtu: overlayMTU ?? 1500)
+        case .macvlan: MACVLANWiring()
+        case .cniBridge: CNIWiring(plugin: "bridge", directory: directory)
+        case .cniPTP: CNIWiring(plugin: "ptp", directory: directory)
+        }
+    }
+
+    func interconnect(_ directory: String) -> any NodeInterconnect {
+        switch self {
+        case .bridge, .flannelHostGateway, .cniBridge, .cniPTP: HostRoutes()
+        case .flannelVXLAN: VXLANOverlay.flannel
+        case .flannelDirectRouting:
+            VXLANOverlay.flannel.with { $0.isDirectWithinSegment = true }
+        case .flannelUDP: UDPTunnels()
+        case .calicoRouted: BGPRoutes(directory: directory, hasReflector: false)
+        case .calicoReflector: BGPRoutes(directory: directory, hasReflector: true)
+        case .calicoVXLAN: VXLANOverlay.calico
+        case .calicoIPIP: IPIPTunnels()
+        case .macvlan: SharedNetwork()
+        }
+    }
+
+    /// The families that it connects pods of different nodes in.
+    var families: [IPFamily] { self == .flannelUDP ? [.ipv4] : [.ipv4, .ipv6] }
+
+    /// The MTU of pods if the way between nodes has a smaller one than the nodes' own network.
+    var overlayMTU: Int? {
+        switch self {
+        case .flannelVXLAN, .flannelDirectRouting, .calicoVXLAN: 1500 - VXLANOverlay.overhead
+        case .flannelUDP: 1500 - UDPTunnels.overhead
+        case .calicoIPIP: 1480
+        default: nil
+        }
+    }
+
+    /// The beginning of the names of the nodes' ends of pods' veth pairs.
+    var portPrefix: String {
+        switch self {
+        case .calicoRouted, .calicoReflector, .calicoVXLAN, .calicoIPIP: RoutedWiring.prefix
+        default: "v"
+        }
+    }
+
+    // MARK: What the proxy is told
+
+    /// How needletail tells the node's own pods from other clients.
+    var detection: [String] {
+        switch self {
+        case .calicoRouted, .calicoReflector, .calicoVXLAN, .calicoIPIP:
+            [
+                "--detect-local-mode", "InterfaceNamePrefix", "--pod-interface-name-prefix",
+                RoutedWiring.prefix,
+            ]
+        case .bridge, .cniBridge:
+            [
+                "--detect-local-mode", "BridgeInterface", "--pod-bridge-interface",
+                BridgeWiring.bridge,
+            ]
+        case .flannelHostGateway, .cniPTP: ["--detect-local-mode", "NodeCIDR"]
+        // An endpoint answers a pod directly, past the node that translated the connection,
+        // unless the node is the client that it sees.
+        case .macvlan: ["--masquerade-all", "--cluster-cidr", Self.clusterCIDRs]
+        default: ["--cluster-cidr", Self.clusterCIDRs]
+        }
+    }
+
+    private static let clusterCIDRs = "\(Topology.clusterCIDR),\(Topology.clusterCIDR6)"
+
+    /// Whether endpoints see pods of other nodes as the node that translated the connection.
+    var masqueradesPods: Bool { self == .macvlan }
+
+    // MARK: What it needs
+
+    /// Says what this machine lacks for it; nil if nothing.
+    var lack: String? {
+        switch self {
+        case .flannelVXLAN, .flannelDirectRouting, .calicoVXLAN:
+            Self.lack(ofDevice: "x0 type vxlan id 1 dstport 8472 nolearning")
+        case .calicoIPIP: Self.lack(ofDevice: "x0 type ipip local 192.0.2.1")
+        case .macvlan: Self.lack(ofDevice: "x0 link x1 type macvlan")
+        case .flannelUDP:
+            FileManager.default.fileExists(atPath: "/dev/net/tun") ? nil : "the kernel has no TUN"
+        case .calicoRouted, .calicoReflector:
+            Self.hasProgram(BGPRoutes.program) ? nil : "BIRD is missing (package bird2)"
+        case .cniBridge, .cniPTP:
+            Self.hasProgram("\(CNIWiring.folder)/\(self == .cniPTP ? "ptp" : "bridge")")
+                ? nil : "the plugins are missing (package containernetworking-plugins)"
+        case .bridge, .flannelHostGateway: nil
+        }
+    }
+
+    /// Tries to make a device in a namespace of its own.
+    private static func lack(ofDevice device: String) -> String? {
+        do {
+            let trial = try NetworkNamespace()
+            try trial.ip(["link add x1 type veth peer name x2", "link add \(device)"])
+            return nil
+        } catch {
+            return "the kernel cannot make a device of this kind"
+        }
+    }
+
+    private static func hasProgram(_ name: String) -> Bool {
+        let folders = ["/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin"]
+        let paths = name.hasPrefix("/") ? [name] : folders.map { "\($0)/\(name)" }
+        return paths.contains { FileManager.default.isExecutableFile(atPath: $0) }
+    }
+}
+
+extension VXLANOverlay {
+    fileprivate func with(_ change: (inout Self) -> Void) -> Self {
+        var copy = self
+        change(&copy)
+        return copy
+    }
+}

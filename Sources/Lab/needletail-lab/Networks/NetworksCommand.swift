@@ -1,0 +1,127 @@
+internal import ArgumentParser
+internal import Glibc
+internal import NetworkTypes
+
+struct NetworksCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "networks",
+        abstract: "Check the same Services on every kind of pod network, with real packets."
+    )
+
+    @Option(help: "A kind to check; may be repeated. Default: all.")
+    var network: [NetworkKind] = []
+
+    @Option(
+        help: "A mode to check, nftables or ipvs; may be repeated. Default: what the kernel has."
+    )
+    var mode: [String] = []
+
+    @Option(help: "The number of nodes of each cluster, 2 to 9.")
+    var nodes = 3
+
+    func validate() throws {
+        guard 2...9 ~= nodes else { throw ValidationError("--nodes is a number from 2 to 9") }
+        guard mode.allSatisfy(["nftables", "ipvs"].contains) else {
+            throw ValidationError("--mode is nftables or ipvs")
+        }
+    }
+
+    func run() async throws {
+        let hasIPVS = access("/proc/net/ip_vs", F_OK) == 0
+        let modes = mode.isEmpty ? (hasIPVS ? ["nftables", "ipvs"] : ["nftables"]) : mode
+        var table = NetworkTable()
+        for kind in network.isEmpty ? NetworkKind.allCases : network {
+            if let lack = kind.lack {
+                print("\(kind.rawValue): left out, \(lack)")
+                table.lacks.append((kind.rawValue, lack))
+                continue
+            }
+            for mode in modes { try await check(kind, mode, &table) }
+        }
+        print("\n" + table.text)
+        guard table.failures == 0 else { throw ExitCode.failure }
+    }
+
+    private func check(_ kind: NetworkKind, _ mode: String, _ table: inout NetworkTable)
+        async throws
+    {
+        let pods = (1...2 * nodes).map { "web-\($0)" }
+        let cluster = try Cluster(nodeCount: nodes, pods: pods, network: kind)
+        let interrupts = onInterrupt { cluster.tearDown() }
+        defer { withExtendedLifetime(interrupts) { cluster.tearDown() } }
+        let services = NetworkServices(cluster.topology)
+        try cluster.startAPI()
+        try await cluster.create(services.objects, loadBalancers: services.loadBalancers)
+        try cluster.startProxies(mode: mode)
+        for family in kind.families {
+            let title = "\(kind.rawValue), \(mode), \(family == .ipv4 ? "IPv4" : "IPv6")"
+            do {
+                let checks = try NetworkChecks(cluster, services, family)
+                try checks.waitUntilProgrammed()
+                try await checks.run { name, result in
+                    table.add(title, result)
+                    if case .failed(let reason) = result { print("  failed: \(name): \(reason)") }
+                }
+                print("\(title): \(table.summary(title))")
+                fflush(nil)
+            } catch {
+                print("\(title): \(error)\n\(cluster.logs)")
+                throw ExitCode.failure
+            }
+        }
+    }
+}
+
+/// The results of all networks.
+struct NetworkTable {
+    private var rows: [(title: String, results: [NetworkChecks.Result])] = []
+    /// What was left out, and why.
+    var lacks: [(kind: String, reason: String)] = []
+
+    mutating func add(_ title: String, _ result: NetworkChecks.Result) {
+        if rows.last?.title != title { rows.append((title, [])) }
+        rows[rows.count - 1].results.append(result)
+    }
+
+    var failures: Int { rows.reduce(0) { $0 + Self.count($1.results).failed } }
+
+    func summary(_ title: String) -> String {
+        let (passed, failed) = Self.count(rows.first { $0.title == title }?.results ?? [])
+        return "\(passed) passed, \(failed) failed"
+    }
+
+    private static func count(_ results: [NetworkChecks.Result]) -> (passed: Int, failed: Int) {
+        results.reduce(into: (0, 0)) {
+            switch $1 {
+            case .passed: $0.0 += 1
+            case .failed: $0.1 += 1
+            case .left: break
+            }
+        }
+    }
+
+    /// The table in Markdown: a row for each network, a column for each check by its number.
+    var text: String {
+        let numbers = NetworkChecks.names.indices.map { "\($0 + 1)" }
+        var lines = [
+            "| network, mode, family | " + numbers.joined(separator: " | ") + " |",
+            "|---|" + String(repeating: "---|", count: numbers.count),
+        ]
+        for (title, results) in rows {
+            let cells = results.map {
+                switch $0 {
+                case .passed: "✓"
+                case .failed: "✗"
+                case .left: "–"
+                }
+            }
+            lines.append("| \(title) | " + cells.joined(separator: " | ") + " |")
+        }
+        lines.append("")
+        lines += NetworkChecks.names.enumerated().map { "\($0 + 1). \($1)" }
+        if !lacks.isEmpty {
+            lines += ["", "Left out:"] + lacks.map { "\($0.kind): \($0.reason)" }
+        }
+        return lines.joined(separator: "\n")
+    }
+}

@@ -1,0 +1,71 @@
+internal import Glibc
+internal import NetworkTypes
+
+/// A transfer of more bytes than a packet holds, in both directions of one connection.
+struct Transfer {
+    /// The number of bytes in each direction.
+    static let size = 300_000
+    /// How long a packet may be without an answer, in seconds.
+    private static let patience = 15
+    let target: FrontendKey
+
+    /// Sends bytes from inside a namespace, and returns what came of it; nil if all came back.
+    func failure(from namespace: Namespace) throws -> String? {
+        let descriptor = try namespace.inside {
+            socket(
+                target.address.socketDomain,
+                Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue),
+                0
+            )
+        }
+        defer { close(descriptor) }
+        guard Self.limit(descriptor) else { return "no socket" }
+        let connected = SocketAddress(target.address, target.port).with {
+            connect(descriptor, $0, $1)
+        }
+        guard connected == 0 else { return "no connection: \(String(cString: strerror(errno)))" }
+        let bytes = (0..<Self.size).map { UInt8(truncatingIfNeeded: $0 &* 31) }
+        guard Self.send(descriptor, bytes) else { return "the way there stalls" }
+        shutdown(descriptor, Int32(SHUT_WR))
+        guard let answer = Self.receive(descriptor) else { return "the way back stalls" }
+        return answer == bytes ? nil : "\(answer.count) of \(bytes.count) bytes came back"
+    }
+
+    /// Limits the time of each call on the socket.
+    static func limit(_ descriptor: Int32) -> Bool {
+        var limit = timeval(tv_sec: patience, tv_usec: 0)
+        let size = socklen_t(MemoryLayout<timeval>.size)
+        return [SO_RCVTIMEO, SO_SNDTIMEO].allSatisfy {
+            setsockopt(descriptor, SOL_SOCKET, $0, &limit, size) == 0
+        }
+    }
+
+    static func send(_ descriptor: Int32, _ bytes: [UInt8]) -> Bool {
+        var sent = 0
+        while sent < bytes.count {
+            let count = bytes.withUnsafeBytes {
+                Glibc.send(
+                    descriptor,
+                    $0.baseAddress?.advanced(by: sent),
+                    bytes.count - sent,
+                    Int32(MSG_NOSIGNAL)
+                )
+            }
+            guard count > 0 else { return false }
+            sent += count
+        }
+        return true
+    }
+
+    /// Receives until the other end has sent all; nil if it stops before that.
+    static func receive(_ descriptor: Int32) -> [UInt8]? {
+        var bytes: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            let count = recv(descriptor, &buffer, buffer.count, 0)
+            guard count >= 0 else { return nil }
+            guard count > 0 else { return bytes }
+            bytes += buffer[..<count]
+        }
+    }
+}
