@@ -76,9 +76,11 @@ struct ServerMistake {
         _ key: FrontendKey,
         _ expected: ServerOracle.Expectation
     ) -> [ServerMistake] {
-        ServerSample.schedulers.filter { $0 != expected.scheduler }.map { scheduler in
+        ServerSample.schedulers.filter { $0 != expected.scheduler }.compactMap { scheduler in
             var other = expected
             other.scheduler = scheduler
+            // Whether its shares are others depends on where its hashes fall.
+            guard !other.isUneven || expected.isUneven else { return nil }
             let isAlike = expected.allows(other.answer)
             return ServerMistake(
                 "scheduler \(scheduler)",
@@ -86,7 +88,12 @@ struct ServerMistake {
                 reason: isAlike ? "both spread connections to these destinations alike" : nil
             ) {
                 $0.attributes.scheduler = scheduler
-                $0.attributes.flags = scheduler == "mh" ? [.ours, .usesPort] : .ours
+                $0.attributes.flags =
+                    switch scheduler {
+                    case "mh": [.ours, .schedulerFlag1, .usesPort]
+                    case "sh": [.ours, .schedulerFlag1]
+                    default: .ours
+                    }
             }
         }
     }
@@ -129,20 +136,22 @@ struct ServerMistake {
             } else {
                 expected.open.count < 2 ? "there is no choice" : nil
             }
-        let fallback = "no hash falls on a destination that drains"
+        // Maglev has places only for destinations that have had a weight before.
+        let fallback =
+            expected.isUneven
+            ? [] : ["no hash falls on a destination that drains"] as [String?]
+        let reasons = expected.isUneven && expected.scheduler == "sh" ? [nil] : fallback
         return [
             ServerMistake("ports count, or do not", of: key, reason: ports) {
                 $0.attributes.flags.formSymmetricDifference(.usesPort)
             },
-            ServerMistake(
-                "hashes fall back, or do not",
-                of: key,
-                reason: expected.refuses == true && !expected.open.isEmpty ? nil : fallback
-            ) {
-                $0.attributes.flags.formSymmetricDifference(.schedulerFlag1)
-            },
             ServerMistake("not marked", of: key) { $0.attributes.flags.remove(.ours) },
         ]
+            + reasons.map {
+                ServerMistake("hashes fall back, or do not", of: key, reason: $0) {
+                    $0.attributes.flags.formSymmetricDifference(.schedulerFlag1)
+                }
+            }
     }
 
     // MARK: Destinations
@@ -179,6 +188,8 @@ struct ServerMistake {
                 "it has none"
             } else if !expected.countsWeights {
                 "the scheduler counts no weights"
+            } else if expected.isUneven {
+                "shares depend on where hashes fall"
             } else {
                 expected.open.count < 2 ? "there is no choice" : nil
             }

@@ -30,20 +30,14 @@ struct ServerOracle {
         var isHash: Bool { scheduler == "sh" || scheduler == "mh" }
         var countsWeights: Bool { scheduler != "rr" && scheduler != "lc" }
 
-        /// A hash may fall on a destination that drains, and such connections are refused, since
-        /// no server has the flag of sh and mh that makes them look for another destination.
-        ///
-        /// Maglev refuses only for destinations that have had a weight before: nil means that
-        /// either may happen.
-        var refuses: Bool? {
-            if open.isEmpty { return true }
-            return isDraining && scheduler == "mh" ? nil : isDraining && scheduler == "sh"
-        }
+        /// A hash that falls on a destination that drains looks for another one, so that shares
+        /// are not those of the weights.
+        var isUneven: Bool { isHash && isDraining && !open.isEmpty }
 
         var answer: ModelIPVS.Answer {
             ModelIPVS.Answer(
                 shares: ModelIPVS.Answer.reduced(countsWeights ? open : open.mapValues { _ in 1 }),
-                refuses: refuses ?? false,
+                refuses: open.isEmpty,
                 avoidsLoad: open.count > 1 && (scheduler == "lc" || scheduler == "wlc"),
                 splitsClients: open.count > 1 && affinity == nil && scheduler != "sh",
                 memory: open.isEmpty ? nil : affinity.map(Int.init),
@@ -53,7 +47,9 @@ struct ServerOracle {
 
         func allows(_ answer: ModelIPVS.Answer) -> Bool {
             var answer = answer
-            if refuses == nil { answer.refuses = false }
+            if isUneven, Set(answer.shares.keys) == Set(open.keys) {
+                answer.shares = self.answer.shares
+            }
             return answer == self.answer
         }
     }

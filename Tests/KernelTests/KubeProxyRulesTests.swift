@@ -45,11 +45,7 @@ import Testing
     @Test(arguments: sets) func `kube-proxy's ipsets of both families are known`(name: String) {
         #expect(name.isKubeProxySet)
         let name6 = "KUBE-6-\(name.dropFirst(5))"
-        withKnownIssue("names that are cut off are not known") {
-            #expect(String(name6.prefix(31)).isKubeProxySet, "\(name6)")
-        } when: {
-            name6.count > 31
-        }
+        #expect(String(name6.prefix(31)).isKubeProxySet, "\(name6)")
     }
 
     @Test(arguments: [

@@ -195,4 +195,21 @@ import Testing
         try rounds.run { rounds.statistics.open[.tcp] == 0 }
         #expect(rounds.loop.usedDescriptors == model.count)
     }
+
+    @Test func `a reset after the end of a stream is passed on`() throws {
+        let rounds = try LoopRounds()
+        let listener = try Stream.listening(rounds.namespace, port: 8080)
+        try rounds.update(["a": [ForwarderBench.port(["10.244.1.5"])]])
+        let client = try #require(try Stream.connecting(rounds.namespace, "127.0.0.1", 30080))
+        try rounds.run { rounds.loop.connections.values.contains { !$0.isConnecting } }
+        let server = listener.accepted()
+        #expect(try rounds.carry(client, server))
+        shutdown(client.descriptor, Int32(SHUT_WR))
+        try rounds.run { rounds.loop.connections.values.contains { $0.isHalfClosed } }
+        client.reset()
+        try rounds.run { rounds.statistics.open[.tcp] == 0 }
+        // The endpoint learns of it: what it sends meets a reset, and not a connection.
+        var byte: UInt8 = 0
+        #expect(recv(server.descriptor, &byte, 1, 0) <= 0)
+    }
 }

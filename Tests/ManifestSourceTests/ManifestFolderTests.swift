@@ -263,4 +263,35 @@ import Testing
         #expect(results[0].errors == results[1].errors, "seed \(seed)")
         #expect(results[0].errors.isEmpty || results[0].objects.isEmpty, "seed \(seed)")
     }
+
+    // MARK: Order
+
+    @Test func `objects keep their order when the folder cannot be read`() throws {
+        for number in 0..<20 { try write(service("s\(number)"), to: "f\(number).yaml") }
+        var source = ManifestSource(path: path)
+        let before = source.load().objects
+        #expect(rename(path, path + "-gone") == 0)
+        let (kept, errors) = source.load()
+        #expect(kept == before && errors.count == 1)
+        #expect(rename(path + "-gone", path) == 0)
+    }
+
+    @Test func `names that differ in Unicode normalization only are two files`() throws {
+        try write(service("one"), to: "e\u{301}.yaml")
+        try write(service("two"), to: "\u{e9}.yaml")
+        var source = ManifestSource(path: path)
+        #expect(load(&source) == ["one", "two"])
+        #expect(load(&source) == ["one", "two"])
+    }
+
+    @Test func `a directory with a manifest's name is called one`() throws {
+        try FileManager.default.createDirectory(
+            atPath: "\(path)/dir.yaml",
+            withIntermediateDirectories: true
+        )
+        var source = ManifestSource(path: path)
+        let errors = source.load().errors
+        #expect(errors.count == 1)
+        #expect(errors.first?.problem.reason.hasPrefix("is a directory") == true)
+    }
 }

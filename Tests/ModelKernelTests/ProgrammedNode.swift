@@ -91,7 +91,9 @@ struct ProgrammedNode {
                 guard !isSteered, !isLocal(packet.destination) else { return .input }
                 return .forward(interface: packet.destination.low % 2 == 1 ? "cni0" : "eth0")
             },
-            masqueradeAddress: { _ in Self.itself.address }
+            masqueradeAddress: { _ in Self.itself.address },
+            interfaceIndex: { $0.utf8.reduce(1) { $0 &* 31 &+ UInt32($1) } },
+            isFilteredBridge: { _ in true }
         )
     }
 

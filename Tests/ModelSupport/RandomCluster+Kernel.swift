@@ -35,7 +35,8 @@ extension RandomCluster {
 
     /// Another program's table, which wants some frontends and some ports of nobody's.
     mutating func addHostPorts() throws {
-        var keys = frontends.filter { _ in chance(4) }.map(\.key)
+        // Where needletail drops what comes, another program's translation tells most.
+        var keys = frontends.filter { chance($0.action == .drop ? 2 : 4) }.map(\.key)
         keys += frontends.filter { $0.kind != .clusterIP && chance(4) }.map {
             FrontendKey($0.key.address, $0.key.transport, 22)
         }

@@ -189,7 +189,9 @@ package struct RandomCluster {
                 guard !isSteered, !isLocal(packet.destination) else { return .input }
                 return .forward(interface: packet.destination.low % 3 == 1 ? "cni0" : "eth0")
             },
-            masqueradeAddress: { _ in own }
+            masqueradeAddress: { _ in own },
+            interfaceIndex: { $0.utf8.reduce(1) { $0 &* 31 &+ UInt32($1) } },
+            isFilteredBridge: { _ in true }
         )
     }
 

@@ -35,6 +35,24 @@ extension RandomCluster {
         return (packet, .invalid)
     }
 
+    /// Packets to frontends whose packets are dropped, unless another program translates them.
+    package mutating func packetsToDropped(atMost count: Int) -> [Packet] {
+        let dropped = frontends.filter { $0.action == .drop }
+        return (0..<(dropped.isEmpty ? 0 : count)).compactMap { _ in
+            let (client, interface) = client()
+            return dropped.randomElement(using: &random).map {
+                Packet(
+                    from: client,
+                    UInt16.random(in: 32_768...60_999, using: &random),
+                    to: $0.key.address,
+                    $0.key.port,
+                    $0.key.transport,
+                    by: interface
+                )
+            }
+        }
+    }
+
     /// A client that a frontend treats in its own way, or almost.
     private mutating func interested(in frontend: Frontend) -> (IPAddress, String?)? {
         if chance(2), let block = frontend.allowedSources?.randomElement(using: &random) {

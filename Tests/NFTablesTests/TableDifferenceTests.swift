@@ -201,8 +201,9 @@ import Testing
         #expect(
             text(
                 .inputInterfaceIsNot(name: "cni0", isPrefix: false),
-                .inputInterfaceIsNot(name: "ve\"th\n", isPrefix: true)
-            ) == ["iifname != \"cni0\"", "iifname != \"ve'th\\n*\""]
+                .inputInterfaceIsNot(name: "ve\"th\n", isPrefix: true),
+                .outputInterfaceIsNot(name: "ve\"th\n", isPrefix: true)
+            ) == ["iifname != \"cni0\"", "iifname != \"ve'th\\n*\"", "oifname != \"ve'th\\n*\""]
         )
     }
 

@@ -73,7 +73,7 @@ import Testing
         #expect(topology(hinted(["zone-a"], [])).contains("1 of 2 ready endpoints have none"))
         #expect(topology(hinted(["zone-b"])).contains("none names this node's zone, zone-a"))
         #expect(topology(counting.with { $0.node.zone = nil }).contains("this node has no zone"))
-        #expect(topology(hinted([])) == "no ready endpoint has zone hints")
+        #expect(topology(hinted([])) == "no ready endpoint has zone hints or node hints")
     }
 
     @Test func `a connection's way is told for each kind of client`() throws {

@@ -36,6 +36,23 @@ import Testing
         }
     }
 
+    @Test func `node hints that do not count are named, too`() {
+        let builder = ClusterBuilder().with {
+            $0.add(endpoint("10.0.0.1", nodes: ["there"]), endpoint("10.0.0.2", nodes: ["yonder"]))
+        }
+        let compiler = PlanCompiler(node: builder.node)
+        let port = builder.service.ports[0]
+        #expect(
+            compiler.topologyReason(port, .ipv4, in: builder.slices)
+                == "node hints do not count: none names this node, here"
+        )
+        let partial = builder.with { $0.slices[0].endpoints[1].nodeHints = [] }
+        #expect(
+            compiler.topologyReason(port, .ipv4, in: partial.slices)
+                == "node hints do not count: 1 of 2 ready endpoints have none"
+        )
+    }
+
     // cilium#23744, #32815; KEP-1669: connections are reset, or none come, when the last one goes.
     @Test func `the last local endpoint serves while it ends, and load balancers look elsewhere`() {
         let ready = ClusterBuilder().with {

@@ -127,12 +127,22 @@ extension ServicePlan {
         return VirtualServer(
             key: frontend.key,
             scheduler: scheduler,
-            // Like kube-proxy for Maglev; without the port, a client would always get the same
-            // endpoint.
-            flags: scheduler == "mh" ? [.ours, .usesPort] : .ours,
+            flags: Self.flags(scheduler),
             persistence: frontend.affinityTimeout,
             destinations: destinations(pools[pool], refused: defaults.refusals.destinations)
         )
+    }
+
+    /// The schedulers that hash keep the places of a destination that has weight 0, and refuse who
+    /// falls on one, unless they may fall back to another destination (`ip_vs_sh.c`, `ip_vs_mh.c`).
+    /// Without the port, Maglev would always give a client the same endpoint; kube-proxy says so,
+    /// too.
+    private static func flags(_ scheduler: String) -> VirtualServer.Flags {
+        switch scheduler {
+        case "sh": [.ours, .schedulerFlag1]
+        case "mh": [.ours, .schedulerFlag1, .usesPort]
+        default: .ours
+        }
     }
 
     private func destinations(_ pool: Pool, refused: Set<IPAddress>) -> [Destination] {

@@ -20,13 +20,22 @@ package enum KubeProxyChains {
 extension String {
     /// Whether this is the name of a set of kube-proxy's (`pkg/proxy/ipvs/ipset.go`).
     var isKubeProxySet: Bool {
-        guard let prefix = ["KUBE-6-", "KUBE-"].first(where: hasPrefix) else { return false }
-        return [
+        KubeProxySets.names.contains(self)
+    }
+}
+
+private enum KubeProxySets {
+    /// The kernel's limit for names (`IPSET_MAXNAMELEN`, without the end); kube-proxy cuts the
+    /// names of IPv6 sets to it (`NewIPSet`).
+    private static let longest = 31
+
+    static let names = Set(
+        [
             "LOOP-BACK", "CLUSTER-IP", "LOAD-BALANCER", "LOAD-BALANCER-LOCAL", "LOAD-BALANCER-FW",
             "LOAD-BALANCER-SOURCE-IP", "LOAD-BALANCER-SOURCE-CIDR", "EXTERNAL-IP",
             "EXTERNAL-IP-LOCAL", "NODE-PORT-TCP", "NODE-PORT-LOCAL-TCP", "NODE-PORT-UDP",
             "NODE-PORT-LOCAL-UDP", "NODE-PORT-SCTP-HASH", "NODE-PORT-LOCAL-SCTP-HASH",
             "HEALTH-CHECK-NODE-PORT", "IPVS-IPS",
-        ].contains(String(dropFirst(prefix.count)))
-    }
+        ].flatMap { ["KUBE-\($0)", String("KUBE-6-\($0)".prefix(longest))] }
+    )
 }

@@ -82,8 +82,15 @@ struct Walk {
     private mutating func forward(_ traveller: Traveller, _ interface: String) {
         var traveller = traveller
         traveller.packet.outputInterface = interface
-        let forwarded = pass(.forward, [traveller])
-        for traveller in pass(.postrouting, forwarded) { deliver(traveller, .forward) }
+        let input = traveller.packet.inputInterface
+        let isBridged = input == interface && evaluator.routing.isFilteredBridge(interface)
+        for var traveller in pass(.forward, [traveller]) {
+            if isBridged { traveller.packet.inputInterface = nil }
+            for var traveller in pass(.postrouting, [traveller]) {
+                traveller.packet.inputInterface = input
+                deliver(traveller, .forward)
+            }
+        }
     }
 
     /// A packet of a process of the node: it has a route before the rules see it, and gets another

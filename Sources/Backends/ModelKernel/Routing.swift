@@ -22,15 +22,20 @@ package struct Routing: Sendable {
     package var masqueradeAddress: @Sendable (Packet) -> IPAddress?
     /// The number of an interface.
     package var interfaceIndex: @Sendable (String) -> UInt32?
+    /// Whether an interface is a bridge with `br_netfilter`: postrouting then does not see on which
+    /// interface a packet arrived that leaves on the same bridge.
+    package var isFilteredBridge: @Sendable (String) -> Bool
 
     package init(
         addressType: @escaping @Sendable (IPAddress) -> AddressType?,
         way: @escaping @Sendable (Packet) -> Way?,
         masqueradeAddress: @escaping @Sendable (Packet) -> IPAddress? = { _ in nil },
-        interfaceIndex: @escaping @Sendable (String) -> UInt32? = { _ in nil }
+        interfaceIndex: @escaping @Sendable (String) -> UInt32? = { _ in nil },
+        isFilteredBridge: @escaping @Sendable (String) -> Bool = { _ in false }
     ) {
         (self.addressType, self.way) = (addressType, way)
         self.masqueradeAddress = masqueradeAddress
         self.interfaceIndex = interfaceIndex
+        self.isFilteredBridge = isFilteredBridge
     }
 }

@@ -30,6 +30,16 @@ private struct Linearizer {
                 .meta(.inputName, register: register(0)),
                 compare(interfaceName(name, isPrefix), isEqual: false),
             ]
+        case .outputInterfaceIsNot(let name, let isPrefix):
+            [
+                .meta(.outputName, register: register(0)),
+                compare(interfaceName(name, isPrefix), isEqual: false),
+            ]
+        case .inputInterfaceIsKnown(let isKnown):
+            [
+                .meta(.inputIndex, register: register(0)),
+                compare(hostOrder(0), isEqual: !isKnown),
+            ]
         case .transport(let transport, let isEqual):
             [
                 .meta(.transport, register: register(0)),

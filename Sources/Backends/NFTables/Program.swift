@@ -211,14 +211,10 @@ package struct Program: Sendable, Hashable {
             Rule(isFrontendOf(.noEndpoints, false), .returning),
             Rule(isFrontendOf(.masqueradeFrontends, false), .masquerade),
         ]
-        if let nonPods = nonPods.first {
-            rules.append(
-                Rule(
-                    .lookup([.originalDestinationAddress], in: .clusterIPs),
-                    nonPods,
-                    isFrontendOf(.noLocalEndpoints, true),
-                    .masquerade
-                )
+        rules += leavingNonPods.map {
+            Rule(
+                [.lookup([.originalDestinationAddress], in: .clusterIPs)] + $0
+                    + [isFrontendOf(.noLocalEndpoints, true), .masquerade]
             )
         }
         // With IPVS, the node's own connections have the frontend's address as their source, which
@@ -249,6 +245,31 @@ package struct Program: Sendable, Hashable {
         case .interface(let name): [.inputInterfaceIsNot(name: name, isPrefix: false)]
         case .interfacePrefix(let name): [.inputInterfaceIsNot(name: name, isPrefix: true)]
         }
+    }
+
+    /// Match, in postrouting, packets that no pod sent; none if pods cannot be recognized.
+    ///
+    /// A packet from a pod to another one on its bridge has no input interface there, like the
+    /// node's own packets, and leaves on the bridge.
+    private var leavingNonPods: [[Statement]] {
+        switch variant.localDetection {
+        case .none: []
+        case .podCIDRs: [nonPods]
+        case .interface(let name): leavingNonPods(name, isPrefix: false)
+        case .interfacePrefix(let name): leavingNonPods(name, isPrefix: true)
+        }
+    }
+
+    private func leavingNonPods(_ name: String, isPrefix: Bool) -> [[Statement]] {
+        let hasNoInput = Statement.inputInterfaceIsKnown(false)
+        return [
+            [
+                .inputInterfaceIsKnown(true),
+                .inputInterfaceIsNot(name: name, isPrefix: isPrefix),
+            ],
+            [hasNoInput, .outputInterfaceIsNot(name: name, isPrefix: isPrefix)],
+            [hasNoInput, .sourceIsLocal(true)],
+        ]
     }
 
     /// Matches translated connections; `ct status dnat` matches only translation by nftables.

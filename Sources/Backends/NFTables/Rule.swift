@@ -14,6 +14,12 @@ package enum Statement: Sendable, Hashable {
     /// The packet did not arrive on the interface `name` or, with `isPrefix`, on one whose name
     /// begins with it.
     case inputInterfaceIsNot(name: String, isPrefix: Bool)
+    /// The same of the interface on which the packet leaves.
+    case outputInterfaceIsNot(name: String, isPrefix: Bool)
+    /// `iif 0`: whether the hook knows an interface on which the packet arrived. In postrouting it
+    /// does not for the node's own packets, nor for those that a bridge hands to `br_netfilter`
+    /// (`net/bridge/br_netfilter_hooks.c: br_nf_post_routing`).
+    case inputInterfaceIsKnown(Bool)
     case transport(TransportProtocol, isEqual: Bool = true)
     /// Sends the connection to the endpoint that the map has for the key; without an entry, the
     /// next rule follows.

@@ -137,6 +137,9 @@ package struct RulesetPrinter {
         case .sourceIsLocal(let isLocal): "fib saddr type \(isLocal ? "" : "!= ")local"
         case .inputInterfaceIsNot(let name, let isPrefix):
             "iifname != \"\(name.nftQuotable)\(isPrefix ? "*" : "")\""
+        case .outputInterfaceIsNot(let name, let isPrefix):
+            "oifname != \"\(name.nftQuotable)\(isPrefix ? "*" : "")\""
+        case .inputInterfaceIsKnown(let isKnown): "iif \(isKnown ? "!= " : "")0"
         case .transport(let transport, let isEqual):
             "\(PacketField.transportProtocol.text(family)) \(isEqual ? "" : "!= ")\(transport)"
         case .dnat(let fields, let map):

@@ -40,6 +40,9 @@ final class ForwardedConnection {
         var interest: Readiness = []
         if !side.hasEnded, self[end.other].unsent.isEmpty { interest.insert(.reading) }
         if !side.unsent.isEmpty { interest.insert(.writing) }
+        // A reset may follow the end of a stream. A side that was told of the other's end, too,
+        // would be reported as failed all the time.
+        if side.hasEnded, !side.isShut { interest.insert(.failed) }
         return interest
     }
 
@@ -123,6 +126,7 @@ extension ForwarderLoop {
         _ readiness: Readiness
     ) {
         connection.lastActive = now
+        let isReset = readiness.contains(.failed) && connection[end].hasEnded
         if connection.isConnecting {
             guard isConnected(connection[.server].descriptor) else {
                 return fail(connection)
@@ -135,6 +139,7 @@ extension ForwarderLoop {
             if !readiness.isDisjoint(with: [.reading, .failed]), !pump(connection, from: end) {
                 return drop(connection, reset: true)
             }
+            if isReset { return drop(connection, reset: true) }
         }
         for end in [ForwardedConnection.End.client, .server] { passEnd(connection, from: end) }
         if connection.isDone { return drop(connection, reset: false) }

@@ -7,7 +7,7 @@ struct Readiness: OptionSet {
 
     static let reading = Self(rawValue: UInt32(NEEDLE_READING))
     static let writing = Self(rawValue: UInt32(NEEDLE_WRITING))
-    /// A failure, which is always reported.
+    /// The file has failed, or both directions of its connection have ended.
     static let failed = Self(rawValue: UInt32(NEEDLE_FAILED))
 }
 
@@ -29,7 +29,8 @@ final class Poller {
 
     /// Changes the events that a file is watched for.
     ///
-    /// A file that is watched for nothing is not reported at all, not even when it fails.
+    /// A failure is reported for whatever a file is watched. A file that is watched for nothing is
+    /// not reported at all.
     func watch(_ file: Int32, _ token: UInt64, for new: Readiness, before old: Readiness) {
         needle_epoll_watch(descriptor, file, token, new.rawValue, old.rawValue)
     }

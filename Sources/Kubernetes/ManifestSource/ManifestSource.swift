@@ -9,7 +9,9 @@ package import KubernetesModel
 /// A file that becomes unreadable or empty keeps its last good objects.
 package struct ManifestSource: Sendable {
     private let path: String
-    private var good: [String: [KubernetesObject]] = [:]
+    /// The objects by the bytes of the file's path, which say more than its characters: two files
+    /// may have names that differ in Unicode normalization only.
+    private var good: [[UInt8]: [KubernetesObject]] = [:]
 
     package init(path: String) { self.path = path }
 
@@ -20,19 +22,25 @@ package struct ManifestSource: Sendable {
         var errors: [ManifestError] = []
         var files: [String] = []
         do throws(ManifestError) { files = try manifests() } catch {
-            return (good.values.flatMap(\.self), [error])
+            return (objects, [error])
         }
-        for file in good.keys where !files.contains(file) { good[file] = nil }
+        let present = Set(files.map { Array($0.utf8) })
+        for file in good.keys where !present.contains(file) { good[file] = nil }
         for file in files {
             do throws(ManifestError) {
-                good[file] =
+                good[Array(file.utf8)] =
                     Self.isNullDevice(file)
                     ? [] : try ManifestReader(file: file).objects(in: Self.text(of: file))
             } catch {
                 errors.append(error)
             }
         }
-        return (good.sorted { $0.key < $1.key }.flatMap(\.value), errors)
+        return (objects, errors)
+    }
+
+    /// All objects, in the order of the files' names.
+    private var objects: [KubernetesObject] {
+        good.sorted { $0.key.lexicographicallyPrecedes($1.key) }.flatMap(\.value)
     }
 
     private func manifests() throws(ManifestError) -> [String] {
@@ -79,7 +87,11 @@ package struct ManifestSource: Sendable {
     private static func text(of file: String) throws(ManifestError) -> String {
         var status = stat()
         if stat(file, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
-            let reason = "is neither a file nor a directory"
+            let isDirectory = status.st_mode & S_IFMT == S_IFDIR
+            let reason =
+                isDirectory
+                ? "is a directory, and directories in a directory are not read"
+                : "is neither a file nor a directory"
             throw ManifestError(file: file, line: nil, problem: FieldProblem("", reason))
         }
         do {

@@ -52,18 +52,36 @@ extension PlanCompiler {
             return "zone hints count: all ready endpoints have some, and one names zone"
                 + " \(node.zone ?? "")"
         case .anywhere:
-            let hinted = ready.count { !$0.zoneHints.isEmpty }
-            if hinted == 0 { return "no ready endpoint has zone hints" }
-            guard let zone = node.zone else {
-                return "zone hints do not count: this node has no zone"
-                    + " (label topology.kubernetes.io/zone)"
-            }
-            if hinted < ready.count {
-                return "zone hints do not count: \(ready.count - hinted) of \(ready.count) ready"
-                    + " endpoints have none"
-            }
-            return "zone hints do not count: none names this node's zone, \(zone)"
+            let reasons = [nodeHintsReason(ready), zoneHintsReason(ready)].compactMap(\.self)
+            return reasons.isEmpty
+                ? "no ready endpoint has zone hints or node hints" : reasons.joined(separator: "; ")
         }
+    }
+
+    /// Explains why node hints do not count; nil if there are none.
+    private func nodeHintsReason(_ ready: [Candidate]) -> String? {
+        let hinted = ready.count { !$0.nodeHints.isEmpty }
+        guard hinted > 0 else { return nil }
+        guard hinted == ready.count else {
+            return "node hints do not count: \(ready.count - hinted) of \(ready.count) ready"
+                + " endpoints have none"
+        }
+        return "node hints do not count: none names this node, \(node.name)"
+    }
+
+    /// Explains why zone hints do not count; nil if there are none.
+    private func zoneHintsReason(_ ready: [Candidate]) -> String? {
+        let hinted = ready.count { !$0.zoneHints.isEmpty }
+        guard hinted > 0 else { return nil }
+        guard let zone = node.zone else {
+            return "zone hints do not count: this node has no zone"
+                + " (label topology.kubernetes.io/zone)"
+        }
+        guard hinted == ready.count else {
+            return "zone hints do not count: \(ready.count - hinted) of \(ready.count) ready"
+                + " endpoints have none"
+        }
+        return "zone hints do not count: none names this node's zone, \(zone)"
     }
 
     /// Explains why a port without endpoints in a family has none.
