@@ -7,7 +7,7 @@ CONFORMANCE_DIR ?= ../shared/conformance
 CONFORMANCE_FLAGS ?=
 # The tests of what has threads of its own.
 THREADED_TESTS := KubernetesClientTests ReconcilerTests ObservabilityTests
-# Some of: tests ipvs-live nftables-live ipvs-start; or ipvs, nftables, bench
+# Some of: tests ipvs-live nftables-live ipvs-start; or ipvs, nftables, bench, networks
 VM_PARTS ?=
 export CONFORMANCE_DIR
 
@@ -39,6 +39,11 @@ SOAK_SECONDS ?= 600
 SOAK_FLAGS ?= --strict
 soak: release ## a hostile tenant, floods and a broken API server, SOAK_SECONDS long
 	.build/release/needletail-lab soak --seconds $(SOAK_SECONDS) --log .build/soak.log $(SOAK_FLAGS)
+
+.PHONY: networks
+networks: release ## the same Services on every kind of pod network
+	@scripts/install-packages networks
+	.build/release/needletail-lab networks
 
 .PHONY: test-unit
 # Targets, and of targets with servers and threads the suites that have none.

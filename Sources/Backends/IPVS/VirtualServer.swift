@@ -133,10 +133,12 @@ extension ServicePlan {
         )
     }
 
-    /// The schedulers that hash keep the places of a destination that has weight 0, and refuse who
-    /// falls on one, unless they may fall back to another destination (`ip_vs_sh.c`, `ip_vs_mh.c`).
-    /// Without the port, Maglev would always give a client the same endpoint; kube-proxy says so,
-    /// too.
+    /// Returns the flags of a server with the scheduler.
+    ///
+    /// A scheduler that hashes keeps the places of a destination that has weight 0, and refuses who
+    /// falls on one, unless it may fall back to another destination (`net/netfilter/ipvs/ip_vs_sh.c`
+    /// and `ip_vs_mh.c`). Without the port, Maglev would always give a client the same endpoint;
+    /// kube-proxy counts it, too.
     private static func flags(_ scheduler: String) -> VirtualServer.Flags {
         switch scheduler {
         case "sh": [.ours, .schedulerFlag1]

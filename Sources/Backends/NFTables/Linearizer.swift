@@ -26,25 +26,13 @@ private struct Linearizer {
                 compare(hostOrder(Self.localRoute), isEqual: isLocal),
             ]
         case .inputInterfaceIsNot(let name, let isPrefix):
-            [
-                .meta(.inputName, register: register(0)),
-                compare(interfaceName(name, isPrefix), isEqual: false),
-            ]
+            compare(.inputName, interfaceName(name, isPrefix), isEqual: false)
         case .outputInterfaceIsNot(let name, let isPrefix):
-            [
-                .meta(.outputName, register: register(0)),
-                compare(interfaceName(name, isPrefix), isEqual: false),
-            ]
+            compare(.outputName, interfaceName(name, isPrefix), isEqual: false)
         case .inputInterfaceIsKnown(let isKnown):
-            [
-                .meta(.inputIndex, register: register(0)),
-                compare(hostOrder(0), isEqual: !isKnown),
-            ]
+            compare(.inputIndex, hostOrder(0), isEqual: !isKnown)
         case .transport(let transport, let isEqual):
-            [
-                .meta(.transport, register: register(0)),
-                compare([transport.rawValue], isEqual: isEqual),
-            ]
+            compare(.transport, [transport.rawValue], isEqual: isEqual)
         case .dnat(let fields, let map):
             // nft leaves room for what it finds.
             load(fields, scratch: fields.registerBytes(family) / 4 + 4) + [
@@ -85,6 +73,14 @@ private struct Linearizer {
 
     private func compare(_ bytes: [UInt8], isEqual: Bool) -> KernelExpression {
         .compare(isEqual ? .equal : .notEqual, register: register(0), bytes)
+    }
+
+    private func compare(
+        _ key: KernelExpression.MetaKey,
+        _ bytes: [UInt8],
+        isEqual: Bool
+    ) -> [KernelExpression] {
+        [.meta(key, register: register(0)), compare(bytes, isEqual: isEqual)]
     }
 
     /// `IPS_DST_NAT` and `RTN_LOCAL`.

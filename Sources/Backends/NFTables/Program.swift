@@ -166,7 +166,8 @@ package struct Program: Sendable, Hashable {
     ///
     /// IPVS cannot serve them, since a virtual server has only one set of destinations.
     private var servicesBesideBalancer: [Rule] {
-        [Rule(nonPods + [.sourceIsLocal(false), .returning])] + stickyFirst + [Rule(.goto(.pick))]
+        [Rule(variant.localDetection.nonPods + [.sourceIsLocal(false), .returning])] + stickyFirst
+            + [Rule(.goto(.pick))]
     }
 
     private var stickyFirst: [Rule] {
@@ -188,7 +189,7 @@ package struct Program: Sendable, Hashable {
         let isFrontendOf = { (set: SetID) in Statement.lookup(PacketField.frontend, in: set) }
         // The external traffic policy does not apply to pods and the node itself; they are treated
         // as if they had connected through the load balancer.
-        let outsiders = [isFrontendOf(.localPolicy)] + nonPods.map { [$0] }.joined()
+        let outsiders = [isFrontendOf(.localPolicy)] + variant.localDetection.nonPods
         return stickyFirst + [
             Rule(outsiders + [.sourceIsLocal(false), .goto(.pickLocal)]),
             Rule(.goto(.pick)),
@@ -211,7 +212,7 @@ package struct Program: Sendable, Hashable {
             Rule(isFrontendOf(.noEndpoints, false), .returning),
             Rule(isFrontendOf(.masqueradeFrontends, false), .masquerade),
         ]
-        rules += leavingNonPods.map {
+        rules += variant.localDetection.leavingNonPods.map {
             Rule(
                 [.lookup([.originalDestinationAddress], in: .clusterIPs)] + $0
                     + [isFrontendOf(.noLocalEndpoints, true), .masquerade]
@@ -234,41 +235,6 @@ package struct Program: Sendable, Hashable {
         return [
             [isHairpin, .lookup([.originalDestinationAddress], in: .clusterIPs)],
             [isHairpin, .lookup(PacketField.originalFrontend, in: .localPolicy)],
-        ]
-    }
-
-    /// Matches packets that no pod sent; empty if pods cannot be recognized.
-    private var nonPods: [Statement] {
-        switch variant.localDetection {
-        case .none: []
-        case .podCIDRs: [.lookup([.sourceAddress], in: .podCIDRs, negated: true)]
-        case .interface(let name): [.inputInterfaceIsNot(name: name, isPrefix: false)]
-        case .interfacePrefix(let name): [.inputInterfaceIsNot(name: name, isPrefix: true)]
-        }
-    }
-
-    /// Match, in postrouting, packets that no pod sent; none if pods cannot be recognized.
-    ///
-    /// A packet from a pod to another one on its bridge has no input interface there, like the
-    /// node's own packets, and leaves on the bridge.
-    private var leavingNonPods: [[Statement]] {
-        switch variant.localDetection {
-        case .none: []
-        case .podCIDRs: [nonPods]
-        case .interface(let name): leavingNonPods(name, isPrefix: false)
-        case .interfacePrefix(let name): leavingNonPods(name, isPrefix: true)
-        }
-    }
-
-    private func leavingNonPods(_ name: String, isPrefix: Bool) -> [[Statement]] {
-        let hasNoInput = Statement.inputInterfaceIsKnown(false)
-        return [
-            [
-                .inputInterfaceIsKnown(true),
-                .inputInterfaceIsNot(name: name, isPrefix: isPrefix),
-            ],
-            [hasNoInput, .outputInterfaceIsNot(name: name, isPrefix: isPrefix)],
-            [hasNoInput, .sourceIsLocal(true)],
         ]
     }
 
