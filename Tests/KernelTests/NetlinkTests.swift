@@ -27,6 +27,22 @@ import Testing
         }
     }
 
+    @Test func `bridges are told by their addresses and names`() throws {
+        let namespace = try NetworkNamespace()
+        try namespace.ip([
+            "link add cni0 type bridge", "addr add 10.244.1.1/24 dev cni0",
+            "addr add fd00:1::1/64 dev cni0 nodad", "link add br0 type bridge",
+            "addr add 192.0.2.1/24 dev br0", "link add veth0 type veth peer name veth1",
+            "addr add 10.244.2.1/24 dev veth0",
+        ])
+        func names(_ blocks: [String], _ names: [String] = []) throws -> [String] {
+            try namespace.inside { try Bridges.names(in: blocks.map(prefix), or: names) }
+        }
+        #expect(try names(["10.244.0.0/16"]) == ["cni0"])
+        #expect(try names(["fd00:1::/48"], ["br0", "veth0", "eth7"]) == ["br0", "cni0"])
+        #expect(try names(["10.245.0.0/16", "fd00:2::/48"]) == [])
+    }
+
     @Test func `the state of connection tracking is conntrack's`() throws {
         let namespace = try NetworkNamespace()
         try namespace.ip(["link set lo up"])

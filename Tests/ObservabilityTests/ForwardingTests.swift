@@ -73,6 +73,22 @@ import Testing
         )
     }
 
+    @Test func `bridges without rules say what fails, and how to mend it`() {
+        let name = "net/bridge/bridge-nf-call-ip6tables"
+        let off = ForwardingObstacle(bridges: ["cni0", "lxdbr0"], sysctl: name, "0", of: .ipv6)
+        #expect(
+            off.text == "sysctl net.bridge.bridge-nf-call-ip6tables is 0: on cni0, lxdbr0, a pod"
+                + " gets no answer by IPv6 from a Service whose endpoint is another pod of this"
+                + " node; sysctl -w net.bridge.bridge-nf-call-ip6tables=1 (and in"
+                + " /etc/modules-load.d and /etc/sysctl.d)"
+        )
+        let missing = ForwardingObstacle(bridges: ["cni0"], sysctl: name, nil, of: .ipv6)
+        #expect(missing.state.hasPrefix("does not exist (no br_netfilter): on cni0"))
+        #expect(missing.advice.hasPrefix("modprobe br_netfilter, and sysctl -w"))
+        // The value may change while the obstacle is the same.
+        #expect(off.subject == missing.subject && off.cause == .sysctl)
+    }
+
     @Test func `each is told once, as long as it is there`() {
         let told = Mutex<[String]>([])
         let monitor = ProxyMonitor(

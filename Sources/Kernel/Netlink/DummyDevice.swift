@@ -125,21 +125,9 @@ package struct DummyDevice: ~Copyable {
     }
 }
 
-extension MessageBuffer {
-    /// Appends `struct ifinfomsg`, the header of a link message.
-    fileprivate mutating func appendLinkHeader(index: Int32) {
-        append(UInt32(0))
-        append(index)
-        append(UInt64(0))
-    }
-}
-
 extension IPAddress {
     /// The address family for the kernel, `AF_INET` or `AF_INET6`.
     package var addressFamily: UInt8 { UInt8(family == .ipv4 ? AF_INET : AF_INET6) }
 }
 
-private let IFLA_IFNAME = 3
-private let IFLA_LINKINFO = 18
-private let IFLA_INFO_KIND = 1
 private let IFA_F_NODAD = 2

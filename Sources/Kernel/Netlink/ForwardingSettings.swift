@@ -17,6 +17,20 @@ package enum ForwardingSettings {
         families.filter { KernelSettings.read("/proc/sys/\(name($0))") == "0" }
     }
 
+    /// Returns those of the given families whose packets on bridges pass no rules, with the value
+    /// of the sysctl; nil if there is none, since `br_netfilter` is not loaded.
+    package static func unfilteredOnBridges(
+        _ families: [IPFamily]
+    ) -> [(family: IPFamily, value: String?)] {
+        families.map { ($0, KernelSettings.read("/proc/sys/\(bridgeName($0))")) }
+            .filter { $0.1 != "1" }
+    }
+
+    /// Returns the name of the sysctl for packets on bridges.
+    package static func bridgeName(_ family: IPFamily) -> String {
+        "net/bridge/bridge-nf-call-\(family == .ipv4 ? "iptables" : "ip6tables")"
+    }
+
     /// Returns the name of the sysctl as a path below `/proc/sys`.
     package static func name(_ family: IPFamily) -> String {
         family == .ipv4 ? "net/ipv4/ip_forward" : "net/ipv6/conf/all/forwarding"

@@ -14,6 +14,36 @@ struct DemoCommand: AsyncParsableCommand {
     var connections = 240
 
     func run() async throws {
+        try await showServices()
+        try await showOverlay()
+        print("\nThe lab is taken down; nothing of it stays on this machine.")
+    }
+
+    /// The checks of `needletail-lab networks` on one overlay.
+    private func showOverlay() async throws {
+        print("\nAnother cluster, whose pods are on flannel's VXLAN (docs/networks.md has others):")
+        let run = NetworkRun(
+            kind: .flannelVXLAN,
+            mode: "nftables",
+            nodeCount: 2,
+            families: [.ipv4]
+        )
+        var isGood = true
+        try await run.run { _, results in
+            for (name, result) in results {
+                switch result {
+                case .passed: print("  passed: \(name)")
+                case .failed(let reason):
+                    print("  failed: \(name): \(reason)")
+                    isGood = false
+                case .left: break
+                }
+            }
+        }
+        guard isGood else { throw ExitCode.failure }
+    }
+
+    private func showServices() async throws {
         let cluster = try Cluster(nodeCount: 3, pods: (1...6).map { "web-\($0)" })
         let interrupts = onInterrupt { cluster.tearDown() }
         defer { withExtendedLifetime(interrupts) { cluster.tearDown() } }
@@ -45,7 +75,6 @@ struct Demo {
         try showTable(clusterIP)
         try await removeEndpoint(clusterIP)
         try await restartAPI(clusterIP)
-        print("\nThe lab is taken down; nothing of it stays on this machine.")
     }
 
     private func describe() {

@@ -36,6 +36,30 @@ extension ForwardingObstacle {
         )
     }
 
+    /// Describes bridges of pods whose packets pass no rules.
+    ///
+    /// - Parameters:
+    ///   - name: the sysctl's path below `/proc/sys`
+    ///   - value: nil if there is no such sysctl
+    package init(
+        bridges: [String],
+        sysctl name: String,
+        _ value: String?,
+        of family: IPFamily
+    ) {
+        let name = name.replacing("/", with: ".")
+        let state = value.map { "is \($0)" } ?? "does not exist (no br_netfilter)"
+        let load = value == nil ? "modprobe br_netfilter, and " : ""
+        self.init(
+            cause: .sysctl,
+            families: [family],
+            subject: "sysctl \(name)",
+            state: "\(state): on \(bridges.joined(separator: ", ")), a pod gets no answer by"
+                + " \(family) from a Service whose endpoint is another pod of this node",
+            advice: "\(load)sysctl -w \(name)=1 (and in /etc/modules-load.d and /etc/sysctl.d)"
+        )
+    }
+
     /// Describes a chain of iptables-legacy with the policy DROP.
     package init(
         legacyChainOf family: IPFamily,

@@ -21,6 +21,8 @@ struct ForwardingWatch: ServiceLifecycle.Service {
     /// Yields when chains of other programs may have changed.
     let changes: AsyncStream<Void>
     let monitor: ProxyMonitor
+    /// Whether everything that is sent to cluster IPs is masqueraded.
+    let masqueradesAll: Bool
 
     private static let period = Duration.seconds(60)
     /// The least time between two checks.
@@ -64,6 +66,11 @@ struct ForwardingWatch: ServiceLifecycle.Service {
             ForwardingObstacle(sysctl: ForwardingSettings.name($0), of: $0)
         }
         var unread: [String] = []
+        do throws(NetlinkError) {
+            found += try unfilteredBridges(facts, families.sorted())
+        } catch {
+            unread.append("\(error)")
+        }
         do throws(CommitError) {
             found += try await backend.forwardChains()
                 .filter { !families.isDisjoint(with: $0.place.families) }
@@ -87,6 +94,28 @@ struct ForwardingWatch: ServiceLifecycle.Service {
             }
         }
         monitor.setForwarding(found, unread: unread)
+    }
+
+    private func unfilteredBridges(
+        _ facts: NodeFacts,
+        _ families: [IPFamily]
+    ) throws(NetlinkError) -> [ForwardingObstacle] {
+        let unfiltered = ForwardingSettings.unfilteredOnBridges(families)
+        // What is masqueraded is answered to the node, which translates it back.
+        guard !unfiltered.isEmpty, !masqueradesAll else { return [] }
+        let named = families.compactMap { family in
+            if case .interface(let name) = facts.localDetection(family) { name } else { nil }
+        }
+        let bridges = try Bridges.names(in: facts.podCIDRs, or: named)
+        guard !bridges.isEmpty else { return [] }
+        return unfiltered.map {
+            ForwardingObstacle(
+                bridges: bridges,
+                sysctl: ForwardingSettings.bridgeName($0.family),
+                $0.value,
+                of: $0.family
+            )
+        }
     }
 
     /// Returns the IP families of the cluster; it does not matter whether the node forwards packets

@@ -167,7 +167,8 @@ struct ProxyDaemon {
                 synced: outlets.fullySynced.rings,
                 backend: backend,
                 changes: forwarding.rings,
-                monitor: outlets.monitor
+                monitor: outlets.monitor,
+                masqueradesAll: configuration.masqueradesAll
             ),
             Listening(
                 server: outlets.server,

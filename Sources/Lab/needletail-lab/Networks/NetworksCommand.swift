@@ -42,32 +42,53 @@ struct NetworksCommand: AsyncParsableCommand {
         guard table.failures == 0 else { throw ExitCode.failure }
     }
 
-    private func check(_ kind: NetworkKind, _ mode: String, _ table: inout NetworkTable)
-        async throws
-    {
-        let pods = (1...2 * nodes).map { "web-\($0)" }
-        let cluster = try Cluster(nodeCount: nodes, pods: pods, network: kind)
+    private func check(
+        _ kind: NetworkKind,
+        _ mode: String,
+        _ table: inout NetworkTable
+    ) async throws {
+        try await NetworkRun(kind: kind, mode: mode, nodeCount: nodes).run { family, results in
+            let title = "\(kind.rawValue), \(mode), \(family)"
+            for (name, result) in results {
+                table.add(title, result)
+                if case .failed(let reason) = result { print("  failed: \(name): \(reason)") }
+            }
+            print("\(title): \(table.summary(title))")
+            fflush(nil)
+        }
+    }
+}
+
+/// One cluster with a kind of network, from its beginning to its end.
+struct NetworkRun {
+    let kind: NetworkKind
+    let mode: String
+    let nodeCount: Int
+    var families: [IPFamily]?
+
+    /// Builds the cluster, checks its families, hands over each one's results, and takes it down.
+    func run(
+        _ report: (IPFamily, [(name: String, result: NetworkChecks.Result)]) -> Void
+    ) async throws {
+        let pods = (1...2 * nodeCount).map { "web-\($0)" }
+        let cluster = try Cluster(nodeCount: nodeCount, pods: pods, network: kind)
         let interrupts = onInterrupt { cluster.tearDown() }
         defer { withExtendedLifetime(interrupts) { cluster.tearDown() } }
-        let services = NetworkServices(cluster.topology)
-        try cluster.startAPI()
-        try await cluster.create(services.objects, loadBalancers: services.loadBalancers)
-        try cluster.startProxies(mode: mode)
-        for family in kind.families {
-            let title = "\(kind.rawValue), \(mode), \(family == .ipv4 ? "IPv4" : "IPv6")"
-            do {
+        do {
+            let services = NetworkServices(cluster.topology)
+            try cluster.startAPI()
+            try await cluster.create(services.objects, loadBalancers: services.loadBalancers)
+            try cluster.startProxies(mode: mode)
+            for family in families ?? kind.families {
                 let checks = try NetworkChecks(cluster, services, family)
                 try checks.waitUntilProgrammed()
-                try await checks.run { name, result in
-                    table.add(title, result)
-                    if case .failed(let reason) = result { print("  failed: \(name): \(reason)") }
-                }
-                print("\(title): \(table.summary(title))")
-                fflush(nil)
-            } catch {
-                print("\(title): \(error)\n\(cluster.logs)")
-                throw ExitCode.failure
+                var results: [(name: String, result: NetworkChecks.Result)] = []
+                try await checks.run { results.append(($0, $1)) }
+                report(family, results)
             }
+        } catch {
+            print("\(kind.rawValue), \(mode): \(error)\n\(cluster.logs)")
+            throw ExitCode.failure
         }
     }
 }
