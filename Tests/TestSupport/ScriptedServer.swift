@@ -18,6 +18,8 @@ package final class ScriptedServer: Sendable {
 
     package let port: UInt16
     private let listener: Int32
+    /// Whether the listener's number is not yet another socket's.
+    private let isOpen = Mutex(true)
     private let answer: @Sendable (String) -> Answer
     private let seen = Mutex<[String]>([])
     private let arrivals: AsyncStream<Void>
@@ -68,7 +70,7 @@ package final class ScriptedServer: Sendable {
     /// started thread would stay.
     package func start() {
         startThread { [self] in
-            defer { Glibc.close(listener) }
+            defer { close() }
             while case let connection = accept(listener, nil, nil), connection >= 0 {
                 startThread { self.serve(connection) }
             }
@@ -76,9 +78,15 @@ package final class ScriptedServer: Sendable {
     }
 
     /// Frees the port of a server that was never started.
-    package func close() { Glibc.close(listener) }
+    package func close() {
+        isOpen.withLock {
+            if $0 { Glibc.close(listener) }
+            $0 = false
+        }
+    }
 
-    package func stop() { shutdown(listener, Int32(SHUT_RDWR)) }
+    /// Stops listening; it may be called twice.
+    package func stop() { isOpen.withLock { if $0 { shutdown(listener, Int32(SHUT_RDWR)) } } }
 
     private func serve(_ connection: Int32) {
         defer { Glibc.close(connection) }

@@ -155,19 +155,22 @@ package final class APIServer: Sendable {
                 while case let connection = accept(descriptor, nil, nil), connection >= 0 {
                     server.adopt(connection)
                 }
-                close(descriptor)
+                server.sockets.withLock {
+                    $0.listeners.removeAll { $0 == descriptor }
+                    close(descriptor)
+                }
             }
         }
     }
 
     /// Closes all connections and stops listening.
     package func stop() {
-        let (listeners, connections) = sockets.withLock { sockets in
-            defer { sockets.listeners = [] }
-            return (sockets.listeners, sockets.connections)
+        // Nobody closes a descriptor meanwhile, whose number might be another socket's then.
+        sockets.withLock { sockets in
+            for descriptor in sockets.listeners { shutdown(descriptor, Int32(SHUT_RDWR)) }
+            for descriptor in sockets.connections { shutdown(descriptor, Int32(SHUT_RDWR)) }
+            sockets.listeners = []
         }
-        for descriptor in listeners { shutdown(descriptor, Int32(SHUT_RDWR)) }
-        for descriptor in connections { shutdown(descriptor, Int32(SHUT_RDWR)) }
     }
 
     private func adopt(_ descriptor: Int32) {
@@ -191,8 +194,10 @@ package final class APIServer: Sendable {
             } catch {
                 // The client went away, or a fault broke the connection; it is closed below.
             }
-            _ = sockets.withLock { $0.connections.remove(descriptor) }
-            close(descriptor)
+            sockets.withLock {
+                $0.connections.remove(descriptor)
+                close(descriptor)
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ struct Lab: AsyncParsableCommand {
         abstract: "Clusters of network namespaces on one machine, with needletail on each node.",
         subcommands: [
             DemoCommand.self, UpCommand.self, DownCommand.self, NetworksCommand.self,
+            StatusCommand.self, ExecCommand.self, CurlCommand.self, CaptureCommand.self,
             BenchCommand.self,
             ReadCommand.self, SoakCommand.self,
         ]

@@ -98,6 +98,11 @@ struct Topology: Sendable {
         try interconnect.wait(for: nodes)
     }
 
+    /// Takes a node off the underlay, or plugs it in again.
+    func setPlugged(_ node: Node, _ isPlugged: Bool) throws {
+        try fabric.ip(["link set \(node.name) \(isPlugged ? "up" : "down")"])
+    }
+
     /// Ends what the network runs.
     func stop() { interconnect.stop() }
 

@@ -39,11 +39,13 @@ struct UpCommand: AsyncParsableCommand {
         try cluster.startProxies(mode: mode)
         print(
             """
-            The lab is up, with \(network.summary): namespaces \(Namespace.prefix)node1 … and \(Namespace.prefix)pod-web-1 …, \
+            The lab is up, with \(network.summary).
+              nodes and pods:      needletail-lab status; namespaces \(Namespace.prefix)node1 … and \(Namespace.prefix)pod-web-1 …, \
             \(Namespace.prefix)client.
               the API server:      kubectl -s \(cluster.apiURL) -n shop get services
               its faults:          curl -d '{"kind": "drop"}' \(cluster.apiURL)/lab/faults
-              the rules of a node: ip netns exec \(Namespace.prefix)node1 nft list ruleset
+              a connection:        needletail-lab curl --from web-1 \(SampleServices.clusterIP):80
+              the rules of a node: needletail-lab exec node1 nft list ruleset
               the logs:            \(cluster.directory)/logs
             Ctrl-C takes it down.
             """

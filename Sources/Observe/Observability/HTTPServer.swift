@@ -13,6 +13,9 @@ package final class HTTPServer: Sendable {
     /// It must answer from what is already known, and never wait for anything.
     package typealias Handler = @Sendable (HTTPRequest) -> HTTPResponse
 
+    /// The listeners that the thread has not been told to close: the number of another one may be
+    /// that of any other file.
+    private let listening = Mutex<Set<Int32>>([])
     private let commands = Mutex<[ConnectionLoop.Command]>([])
     /// A socket pair: a byte sent into the first wakes the thread, which reads the second.
     private let bell: (ring: Int32, wait: Int32)
@@ -48,18 +51,26 @@ package final class HTTPServer: Sendable {
         _ handler: @escaping Handler
     ) throws(ListenError) -> Listener {
         let descriptor = try address.open()
+        listening.withLock { _ = $0.insert(descriptor) }
         send(.listen(descriptor, address.address, handler))
         return Listener(descriptor: descriptor)
     }
 
     /// Stops listening on the address; accepted connections are still answered.
     package func stopListening(_ listener: Listener) {
-        // This frees the address at once, even if the thread closes the socket later.
-        shutdown(listener.descriptor, Int32(SHUT_RDWR))
-        send(.close(listener.descriptor))
+        let isListening = listening.withLock { listening in
+            guard listening.remove(listener.descriptor) != nil else { return false }
+            // This frees the address at once, even if the thread closes the socket later.
+            shutdown(listener.descriptor, Int32(SHUT_RDWR))
+            return true
+        }
+        if isListening { send(.close(listener.descriptor)) }
     }
 
-    package func stop() { send(.stop) }
+    package func stop() {
+        listening.withLock { $0 = [] }
+        send(.stop)
+    }
 
     deinit {
         ring()

@@ -9,6 +9,8 @@ internal import NetworkNamespaces
 struct CNIWiring: PodWiring {
     static let folder = "/usr/lib/cni"
     static let bridge = "cni0"
+    /// The host port of the first pod of each node.
+    static let hostPort: UInt16 = 8088
     /// The plugin that attaches the pod: `bridge` or `ptp`.
     let plugin: String
     let directory: String
@@ -18,13 +20,14 @@ struct CNIWiring: PodWiring {
     func attach(_ pod: Topology.Pod) throws {
         var result: JSONValue?
         // What one plugin of a chain answers is a part of the next one's input.
-        for var configuration in chain(pod.node) {
+        for var configuration in chain(pod) {
             if let result { configuration["prevResult"] = result }
             result = try run(configuration, pod)
         }
     }
 
-    private func chain(_ node: Topology.Node) -> [JSONValue] {
+    private func chain(_ pod: Topology.Pod) -> [JSONValue] {
+        let node = pod.node
         let ipam: JSONValue = [
             "type": "host-local", "dataDir": .string("\(directory)/ipam-\(node.index)"),
             "ranges": [
@@ -40,9 +43,16 @@ struct CNIWiring: PodWiring {
             first["isGateway"] = true
             first["hairpinMode"] = true
         }
-        let portmap: [String: JSONValue] = [
+        var portmap: [String: JSONValue] = [
             "type": "portmap", "capabilities": ["portMappings": true],
         ]
+        if pod.index == 1 {
+            let mapping: JSONValue = [
+                "hostPort": .integer(Int64(Self.hostPort)),
+                "containerPort": .integer(Int64(ServiceObjects.podPort)), "protocol": "tcp",
+            ]
+            portmap["runtimeConfig"] = ["portMappings": [mapping]]
+        }
         return [first, portmap].map { .object($0.merging(common) { own, _ in own }) }
     }
 

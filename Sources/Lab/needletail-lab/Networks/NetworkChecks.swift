@@ -18,6 +18,7 @@ struct NetworkChecks {
         "node → Service", "outside → NodePort, Cluster", "outside → NodePort, Local",
         "outside → LoadBalancer IP", "UDP", "session affinity", "large transfers",
         "path MTU discovery", "strict reverse path filter", "an endpoint leaves under traffic",
+        "a node leaves", "host port of portmap",
     ]
 
     let cluster: Cluster
@@ -53,6 +54,7 @@ struct NetworkChecks {
             { try fromNode() }, { try nodePort() }, { try localNodePort() }, { try loadBalancer() },
             { try datagrams() }, { try affinity() }, { try transfers() }, { try pathMTU() },
             { try strictReversePath() }, { try await leavingEndpoint() },
+            { try await leavingNode() }, { try hostPort() },
         ]
         for (name, check) in zip(Self.names, checks) { report(name, try await check()) }
     }
@@ -219,6 +221,58 @@ struct NetworkChecks {
         }
         try await patch(slice, ["op": "add", "path": "/endpoints/-", "value": endpoint])
         return .passed
+    }
+
+    /// The last node is unplugged; once its endpoints are gone from the Service, nobody waits.
+    private func leavingNode() async throws -> Result {
+        guard let node = topology.nodes.last, topology.nodes.count > 1 else {
+            return .left("there is one node")
+        }
+        let staying = topology.pods.filter { $0.node.index != node.index }
+        let target = try clusterIP(services.all)
+        try topology.setPlugged(node, false)
+        try await setEndpoints(staying)
+        let isFollowed = { (pods: [Topology.Pod]) in
+            try (0..<50).allSatisfy { _ in
+                let outcome = try Probe(target: target).send(from: pod.namespace)
+                return pods.contains { $0.name == outcome.pod }
+            }
+        }
+        let deadline = ContinuousClock.now + .seconds(30)
+        while try !isFollowed(staying) {
+            guard .now < deadline else {
+                return .failed("\(target) goes on leading to \(node.name)")
+            }
+        }
+        try topology.setPlugged(node, true)
+        try await setEndpoints(topology.pods)
+        // It comes back when routes, neighbours and sessions have.
+        let far = try clusterIP(services.far[services.far.count - 1])
+        let patience = ContinuousClock.now + .seconds(60)
+        while try Probe(target: far).send(from: pod.namespace).pod == nil {
+            guard .now < patience else { return .failed("\(far) stays away with \(node.name)") }
+            usleep(20_000)
+        }
+        return .passed
+    }
+
+    /// Makes pods the endpoints of the Service `all`.
+    private func setEndpoints(_ pods: [Topology.Pod]) async throws {
+        let slice = ServiceObjects.slicePath("all-\(family == .ipv4 ? 4 : 6)")
+        let endpoints = pods.map { ServiceObjects.endpoint($0, address($0)) }
+        try await cluster.request(
+            "PATCH",
+            slice,
+            ["endpoints": .array(endpoints)],
+            contentType: "application/merge-patch+json"
+        )
+    }
+
+    /// A host port, which another program translates, works beside NodePorts.
+    private func hostPort() throws -> Result {
+        guard kind == .cniBridge || kind == .cniPTP else { return .left("no portmap here") }
+        let target = try key(address(topology.nodes[0]), .tcp, CNIWiring.hostPort)
+        return try expect(from: topology.client, target, [pod], [clientAddress])
     }
 
     private func patch(_ path: String, _ operation: JSONValue) async throws {

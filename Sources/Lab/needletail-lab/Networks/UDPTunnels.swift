@@ -10,7 +10,7 @@ final class UDPTunnels: NodeInterconnect {
     /// The number of bytes that IPv4 and UDP add.
     static let overhead = 28
     private static let device = "flannel0"
-    private static let port: UInt16 = 8285
+    static let port: UInt16 = 8285
     /// The ends of socket pairs whose closing ends a forwarder.
     private let bells = Mutex<[Int32]>([])
 
