@@ -45,6 +45,11 @@ networks: release ## the same Services on every kind of pod network
 	@scripts/install-packages networks
 	.build/release/needletail-lab networks
 
+.PHONY: network-pictures
+network-pictures: release ## draw docs/networks/ anew, from packets on networks built for it
+	@scripts/install-packages networks
+	.build/release/needletail-lab draw docs/networks
+
 .PHONY: test-unit
 # Targets, and of targets with servers and threads the suites that have none.
 UNIT_TESTS := NetworkTypesTests YAMLTests KubernetesModelTests PlanCompilerTests NFTablesTests IPVSTests ManifestSourceTests ConfigurationTests ReconcilerTests NetlinkBytesTests \

@@ -9,6 +9,7 @@ struct Lab: AsyncParsableCommand {
         subcommands: [
             DemoCommand.self, UpCommand.self, DownCommand.self, NetworksCommand.self,
             StatusCommand.self, ExecCommand.self, CurlCommand.self, CaptureCommand.self,
+            DrawCommand.self,
             BenchCommand.self,
             ReadCommand.self, SoakCommand.self,
         ]
