@@ -130,4 +130,44 @@ import Testing
         #expect(UInt64(halves[0]) << 32 | UInt64(halves[1]) == UInt64(time + 2))
         #expect(halves[2] == 35 && last.count == 20 + 36)
     }
+
+    // MARK: The picture
+
+    @Test func `a picture has a lane for each place, and a row for each hop`() throws {
+        let inner = ipv4(6, 3...4, tcp(0x02))
+        func hop(_ place: String, _ interface: String, _ bytes: [UInt8]) throws -> Sighting {
+            Sighting(
+                time: 0,
+                place: place,
+                interface: interface,
+                isOutgoing: false,
+                packet: try #require(SeenPacket(bytes[...])),
+                bytes: bytes
+            )
+        }
+        let picture = WayPicture(
+            "a <b> & c",
+            [
+                try hop("pod-web-1", "eth0", ipv4(6, 3...9, tcp(0x02))),
+                try hop("node1", "veth1234", inner),
+                try hop("node1", "tunl0", ipv4(4, 1...2, inner)),
+            ]
+        )
+        .svg
+        #expect(picture.contains("<title>a &lt;b&gt; &amp; c</title>"))
+        #expect(picture.ranges(of: ">node1</text>").count == 1)
+        #expect(picture.ranges(of: "<rect").count == 4, "three hops and the ground")
+        #expect(picture.contains("veth…") && !picture.contains("veth1234"))
+        // Without the client's port; the colours are of what is sent, translated, and in a tunnel.
+        for (color, text) in [
+            ("#4c78a8", "10.0.0.3 &gt; 10.0.0.9:80"), ("#54a24b", "10.0.0.3 &gt; 10.0.0.4:80"),
+            ("#e45756", "10.0.0.1 &gt; 10.0.0.2 IPIP [10.0.0.3 &gt; 10.0.0.4:80]"),
+        ] {
+            #expect(
+                picture.contains(
+                    "fill=\"\(color)\" font-family=\"monospace\" font-size=\"12\">\(text)<"
+                )
+            )
+        }
+    }
 }

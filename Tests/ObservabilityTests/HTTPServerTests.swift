@@ -141,6 +141,31 @@ import Threads
         }
     }
 
+    /// The kernel gives the lowest free number to the next file, whoever opens it.
+    @Test func `a listener that is closed already is not taken for another file`() throws {
+        let other = ListenAddress(IPAddress(ipv4: 0x7F00_0003), port)
+        let listener = try server.listen(on: other) { _ in .refusal(404) }
+        server.stop()
+        let deadline = ContinuousClock.now + .seconds(20)
+        while let probe = try HTTPProbe.connected(port: port) {
+            close(probe)
+            try #require(.now < deadline)
+            usleep(1000)
+        }
+        let pairs = (0..<64).map { _ in
+            var pair: [Int32] = [-1, -1]
+            socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &pair)
+            return pair
+        }
+        defer { for descriptor in pairs.joined() { close(descriptor) } }
+        server.stopListening(listener)
+        for pair in pairs {
+            var byte: UInt8 = 7
+            #expect(send(pair[0], &byte, 1, Int32(MSG_NOSIGNAL)) == 1)
+            #expect(recv(pair[1], &byte, 1, 0) == 1)
+        }
+    }
+
     @Test(arguments: [
         ("127.0.0.1:80", "127.0.0.1:80"), ("[::]:10256", "[::]:10256"), ("0.0.0.0", nil),
         ("::1:80", nil), ("x:80", nil), ("1.2.3.4:99999", nil),
