@@ -73,6 +73,8 @@ private final class WatchedTables: TableKernel {
         #expect(node.fates(from: Self.coming, to: Self.vip) == refused)
         let view = node
         var commits = 0
+        // The closure holds the kernel that holds it.
+        defer { watched?.afterCommit = {} }
         watched?.afterCommit = {
             commits += 1
             #expect(view.fates(from: Self.staying, to: Self.vip) == admitted)
