@@ -62,6 +62,27 @@ package enum Command {
         }
     }
 
+    /// Starts a program whose output goes to a file, which is made empty first.
+    ///
+    /// It ends when this process does, as with the other `start`.
+    package static func start(
+        _ arguments: [String],
+        in namespace: NetworkNamespace? = nil,
+        endingWith signal: String = "KILL",
+        log path: String
+    ) throws -> pid_t {
+        let log = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        guard log >= 0 else {
+            throw CommandError("\(path) cannot be written: \(String(cString: strerror(errno)))")
+        }
+        let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
+        defer {
+            close(log)
+            close(null)
+        }
+        return try start(arguments, in: namespace, endingWith: signal, input: null, output: log)
+    }
+
     /// Starts a program in the network namespace of the calling thread.
     private static func spawn(_ arguments: [String], input: Int32, output: Int32) throws -> pid_t {
         var actions = posix_spawn_file_actions_t()

@@ -23,7 +23,7 @@ struct BenchCommand: AsyncParsableCommand {
     var changes = 50
 
     @Option(help: "What balances: nftables, or ipvs where the kernel has it.")
-    var mode = BenchMode.nftables
+    var mode = ProxyMode.nftables
 
     @Option(help: "Services, and as many EndpointSlices, that are read from the API server.")
     var objects = 10_000
@@ -114,10 +114,7 @@ struct BenchCommand: AsyncParsableCommand {
     }
 }
 
-enum BenchMode: String, ExpressibleByArgument, CaseIterable {
-    case nftables
-    case ipvs
-
+extension ProxyMode {
     fileprivate func backend() throws -> any Backend {
         let logger = Logger(label: "bench") { _ in SwiftLogNoOpLogHandler() }
         let tables = try TableProgrammer(families: [.ipv4, .ipv6], logger: logger)

@@ -11,7 +11,7 @@ final class Cluster: Sendable {
     let topology: Topology
     let directory: String
     private let servers: [PodServer]
-    private let daemons = Daemons()
+    private let daemons = Processes()
     private let api = APIServer()
     private let outsidePort = Mutex<UInt16>(0)
 
@@ -112,16 +112,23 @@ final class Cluster: Sendable {
     }
 
     /// Starts needletail on each node.
-    func startProxies(mode: String = "nftables") throws {
-        try daemons.start(
-            topology.nodes,
-            binary: try Self.program("needletail"),
-            flags: [
-                "--master", "http://\(Topology.apiAddress):\(Topology.apiPort)", "--mode", mode,
-            ] + topology.kind.detection,
-            logs: "\(directory)/logs"
-        )
+    func startProxies(mode: ProxyMode = .nftables) throws {
+        let binary = try Self.program("needletail")
+        for node in topology.nodes {
+            try daemons.start(
+                [
+                    binary, "run", "--hostname-override", node.name,
+                    "--node-ip", "\(node.address),\(node.address6)",
+                    "--master", "http://\(Topology.apiAddress):\(Topology.apiPort)",
+                    "--mode", mode.rawValue,
+                ] + topology.kind.detection,
+                in: node.namespace,
+                log: log(of: node)
+            )
+        }
     }
+
+    private func log(of node: Topology.Node) -> String { "\(directory)/logs/\(node.name).log" }
 
     /// Returns the path of a program in the same directory as this one.
     static func program(_ name: String) throws -> String {
@@ -134,10 +141,7 @@ final class Cluster: Sendable {
     /// The logs of the proxies, to print after a failure.
     var logs: String {
         topology.nodes.map { node in
-            let text = try? String(
-                contentsOfFile: "\(directory)/logs/\(node.name).log",
-                encoding: .utf8
-            )
+            let text = try? String(contentsOfFile: log(of: node), encoding: .utf8)
             return "\(node.name):\n\(text ?? "")"
         }.joined(separator: "\n")
     }

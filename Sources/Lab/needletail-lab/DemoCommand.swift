@@ -22,14 +22,9 @@ struct DemoCommand: AsyncParsableCommand {
     /// The checks of `needletail-lab networks` on one overlay.
     private func showOverlay() async throws {
         print("\nAnother cluster, whose pods are on flannel's VXLAN (docs/networks.md has others):")
-        let run = NetworkRun(
-            kind: .flannelVXLAN,
-            mode: "nftables",
-            nodeCount: 2,
-            families: [.ipv4]
-        )
+        let run = NetworkRun(kind: .flannelVXLAN, mode: .nftables, nodeCount: 2)
         var isGood = true
-        try await run.run { _, results in
+        try await run.check([.ipv4]) { _, results in
             for (name, result) in results {
                 switch result {
                 case .passed: print("  passed: \(name)")
@@ -70,7 +65,7 @@ struct Demo {
             loadBalancers: SampleServices.loadBalancers
         )
         try cluster.startProxies()
-        let clusterIP = try key(SampleServices.clusterIP, .tcp, 80)
+        let clusterIP = try FrontendKey(SampleServices.clusterIP, .tcp, 80)
         for pod in topology.pods { try wait(for: clusterIP, from: pod.namespace) { $0.isAnswer } }
         try showTable(clusterIP)
         try await removeEndpoint(clusterIP)
@@ -105,13 +100,22 @@ struct Demo {
         let node = topology.nodes[1]
         let rows: [(String, Namespace, FrontendKey)] = [
             ("pod \(pod.name)", pod.namespace, clusterIP),
-            ("pod \(pod.name)", pod.namespace, try key(SampleServices.clusterIP6, .tcp, 80)),
-            ("pod \(pod.name)", pod.namespace, try key(SampleServices.clusterIP, .udp, 53)),
+            (
+                "pod \(pod.name)", pod.namespace,
+                try FrontendKey(SampleServices.clusterIP6, .tcp, 80)
+            ),
+            ("pod \(pod.name)", pod.namespace, try FrontendKey(SampleServices.clusterIP, .udp, 53)),
             (node.name, node.namespace, clusterIP),
-            ("outside", topology.client, try key(node.address, .tcp, SampleServices.nodePort)),
-            ("outside", topology.client, try key(SampleServices.loadBalancerIP, .tcp, 80)),
-            ("pod \(pod.name)", pod.namespace, try key(SampleServices.loadBalancerIP, .tcp, 80)),
-            ("pod \(pod.name)", pod.namespace, try key(SampleServices.emptyIP, .tcp, 80)),
+            (
+                "outside", topology.client,
+                try FrontendKey(node.address, .tcp, SampleServices.nodePort)
+            ),
+            ("outside", topology.client, try FrontendKey(SampleServices.loadBalancerIP, .tcp, 80)),
+            (
+                "pod \(pod.name)", pod.namespace,
+                try FrontendKey(SampleServices.loadBalancerIP, .tcp, 80)
+            ),
+            ("pod \(pod.name)", pod.namespace, try FrontendKey(SampleServices.emptyIP, .tcp, 80)),
         ]
         let names = topology.pods.map(\.name)
         print("Who answered \(connections) connections each, and whom the pods saw:\n")
@@ -186,7 +190,11 @@ struct Demo {
         let readers = cluster.slicesRequests
         let start = ContinuousClock.now
         try cluster.startAPI()
-        try wait("the nodes do not read the API again") {
+        try waitUntil(
+            "the nodes do not read the API again",
+            within: .seconds(30),
+            pause: .milliseconds(1)
+        ) {
             cluster.slicesRequests >= readers + topology.nodes.count
         }
         let pause = (ContinuousClock.now - start).formattedMilliseconds
@@ -224,30 +232,17 @@ struct Demo {
         return (total, failed, lastSeen)
     }
 
-    private func key(
-        _ address: String,
-        _ transport: TransportProtocol,
-        _ port: UInt16
-    ) throws -> FrontendKey {
-        guard let address = IPAddress(address) else { throw LabError("\(address) is no address") }
-        return FrontendKey(address, transport, port)
-    }
-
     private func wait(
         for target: FrontendKey,
         from namespace: Namespace,
         _ isGood: (Probe.Outcome) -> Bool
     ) throws {
-        try wait("\(target) does not answer in \(namespace.name)") {
+        try waitUntil(
+            "\(target) does not answer in \(namespace.name)",
+            within: .seconds(30),
+            pause: .milliseconds(1)
+        ) {
             isGood(try Probe(target: target).send(from: namespace))
-        }
-    }
-
-    private func wait(_ complaint: String, until isDone: () throws -> Bool) throws {
-        let deadline = ContinuousClock.now + .seconds(30)
-        while try !isDone() {
-            guard .now < deadline else { throw LabError(complaint) }
-            usleep(1000)
         }
     }
 }

@@ -83,7 +83,7 @@ final class PodServer: @unchecked Sendable {
         guard connection >= 0 else { return false }
         startThread {
             defer { close(connection) }
-            _ = Transfer.limit(connection)
+            limitWaiting(on: connection, Transfer.patience)
             guard let bytes = Transfer.receive(connection) else { return }
             _ = Transfer.send(connection, bytes)
         }

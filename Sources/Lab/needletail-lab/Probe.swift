@@ -17,19 +17,13 @@ struct Probe {
     /// Sends the request from inside a namespace.
     func send(from namespace: Namespace) throws -> Outcome {
         let isTCP = target.transport == .tcp
-        let descriptor = try namespace.inside {
-            socket(
-                target.address.socketDomain,
-                Int32((isTCP ? SOCK_STREAM : SOCK_DGRAM).rawValue | SOCK_CLOEXEC.rawValue),
-                0
-            )
-        }
-        guard descriptor >= 0 else { throw LabError("socket: \(String(cString: strerror(errno)))") }
+        let descriptor = try openSocket(
+            isTCP ? SOCK_STREAM : SOCK_DGRAM,
+            target.address.socketDomain,
+            in: namespace.handle,
+            patience: patience
+        )
         defer { close(descriptor) }
-        var limit = timeval(tv_sec: patience, tv_usec: 0)
-        let size = socklen_t(MemoryLayout<timeval>.size)
-        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, size)
-        setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, size)
         let connected = SocketAddress(target.address, target.port).with {
             connect(descriptor, $0, $1)
         }

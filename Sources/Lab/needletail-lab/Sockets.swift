@@ -1,4 +1,5 @@
 internal import Glibc
+internal import NetworkNamespaces
 internal import NetworkTypes
 
 /// A socket address of either family.
@@ -39,6 +40,38 @@ struct SocketAddress {
         withUnsafePointer(to: storage) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, length) }
         }
+    }
+}
+
+/// Opens a socket in a namespace; every call on it waits at most so many seconds.
+func openSocket(
+    _ type: __socket_type,
+    _ domain: Int32,
+    in namespace: NetworkNamespace,
+    patience: Int
+) throws -> Int32 {
+    let descriptor = try namespace.inside {
+        socket(domain, Int32(type.rawValue | SOCK_CLOEXEC.rawValue), 0)
+    }
+    guard descriptor >= 0 else { throw LabError("socket: \(String(cString: strerror(errno)))") }
+    limitWaiting(on: descriptor, patience)
+    return descriptor
+}
+
+/// Limits the time of each call on a socket, in seconds.
+func limitWaiting(on descriptor: Int32, _ seconds: Int) {
+    var limit = timeval(tv_sec: seconds, tv_usec: 0)
+    let size = socklen_t(MemoryLayout<timeval>.size)
+    for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
+        setsockopt(descriptor, SOL_SOCKET, option, &limit, size)
+    }
+}
+
+extension FrontendKey {
+    /// Makes a key of an address that is written in the lab's own code.
+    init(_ address: String, _ transport: TransportProtocol, _ port: UInt16) throws {
+        guard let address = IPAddress(address) else { throw LabError("\(address) is no address") }
+        self.init(address, transport, port)
     }
 }
 

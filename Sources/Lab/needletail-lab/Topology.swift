@@ -19,10 +19,8 @@ struct Topology: Sendable {
 
         var name: String { "node\(index)" }
         var namespace: Namespace { Namespace(name) }
-        var address: String { "172.31.\(segment).\(10 + index)" }
-        var address6: String {
-            (segment == 0 ? "fd31::" : "fd31:0:0:\(segment)::") + "\(10 + index)"
-        }
+        var address: String { Topology.underlay(segment, 10 + index) }
+        var address6: String { Topology.underlay6(segment, 10 + index) }
         var podCIDR: String { "10.244.\(index).0/24" }
         var podCIDR6: String { "fd44:\(index)::/64" }
         /// The node's address among its pods, if the wiring has one.
@@ -109,9 +107,16 @@ struct Topology: Sendable {
     // MARK: The underlay
 
     private static func bridge(_ segment: Int) -> String { "switch\(segment)" }
-    private static func router(_ segment: Int) -> String { "172.31.\(segment).1" }
-    private static func router6(_ segment: Int) -> String {
-        (segment == 0 ? "fd31::" : "fd31:0:0:\(segment)::") + "1"
+    private static func router(_ segment: Int) -> String { underlay(segment, 1) }
+    private static func router6(_ segment: Int) -> String { underlay6(segment, 1) }
+
+    /// Returns an address of the underlay by its last part.
+    private static func underlay(_ segment: Int, _ last: Int) -> String {
+        "172.31.\(segment).\(last)"
+    }
+
+    private static func underlay6(_ segment: Int, _ last: Int) -> String {
+        (segment == 0 ? "fd31::" : "fd31:0:0:\(segment)::") + "\(last)"
     }
 
     private func buildSegments() throws {

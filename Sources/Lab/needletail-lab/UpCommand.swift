@@ -14,13 +14,10 @@ struct UpCommand: AsyncParsableCommand {
     var nodes = 3
 
     @Option(help: "The mode of the proxies: nftables or ipvs.")
-    var mode = "nftables"
+    var mode = ProxyMode.nftables
 
     func validate() throws {
         guard 1...9 ~= nodes else { throw ValidationError("--nodes is a number from 1 to 9") }
-        guard ["nftables", "ipvs"].contains(mode) else {
-            throw ValidationError("--mode is nftables or ipvs")
-        }
     }
 
     func run() async throws {

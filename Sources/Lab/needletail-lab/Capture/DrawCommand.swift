@@ -39,21 +39,13 @@ struct DrawCommand: AsyncParsableCommand {
     }
 
     private func way(on kind: NetworkKind) async throws -> PacketWay {
-        let cluster = try Cluster(
-            nodeCount: 3,
-            pods: (1...6).map { "web-\($0)" },
-            network: kind
-        )
-        let interrupts = onInterrupt { cluster.tearDown() }
-        defer { withExtendedLifetime(interrupts) { cluster.tearDown() } }
-        let services = NetworkServices(cluster.topology)
-        try cluster.startAPI()
-        try await cluster.create(services.objects, loadBalancers: services.loadBalancers)
-        try cluster.startProxies()
-        let checks = try NetworkChecks(cluster, services, .ipv4)
-        try checks.waitUntilProgrammed()
-        let topology = try LiveTopology()
-        let target = services.far[services.far.count - 1].clusterIP(.ipv4)
-        return try PacketWay(from: topology.place("web-1"), to: "\(target):80", in: topology)
+        try await NetworkRun(kind: kind, mode: .nftables, nodeCount: 3).inside {
+            cluster,
+            services in
+            try NetworkChecks(cluster, services, .ipv4).waitUntilProgrammed()
+            let topology = try LiveTopology()
+            let target = services.far[services.far.count - 1].clusterIP(.ipv4)
+            return try PacketWay(from: topology.place("web-1"), to: "\(target):80", in: topology)
+        }
     }
 }

@@ -1,7 +1,5 @@
 internal import FoundationEssentials
-internal import Glibc
 internal import NetworkNamespaces
-internal import Synchronization
 
 /// Routes between nodes that BIRD learns by BGP, as in Calico's node: each node announces the block
 /// of its pods, in a full mesh or by a route reflector.
@@ -11,7 +9,7 @@ final class BGPRoutes: NodeInterconnect {
     private let directory: String
     /// Whether all nodes speak to the first only, which passes on what it hears.
     private let hasReflector: Bool
-    private let children = Mutex<[pid_t]>([])
+    private let daemons = Processes()
 
     init(directory: String, hasReflector: Bool) {
         self.directory = directory
@@ -25,20 +23,11 @@ final class BGPRoutes: NodeInterconnect {
             atomically: false,
             encoding: .utf8
         )
-        let log = open("\(file).log", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-        let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
-        defer {
-            close(log)
-            close(null)
-        }
-        let child = try Command.start(
+        try daemons.start(
             [Self.program, "-f", "-c", "\(file).conf", "-s", "\(file).ctl", "-P", "\(file).pid"],
-            in: node.namespace.handle,
-            endingWith: "TERM",
-            input: null,
-            output: log
+            in: node.namespace,
+            log: "\(file).log"
         )
-        children.withLock { $0.append(child) }
     }
 
     /// Returns BIRD's configuration for one node.
@@ -86,14 +75,10 @@ final class BGPRoutes: NodeInterconnect {
     }
 
     func wait(for nodes: [Topology.Node]) throws {
-        let deadline = ContinuousClock.now + .seconds(60)
         for node in nodes {
             for other in nodes where other.index != node.index {
-                while try !hasRoute(node, to: other) {
-                    guard .now < deadline else {
-                        throw LabError("\(node.name) learned no route to \(other.podCIDR) by BGP")
-                    }
-                    usleep(20_000)
+                try waitUntil("\(node.name) learned no route to \(other.podCIDR) by BGP") {
+                    try hasRoute(node, to: other)
                 }
             }
         }
@@ -106,12 +91,5 @@ final class BGPRoutes: NodeInterconnect {
         }
     }
 
-    func stop() {
-        let running = children.withLock { list in
-            defer { list = [] }
-            return list
-        }
-        for child in running { kill(child, SIGTERM) }
-        for child in running { waitpid(child, nil, 0) }
-    }
+    func stop() { daemons.stop() }
 }

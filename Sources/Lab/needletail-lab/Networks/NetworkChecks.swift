@@ -65,13 +65,11 @@ struct NetworkChecks {
             [services.all, services.local, services.sticky, services.own] + services.far
         for node in topology.nodes {
             for service in everything {
-                let deadline = ContinuousClock.now + .seconds(60)
                 let probe = Probe(target: try clusterIP(service))
-                while case let outcome = try probe.send(from: node.namespace), outcome.pod == nil {
-                    guard .now < deadline else {
-                        throw LabError("\(node.name) does not reach \(probe.target): \(outcome)")
-                    }
-                    usleep(20_000)
+                var outcome = Probe.Outcome.silent
+                try waitUntil("\(node.name) does not reach \(probe.target): \(outcome)") {
+                    outcome = try probe.send(from: node.namespace)
+                    return outcome.isAnswer
                 }
             }
         }
@@ -103,14 +101,14 @@ struct NetworkChecks {
 
     private func nodePort() throws -> Result {
         try first([services.own, services.near] + services.far) {
-            let target = try key(address(topology.nodes[0]), .tcp, $0.nodePort)
+            let target = try FrontendKey(address(topology.nodes[0]), .tcp, $0.nodePort)
             return try expect(from: topology.client, target, $0.pods, nodeAddresses)
         }
     }
 
     private func localNodePort() throws -> Result {
         try first(topology.nodes) { node in
-            let target = try key(address(node), .tcp, services.local.nodePort)
+            let target = try FrontendKey(address(node), .tcp, services.local.nodePort)
             let pods = topology.pods.filter { $0.node.index == node.index }
             return try expect(from: topology.client, target, pods, [clientAddress])
         }
@@ -118,8 +116,8 @@ struct NetworkChecks {
 
     private func loadBalancer() throws -> Result {
         guard family == .ipv4 else { return .left("the lab's load balancer has IPv4 only") }
-        let all = try key(services.all.loadBalancerIP, .tcp, 80)
-        let local = try key(services.local.loadBalancerIP, .tcp, 80)
+        let all = try FrontendKey(services.all.loadBalancerIP, .tcp, 80)
+        let local = try FrontendKey(services.local.loadBalancerIP, .tcp, 80)
         let pods = topology.pods.filter { $0.node.index == 1 }
         let result = try expect(from: topology.client, all, topology.pods, nodeAddresses)
         guard case .passed = result else { return result }
@@ -132,13 +130,13 @@ struct NetworkChecks {
         }
         guard case .passed = inside else { return inside }
         return try first(services.far) {
-            let target = try key(address(topology.nodes[0]), .udp, $0.nodePort + 1)
+            let target = try FrontendKey(address(topology.nodes[0]), .udp, $0.nodePort + 1)
             return try expect(from: topology.client, target, $0.pods, nodeAddresses)
         }
     }
 
     private func affinity() throws -> Result {
-        let nodePort = try key(address(topology.nodes[0]), .tcp, services.sticky.nodePort)
+        let nodePort = try FrontendKey(address(topology.nodes[0]), .tcp, services.sticky.nodePort)
         for (namespace, target) in [
             (pod.namespace, try clusterIP(services.sticky)), (topology.client, nodePort),
         ] {
@@ -154,7 +152,7 @@ struct NetworkChecks {
 
     private func transfers() throws -> Result {
         try first(services.far) {
-            let nodePort = try key(address(topology.nodes[0]), .tcp, $0.nodePort + 2)
+            let nodePort = try FrontendKey(address(topology.nodes[0]), .tcp, $0.nodePort + 2)
             for (namespace, target) in [
                 (pod.namespace, try clusterIP($0, .tcp, 90)), (topology.client, nodePort),
             ] {
@@ -204,11 +202,8 @@ struct NetworkChecks {
 
     private func leavingEndpoint() async throws -> Result {
         guard let gone = topology.pods.last else { return .left("there is no pod") }
-        let slice = ServiceObjects.slicePath("all-\(family == .ipv4 ? 4 : 6)")
-        let endpoint = ServiceObjects.endpoint(gone, address(gone))
-        let index = topology.pods.count - 1
         let target = try clusterIP(services.all)
-        try await patch(slice, ["op": "remove", "path": .string("/endpoints/\(index)")])
+        try await setEndpoints(topology.pods.dropLast())
         let deadline = ContinuousClock.now + .seconds(30)
         var streak = 0
         while streak < 200 {
@@ -219,7 +214,7 @@ struct NetworkChecks {
             streak = outcome.pod == gone.name ? 0 : streak + 1
             guard .now < deadline else { return .failed("\(gone.name) goes on answering") }
         }
-        try await patch(slice, ["op": "add", "path": "/endpoints/-", "value": endpoint])
+        try await setEndpoints(topology.pods)
         return .passed
     }
 
@@ -248,10 +243,8 @@ struct NetworkChecks {
         try await setEndpoints(topology.pods)
         // It comes back when routes, neighbours and sessions have.
         let far = try clusterIP(services.far[services.far.count - 1])
-        let patience = ContinuousClock.now + .seconds(60)
-        while try Probe(target: far).send(from: pod.namespace).pod == nil {
-            guard .now < patience else { return .failed("\(far) stays away with \(node.name)") }
-            usleep(20_000)
+        try waitUntil("\(far) stays away with \(node.name)") {
+            try Probe(target: far).send(from: pod.namespace).isAnswer
         }
         return .passed
     }
@@ -271,17 +264,8 @@ struct NetworkChecks {
     /// A host port, which another program translates, works beside NodePorts.
     private func hostPort() throws -> Result {
         guard kind == .cniBridge || kind == .cniPTP else { return .left("no portmap here") }
-        let target = try key(address(topology.nodes[0]), .tcp, CNIWiring.hostPort)
+        let target = try FrontendKey(address(topology.nodes[0]), .tcp, CNIWiring.hostPort)
         return try expect(from: topology.client, target, [pod], [clientAddress])
-    }
-
-    private func patch(_ path: String, _ operation: JSONValue) async throws {
-        try await cluster.request(
-            "PATCH",
-            path,
-            [operation],
-            contentType: "application/json-patch+json"
-        )
     }
 }
 
@@ -293,21 +277,12 @@ extension NetworkChecks {
         kind.masqueradesPods ? nodeAddresses : [address(pod)]
     }
 
-    private func key(
-        _ address: String,
-        _ transport: TransportProtocol,
-        _ port: UInt16
-    ) throws -> FrontendKey {
-        guard let address = IPAddress(address) else { throw LabError("\(address) is no address") }
-        return FrontendKey(address, transport, port)
-    }
-
     private func clusterIP(
         _ service: NetworkServices.Entry,
         _ transport: TransportProtocol = .tcp,
         _ port: UInt16 = 80
     ) throws -> FrontendKey {
-        try key(service.clusterIP(family), transport, port)
+        try FrontendKey(service.clusterIP(family), transport, port)
     }
 
     private func probe(_ target: FrontendKey, from namespace: Namespace) throws -> Probe.Outcome {

@@ -37,6 +37,10 @@ enum NetworkKind: String, CaseIterable, ExpressibleByArgument, Sendable {
 
     // MARK: How it is built
 
+    private var isCalico: Bool {
+        [.calicoRouted, .calicoReflector, .calicoVXLAN, .calicoIPIP].contains(self)
+    }
+
     var hasTwoSegments: Bool { self == .flannelDirectRouting }
 
     func wiring(_ directory: String) -> any PodWiring {
@@ -81,10 +85,7 @@ enum NetworkKind: String, CaseIterable, ExpressibleByArgument, Sendable {
 
     /// The beginning of the names of the nodes' ends of pods' veth pairs.
     var portPrefix: String {
-        switch self {
-        case .calicoRouted, .calicoReflector, .calicoVXLAN, .calicoIPIP: RoutedWiring.prefix
-        default: "v"
-        }
+        isCalico ? RoutedWiring.prefix : BridgeWiring.prefix
     }
 
     // MARK: What the proxy is told

@@ -14,21 +14,18 @@ struct NetworksCommand: AsyncParsableCommand {
     @Option(
         help: "A mode to check, nftables or ipvs; may be repeated. Default: what the kernel has."
     )
-    var mode: [String] = []
+    var mode: [ProxyMode] = []
 
     @Option(help: "The number of nodes of each cluster, 2 to 9.")
     var nodes = 3
 
     func validate() throws {
         guard 2...9 ~= nodes else { throw ValidationError("--nodes is a number from 2 to 9") }
-        guard mode.allSatisfy(["nftables", "ipvs"].contains) else {
-            throw ValidationError("--mode is nftables or ipvs")
-        }
     }
 
     func run() async throws {
         let hasIPVS = access("/proc/net/ip_vs", F_OK) == 0
-        let modes = mode.isEmpty ? (hasIPVS ? ["nftables", "ipvs"] : ["nftables"]) : mode
+        let modes = mode.isEmpty ? (hasIPVS ? ProxyMode.allCases : [.nftables]) : mode
         var table = NetworkTable()
         for kind in network.isEmpty ? NetworkKind.allCases : network {
             if let lack = kind.lack {
@@ -44,11 +41,12 @@ struct NetworksCommand: AsyncParsableCommand {
 
     private func check(
         _ kind: NetworkKind,
-        _ mode: String,
+        _ mode: ProxyMode,
         _ table: inout NetworkTable
     ) async throws {
-        try await NetworkRun(kind: kind, mode: mode, nodeCount: nodes).run { family, results in
-            let title = "\(kind.rawValue), \(mode), \(family)"
+        let run = NetworkRun(kind: kind, mode: mode, nodeCount: nodes)
+        try await run.check(kind.families) { family, results in
+            let title = "\(kind.rawValue), \(mode.rawValue), \(family)"
             for (name, result) in results {
                 table.add(title, result)
                 if case .failed(let reason) = result { print("  failed: \(name): \(reason)") }
@@ -62,14 +60,29 @@ struct NetworksCommand: AsyncParsableCommand {
 /// One cluster with a kind of network, from its beginning to its end.
 struct NetworkRun {
     let kind: NetworkKind
-    let mode: String
+    let mode: ProxyMode
     let nodeCount: Int
-    var families: [IPFamily]?
 
-    /// Builds the cluster, checks its families, hands over each one's results, and takes it down.
-    func run(
+    /// Checks families of the network, and hands over each one's results.
+    func check(
+        _ families: [IPFamily],
         _ report: (IPFamily, [(name: String, result: NetworkChecks.Result)]) -> Void
     ) async throws {
+        try await inside { cluster, services in
+            for family in families {
+                let checks = try NetworkChecks(cluster, services, family)
+                try checks.waitUntilProgrammed()
+                var results: [(name: String, result: NetworkChecks.Result)] = []
+                try await checks.run { results.append(($0, $1)) }
+                report(family, results)
+            }
+        }
+    }
+
+    /// Builds the cluster, with the Services of the checks, and takes it down after the body.
+    func inside<Value>(
+        _ body: (Cluster, NetworkServices) async throws -> Value
+    ) async throws -> Value {
         let pods = (1...2 * nodeCount).map { "web-\($0)" }
         let cluster = try Cluster(nodeCount: nodeCount, pods: pods, network: kind)
         let interrupts = onInterrupt { cluster.tearDown() }
@@ -79,15 +92,9 @@ struct NetworkRun {
             try cluster.startAPI()
             try await cluster.create(services.objects, loadBalancers: services.loadBalancers)
             try cluster.startProxies(mode: mode)
-            for family in families ?? kind.families {
-                let checks = try NetworkChecks(cluster, services, family)
-                try checks.waitUntilProgrammed()
-                var results: [(name: String, result: NetworkChecks.Result)] = []
-                try await checks.run { results.append(($0, $1)) }
-                report(family, results)
-            }
+            return try await body(cluster, services)
         } catch {
-            print("\(kind.rawValue), \(mode): \(error)\n\(cluster.logs)")
+            print("\(kind.rawValue), \(mode.rawValue): \(error)\n\(cluster.logs)")
             throw ExitCode.failure
         }
     }

@@ -7,11 +7,25 @@ protocol PodWiring: Sendable {
     func attach(_ pod: Topology.Pod) throws
 }
 
+extension Topology.Pod {
+    /// Gives the pod its addresses, and the node as its gateway.
+    fileprivate func configure(prefixLength: Int, prefixLength6: Int) throws {
+        try namespace.ip([
+            "addr add \(address)/\(prefixLength) dev eth0",
+            "addr add \(address6)/\(prefixLength6) dev eth0 nodad", "link set eth0 up",
+            "route add default via \(node.podGateway)",
+            "route add default via \(node.podGateway6)",
+        ])
+    }
+}
+
 /// A bridge on each node, and a veth pair from it to each pod.
 ///
 /// This is what the plugin `bridge` of the CNI project makes, which flannel delegates to.
 struct BridgeWiring: PodWiring {
     static let bridge = "cni0"
+    /// The beginning of the names of the ports.
+    static let prefix = "v"
     /// The MTU of the bridge and of the pods.
     let mtu: Int
 
@@ -25,18 +39,14 @@ struct BridgeWiring: PodWiring {
     }
 
     func attach(_ pod: Topology.Pod) throws {
-        let port = "v\(pod.portNumber)"
+        let port = "\(Self.prefix)\(pod.portNumber)"
         // Hairpin: a bridge must be able to send a pod's packet back through the port it came from.
         try pod.node.namespace.ip([
             "link add \(port) mtu \(mtu) type veth peer name eth0 mtu \(mtu) netns \(pod.namespace.name)",
             "link set \(port) master \(Self.bridge)",
             "link set \(port) type bridge_slave hairpin on", "link set \(port) up",
         ])
-        try pod.namespace.ip([
-            "addr add \(pod.address)/24 dev eth0", "addr add \(pod.address6)/64 dev eth0 nodad",
-            "link set eth0 up", "route add default via \(pod.node.podGateway)",
-            "route add default via \(pod.node.podGateway6)",
-        ])
+        try pod.configure(prefixLength: 24, prefixLength6: 64)
     }
 }
 
@@ -95,10 +105,6 @@ struct MACVLANWiring: PodWiring {
             "link add link eth0 name m\(pod.portNumber) type macvlan mode bridge",
             "link set m\(pod.portNumber) netns \(pod.namespace.name) name eth0",
         ])
-        try pod.namespace.ip([
-            "addr add \(pod.address)/16 dev eth0", "addr add \(pod.address6)/16 dev eth0 nodad",
-            "link set eth0 up", "route add default via \(pod.node.podGateway)",
-            "route add default via \(pod.node.podGateway6)",
-        ])
+        try pod.configure(prefixLength: 16, prefixLength6: 16)
     }
 }

@@ -6,20 +6,18 @@ struct Transfer {
     /// The number of bytes in each direction.
     static let size = 300_000
     /// How long a packet may be without an answer, in seconds.
-    private static let patience = 15
+    static let patience = 15
     let target: FrontendKey
 
     /// Sends bytes from inside a namespace, and returns what came of it; nil if all came back.
     func failure(from namespace: Namespace) throws -> String? {
-        let descriptor = try namespace.inside {
-            socket(
-                target.address.socketDomain,
-                Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue),
-                0
-            )
-        }
+        let descriptor = try openSocket(
+            SOCK_STREAM,
+            target.address.socketDomain,
+            in: namespace.handle,
+            patience: Self.patience
+        )
         defer { close(descriptor) }
-        guard Self.limit(descriptor) else { return "no socket" }
         let connected = SocketAddress(target.address, target.port).with {
             connect(descriptor, $0, $1)
         }
@@ -29,15 +27,6 @@ struct Transfer {
         shutdown(descriptor, Int32(SHUT_WR))
         guard let answer = Self.receive(descriptor) else { return "the way back stalls" }
         return answer == bytes ? nil : "\(answer.count) of \(bytes.count) bytes came back"
-    }
-
-    /// Limits the time of each call on the socket.
-    static func limit(_ descriptor: Int32) -> Bool {
-        var limit = timeval(tv_sec: patience, tv_usec: 0)
-        let size = socklen_t(MemoryLayout<timeval>.size)
-        return [SO_RCVTIMEO, SO_SNDTIMEO].allSatisfy {
-            setsockopt(descriptor, SOL_SOCKET, $0, &limit, size) == 0
-        }
     }
 
     static func send(_ descriptor: Int32, _ bytes: [UInt8]) -> Bool {

@@ -30,13 +30,6 @@ final class SoakNode: Sendable {
         self.server = server
         let listener = try namespace.inside { try server.listen() }
         listener.start()
-        let file = open(log, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
-        let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
-        defer {
-            close(file)
-            close(null)
-        }
-        guard file >= 0 else { throw LabError("\(log) cannot be written") }
         try server.apply(["kind": "Node", "metadata": ["name": "node1"]])
         child = try Command.start(
             [
@@ -45,9 +38,7 @@ final class SoakNode: Sendable {
                 "10.244.0.0/16",
             ],
             in: namespace,
-            endingWith: "KILL",
-            input: null,
-            output: file
+            log: log
         )
     }
 
@@ -62,14 +53,7 @@ final class SoakNode: Sendable {
 
     /// Opens a socket in this namespace; every call on it waits at most one second.
     func socket(_ type: __socket_type) throws -> Int32 {
-        let descriptor = try namespace.inside {
-            Glibc.socket(AF_INET, Int32(type.rawValue | SOCK_CLOEXEC.rawValue), 0)
-        }
-        guard descriptor >= 0 else { throw LabError("socket: \(String(cString: strerror(errno)))") }
-        var limit = timeval(tv_sec: 1, tv_usec: 0)
-        let size = socklen_t(MemoryLayout<timeval>.size)
-        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, size)
-        setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, size)
+        let descriptor = try openSocket(type, AF_INET, in: namespace, patience: 1)
         // Closed connections must not remain in TIME_WAIT.
         var linger = Glibc.linger(l_onoff: 1, l_linger: 0)
         if type == SOCK_STREAM {
