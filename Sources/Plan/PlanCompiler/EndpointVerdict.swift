@@ -60,28 +60,34 @@ extension PlanCompiler {
 
     /// Explains why node hints do not count; nil if there are none.
     private func nodeHintsReason(_ ready: [Candidate]) -> String? {
-        let hinted = ready.count { !$0.nodeHints.isEmpty }
-        guard hinted > 0 else { return nil }
-        guard hinted == ready.count else {
-            return "node hints do not count: \(ready.count - hinted) of \(ready.count) ready"
-                + " endpoints have none"
-        }
-        return "node hints do not count: none names this node, \(node.name)"
+        hintsReason("node", ready.map(\.nodeHints), "none names this node, \(node.name)")
     }
 
     /// Explains why zone hints do not count; nil if there are none.
     private func zoneHintsReason(_ ready: [Candidate]) -> String? {
-        let hinted = ready.count { !$0.zoneHints.isEmpty }
-        guard hinted > 0 else { return nil }
+        let hints = ready.map(\.zoneHints)
         guard let zone = node.zone else {
-            return "zone hints do not count: this node has no zone"
-                + " (label topology.kubernetes.io/zone)"
+            let reason = "this node has no zone (label topology.kubernetes.io/zone)"
+            return hints.allSatisfy(\.isEmpty) ? nil : "zone hints do not count: \(reason)"
         }
-        guard hinted == ready.count else {
-            return "zone hints do not count: \(ready.count - hinted) of \(ready.count) ready"
-                + " endpoints have none"
-        }
-        return "zone hints do not count: none names this node's zone, \(zone)"
+        return hintsReason("zone", hints, "none names this node's zone, \(zone)")
+    }
+
+    /// Explains why hints do not count, if it is not for the node.
+    ///
+    /// - Parameters:
+    ///   - hints: those of each ready endpoint
+    ///   - strangeness: what is said if all endpoints have hints
+    private func hintsReason(
+        _ kind: String,
+        _ hints: [some Collection],
+        _ strangeness: String
+    ) -> String? {
+        let missing = hints.count(where: \.isEmpty)
+        guard missing < hints.count else { return nil }
+        let reason =
+            missing > 0 ? "\(missing) of \(hints.count) ready endpoints have none" : strangeness
+        return "\(kind) hints do not count: \(reason)"
     }
 
     /// Explains why a port without endpoints in a family has none.
