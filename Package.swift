@@ -285,14 +285,14 @@ let package = Package(
             "ObservabilityTests",
             [
                 "BinarySupport", "NetworkTypes", "ServicePlan", "Backend", "Reconciler",
-                "Observability", "Threads", logging,
+                "Observability", "TestSupport", "Threads", logging,
             ]
         ),
         tests(
             "LocalhostForwardingTests",
             [
                 "BinarySupport", "NetworkNamespaces", "NetworkTypes", "ServicePlan",
-                "LocalhostForwarding", "Threads", logging,
+                "LocalhostForwarding", "TestSupport", "Threads", logging,
             ]
         ),
         tests(

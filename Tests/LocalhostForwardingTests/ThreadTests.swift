@@ -2,6 +2,7 @@ import Dispatch
 import Glibc
 import NetworkNamespaces
 import Synchronization
+import TestSupport
 import Testing
 import Threads
 
@@ -94,46 +95,30 @@ import Threads
 
     // MARK: LineWriter
 
-    private func pipe(_ flags: Int32 = 0) -> (read: Int32, write: Int32) {
-        var ends: [Int32] = [-1, -1]
-        Glibc.pipe(&ends)
-        _ = fcntl(ends[1], F_SETFL, flags)
-        return (ends[0], ends[1])
-    }
-
-    /// Reads up to the end of the text.
-    private func read(_ descriptor: Int32, until end: String) -> String {
-        var bytes: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 65_536)
-        while !bytes.suffix(end.utf8.count).elementsEqual(end.utf8) {
-            let count = Glibc.read(descriptor, &buffer, buffer.count)
-            guard count > 0 else { break }
-            bytes += buffer[..<count]
-        }
-        return String(decoding: bytes, as: UTF8.self)
-    }
-
     @Test func `a line of just the limit is written, and a longer one is counted as lost`() {
-        let ends = pipe()
+        let ends = makePipe()
         defer {
             close(ends.read)
             close(ends.write)
         }
         let writer = LineWriter(ends.write, limit: 10) { "\($0) lost\n" }
         writer.write("123456789\n")
-        #expect(read(ends.read, until: "\n") == "123456789\n")
+        #expect(text(from: ends.read, until: "\n") == "123456789\n")
         writer.flush(atMost: .seconds(60))
         writer.write("1234567890\n")
         writer.write("ääääää\n")
         writer.write("short\n")
-        #expect(read(ends.read, until: "lost\n") == "short\n2 lost\n")
+        #expect(text(from: ends.read, until: "lost\n") == "short\n2 lost\n")
         writer.flush(atMost: .seconds(60))
         writer.write("again\n")
-        #expect(read(ends.read, until: "again\n") == "again\n", "what is told is not told again")
+        #expect(
+            text(from: ends.read, until: "again\n") == "again\n",
+            "what is told is not told again"
+        )
     }
 
     @Test func `a descriptor that another program made non-blocking loses nothing`() {
-        let ends = pipe(O_NONBLOCK)
+        let ends = makePipe(O_NONBLOCK)
         defer {
             close(ends.read)
             close(ends.write)
@@ -144,11 +129,11 @@ import Threads
         for line in lines { writer.write(line) }
         writer.flush(atMost: .milliseconds(10))
         writer.write("end\n")
-        #expect(read(ends.read, until: "end\n") == lines.joined() + "end\n")
+        #expect(text(from: ends.read, until: "end\n") == lines.joined() + "end\n")
     }
 
     @Test func `lines of several threads stay whole, and each thread's in their order`() {
-        let ends = pipe()
+        let ends = makePipe()
         defer {
             close(ends.read)
             close(ends.write)
@@ -158,7 +143,7 @@ import Threads
             for number in 0..<500 { writer.write("\(thread) \(number)\n") }
         }
         writer.write("end\n")
-        let lines = read(ends.read, until: "end\n").split(separator: "\n").dropLast()
+        let lines = text(from: ends.read, until: "end\n").split(separator: "\n").dropLast()
         for thread in 0..<4 {
             let own = lines.filter { $0.hasPrefix("\(thread) ") }.map(String.init)
             #expect(own == (0..<500).map { "\(thread) \($0)" })

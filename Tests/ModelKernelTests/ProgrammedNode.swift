@@ -84,17 +84,7 @@ struct ProgrammedNode {
         let isLocal = { @Sendable (address: IPAddress) in
             own.contains(address) || clusterIPs.contains(address)
         }
-        return Routing(
-            addressType: { isLocal($0) ? .local : .unicast },
-            way: { packet in
-                let isSteered = (packet.mark ?? 0) & SteeringMark.bit != 0
-                guard !isSteered, !isLocal(packet.destination) else { return .input }
-                return .forward(interface: packet.destination.low % 2 == 1 ? "cni0" : "eth0")
-            },
-            masqueradeAddress: { _ in Self.itself.address },
-            interfaceIndex: { $0.utf8.reduce(1) { $0 &* 31 &+ UInt32($1) } },
-            isFilteredBridge: { _ in true }
-        )
+        return .model(own: Self.itself.address, isLocal: isLocal) { $0.low % 2 == 1 }
     }
 
     /// Returns what may become of the first packet of a connection.

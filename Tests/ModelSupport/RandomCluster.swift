@@ -182,17 +182,7 @@ package struct RandomCluster {
         let isLocal = { @Sendable (address: IPAddress) in
             address == own || isIPVS && clusterIPs.contains(address)
         }
-        return Routing(
-            addressType: { isLocal($0) ? .local : .unicast },
-            way: { packet in
-                let isSteered = (packet.mark ?? 0) & SteeringMark.bit != 0
-                guard !isSteered, !isLocal(packet.destination) else { return .input }
-                return .forward(interface: packet.destination.low % 3 == 1 ? "cni0" : "eth0")
-            },
-            masqueradeAddress: { _ in own },
-            interfaceIndex: { $0.utf8.reduce(1) { $0 &* 31 &+ UInt32($1) } },
-            isFilteredBridge: { _ in true }
-        )
+        return .model(own: own, isLocal: isLocal) { $0.low % 3 == 1 }
     }
 
     package var evaluator: Evaluator { Evaluator(kernel.ruleset, routing: routing) }

@@ -1,40 +1,24 @@
 import Glibc
+import TestSupport
 import Testing
 import Threads
 
 @Suite(.timeLimit(.minutes(30))) struct LineWriterTests {
     private let lossLine: @Sendable (Int) -> String = { "\($0) lines were lost\n" }
 
-    private func pipe() -> (read: Int32, write: Int32) {
-        var ends: [Int32] = [-1, -1]
-        Glibc.pipe(&ends)
-        return (ends[0], ends[1])
-    }
-
-    private func read(_ descriptor: Int32, until end: String) -> String {
-        var text = ""
-        var buffer = [UInt8](repeating: 0, count: 65536)
-        while !text.contains(end) {
-            let count = Glibc.read(descriptor, &buffer, buffer.count)
-            guard count > 0 else { break }
-            text += String(decoding: buffer[..<count], as: UTF8.self)
-        }
-        return text
-    }
-
     @Test func `lines are written in their order`() {
-        let ends = pipe()
+        let ends = makePipe()
         defer { close(ends.read) }
         let writer = LineWriter(ends.write, lossLine: lossLine)
         for number in 0..<1000 { writer.write("line \(number)\n") }
         writer.flush(atMost: .seconds(60))
         close(ends.write)
         let expected = (0..<1000).map { "line \($0)\n" }.joined()
-        #expect(read(ends.read, until: "line 999\n") == expected)
+        #expect(TestSupport.text(from: ends.read, until: "line 999\n") == expected)
     }
 
     @Test func `a reader that stands still holds nobody up, and hears what it has missed`() throws {
-        let ends = pipe()
+        let ends = makePipe()
         defer {
             close(ends.read)
             close(ends.write)
@@ -63,11 +47,11 @@ import Threads
         }
         #expect(read + lost == 5000 && lost > 0)
         writer.write("the end\n")
-        #expect(self.read(ends.read, until: "the end\n").hasSuffix("the end\n"))
+        #expect(text(from: ends.read, until: "the end\n").hasSuffix("the end\n"))
     }
 
     @Test func `a reader that has gone is no end`() {
-        let ends = pipe()
+        let ends = makePipe()
         close(ends.read)
         let writer = LineWriter(ends.write, lossLine: lossLine)
         for _ in 0..<10 {
@@ -81,7 +65,7 @@ import Threads
             close(ends.write)
         }
         writer.write("somebody reads this\n")
-        let text = read(file, until: "somebody reads this\n")
+        let text = TestSupport.text(from: file, until: "somebody reads this\n")
         #expect(text.contains("10 lines were lost\n"), "\(text)")
     }
 }
