@@ -285,14 +285,14 @@ let package = Package(
             "ObservabilityTests",
             [
                 "BinarySupport", "NetworkTypes", "ServicePlan", "Backend", "Reconciler",
-                "Observability", "TestSupport", "Threads", logging,
+                "Observability", "Threads", logging,
             ]
         ),
         tests(
             "LocalhostForwardingTests",
             [
                 "BinarySupport", "NetworkNamespaces", "NetworkTypes", "ServicePlan",
-                "LocalhostForwarding", "TestSupport", "Threads", logging,
+                "LocalhostForwarding", "Threads", logging,
             ]
         ),
         tests(
