@@ -25,6 +25,9 @@ final class ForwarderBench {
             "link set lo up", "addr add 10.244.1.5/32 dev lo", "addr add 10.244.1.6/32 dev lo",
             "addr add fd00:1::5/128 dev lo nodad",
         ])
+        // A busy machine may let an endpoint wait for seconds.
+        var limits = limits
+        limits.connecting = .seconds(60)
         forwarder = LocalhostForwarder(
             limits: limits,
             onFailure: { [notes] service, note in

@@ -10,7 +10,7 @@ import TestSupport
 import Testing
 
 /// A forwarder's loop that runs on the test's thread, so that the test decides when it looks and
-/// what time it is.
+/// what time it is: no patience ends because the machine is busy.
 final class LoopRounds {
     let namespace: NetworkNamespace
     let loop: ForwarderLoop
@@ -36,7 +36,8 @@ final class LoopRounds {
             bell: pair[1],
             box,
             { [notes] _, note in notes.all.withLock { $0.append(note) } },
-            Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+            Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+            clock: { [start = ContinuousClock.now] in start }
         )
     }
 

@@ -57,7 +57,6 @@ extension ForwardedConnection.End {
 // MARK: - Serving
 
 extension ForwarderLoop {
-    private static let connectPatience = Duration.seconds(5)
     /// The limit for an idle connection of which one side has ended its stream.
     private static let halfClosedPatience = Duration.seconds(3600)
     /// The number of bytes read at a time, and thus the most that is held for a slow receiver.
@@ -231,7 +230,7 @@ extension ForwarderLoop {
     func expireConnections() {
         for connection in connections.values {
             let idle = now - connection.lastActive
-            if connection.isConnecting, idle > Self.connectPatience {
+            if connection.isConnecting, idle > limits.connecting {
                 fail(connection)
             } else if connection.isHalfClosed, idle > Self.halfClosedPatience {
                 drop(connection, reset: true)

@@ -37,11 +37,13 @@ final class ForwarderLoop {
     var connections: [ObjectIdentifier: ForwardedConnection] = [:]
     var sessions: [DatagramSession.Key: DatagramSession] = [:]
     var listening = 0
-    var now = ContinuousClock.now
+    /// The time of this round.
+    var now: ContinuousClock.Instant
     var random = SystemRandomNumberGenerator()
     /// The buffer for forwarded data, large enough for any datagram.
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 16)
-    private var lastTick = ContinuousClock.now
+    private let clock: () -> ContinuousClock.Instant
+    private var lastTick: ContinuousClock.Instant
 
     /// The interval of timed work.
     private static let tick = Duration.seconds(1)
@@ -52,10 +54,13 @@ final class ForwarderLoop {
         bell: Int32,
         _ box: StatisticsBox,
         _ onFailure: @escaping LocalhostForwarder.OnFailure,
-        _ logger: Logger
+        _ logger: Logger,
+        clock: @escaping () -> ContinuousClock.Instant = { .now }
     ) {
         (self.limits, self.bell, self.box) = (limits, bell, box)
-        (self.onFailure, self.logger) = (onFailure, logger)
+        (self.onFailure, self.logger, self.clock) = (onFailure, logger, clock)
+        now = clock()
+        lastTick = now
         descriptors = limits.descriptors ?? Self.availableDescriptors(limits)
         let token = poller.makeToken()
         owners[token] = .bell
@@ -90,7 +95,7 @@ final class ForwarderLoop {
             !connections.isEmpty || !sessions.isEmpty
             || ports.values.contains { $0.retry != nil || $0.isPaused }
         let ready = poller.wait(milliseconds: isTimed ? 1000 : -1)
-        now = .now
+        now = clock()
         for (token, readiness) in ready {
             switch owners[token] {
             case .bell: guard obey(takeCommands) else { return false }

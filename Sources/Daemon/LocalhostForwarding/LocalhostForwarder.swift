@@ -11,7 +11,7 @@ internal import Threads
 /// therefore listens there itself and connects to an endpoint as a process of the node. It does not
 /// listen on a port without endpoints, so the kernel refuses clients there.
 package final class LocalhostForwarder: Sendable {
-    /// The limits on what may be open at a time.
+    /// The limits on what may be open at a time, and on waiting for endpoints.
     package struct Limits: Sendable {
         /// The number of TCP connections; each may hold up to 32 KiB for slow receivers.
         package var connections = 2048
@@ -22,6 +22,8 @@ package final class LocalhostForwarder: Sendable {
         ///
         /// Nil means the limit of the process, less a reserve for its other parts.
         package var descriptors: Int?
+        /// The time within which an endpoint must accept a connection.
+        package var connecting = Duration.seconds(5)
 
         package init() {}
     }
