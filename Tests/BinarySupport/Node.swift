@@ -6,6 +6,7 @@ package final class Node {
     package let namespace: NetworkNamespace
     package let client: NetworkNamespace
     package let folder: Folder
+    package var clientName: String { names[1] }
     package static let address = "192.0.2.1"
     package static let address6 = "fd00:192::1"
     package static let clientAddress = "192.0.2.9"
@@ -50,6 +51,8 @@ package final class Node {
                 "route add default via 10.244.1.1", "route add default via fd00:1::1",
             ])
         }
+        // Its interfaces have had no carrier before.
+        try namespace.settle()
     }
 
     deinit {

@@ -36,7 +36,7 @@ import Testing
             "addr add 10.244.2.1/24 dev veth0",
         ])
         func names(_ blocks: [String], _ names: [String] = []) throws -> [String] {
-            try namespace.inside { try Bridges.names(in: blocks.map(prefix), or: names) }
+            try namespace.inside { try Interfaces() }.bridges(in: blocks.map(prefix), or: names)
         }
         #expect(try names(["10.244.0.0/16"]) == ["cni0"])
         #expect(try names(["fd00:1::/48"], ["br0", "veth0", "eth7"]) == ["br0", "cni0"])

@@ -21,6 +21,8 @@ package struct RouteAnswer: Sendable, Hashable {
     package let interface: String?
     /// The address that the node has toward the destination.
     package let preferredSource: IPAddress?
+    /// Whether another node is to pass the packet on.
+    package let hasGateway: Bool
 
     package var isLocal: Bool { type == UInt8(RTN_LOCAL) }
 }
@@ -54,7 +56,8 @@ package struct RouteLookup: ~Copyable {
         return RouteAnswer(
             type: route.type,
             interface: route.interface.flatMap { interfaceName($0) },
-            preferredSource: route.source
+            preferredSource: route.source,
+            hasGateway: route.hasGateway
         )
     }
 
@@ -86,6 +89,14 @@ package struct RouteLookup: ~Copyable {
     }
 }
 
+/// A route with its interface's index.
+private struct Route {
+    let type: UInt8
+    let interface: UInt32?
+    let source: IPAddress?
+    let hasGateway: Bool
+}
+
 extension NetlinkSocket {
     /// Looks up the route to an address in this network namespace, over rtnetlink; nil if there is
     /// none.
@@ -103,7 +114,7 @@ extension NetlinkSocket {
     fileprivate mutating func route(
         _ question: RouteQuestion,
         from index: UInt32?
-    ) throws(NetlinkError) -> (type: UInt8, interface: UInt32?, source: IPAddress?)? {
+    ) throws(NetlinkError) -> Route? {
         let sequence = nextSequence()
         var request = MessageBuffer(capacity: 128)
         request.beginMessage(
@@ -124,7 +135,7 @@ extension NetlinkSocket {
             request.attribute(UInt16(RTA_MARK.rawValue), question.mark)
         }
         request.endMessage()
-        var route: (type: UInt8, interface: UInt32?, source: IPAddress?)?
+        var route: Route?
         _ = try ask(
             "looking for the route to \(question.destination)",
             request: request,
@@ -133,10 +144,11 @@ extension NetlinkSocket {
         ) { message in
             guard message.payload.count >= MemoryLayout<rtmsg>.size else { return }
             let attributes = message.attributes(after: MemoryLayout<rtmsg>.size)
-            route = (
+            route = Route(
                 type: message.payload[7],
                 interface: attributes[Int(RTA_OIF.rawValue)]?.word,
-                source: attributes[Int(RTA_PREFSRC.rawValue)]?.address
+                source: attributes[Int(RTA_PREFSRC.rawValue)]?.address,
+                hasGateway: [RTA_GATEWAY, RTA_VIA].contains { attributes[Int($0.rawValue)] != nil }
             )
         }
         return route

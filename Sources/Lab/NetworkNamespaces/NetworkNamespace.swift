@@ -51,6 +51,7 @@ package final class NetworkNamespace: Sendable {
     /// Runs `ip` commands inside the namespace, one per element.
     package func ip(_ commands: [String]) throws {
         try run(["ip", "-batch", "-"], input: commands.joined(separator: "\n") + "\n")
+        try settle()
     }
 
     package func setSysctl(_ name: String, _ value: String) throws {

@@ -1,12 +1,12 @@
 package import NetworkTypes
 
-/// A setting or chain outside needletail that prevents, or may prevent, forwarding to pods.
+/// A setting, chain or network outside needletail that prevents, or may prevent, forwarding to pods.
 ///
 /// A chain that drops whatever no rule accepts is not proof, since its rules may accept the packets
 /// of Services and pods. The report therefore says what was seen, and what to do.
 package struct ForwardingObstacle: Sendable, Hashable {
     package enum Cause: String, Sendable, Hashable, CaseIterable {
-        case sysctl, nftables
+        case sysctl, nftables, network
         case iptablesLegacy = "iptables-legacy"
     }
 
@@ -57,6 +57,36 @@ extension ForwardingObstacle {
             state: "\(state): on \(bridges.joined(separator: ", ")), a pod gets no answer by"
                 + " \(family) from a Service whose endpoint is another pod of this node",
             advice: "\(load)sysctl -w \(name)=1 (and in /etc/modules-load.d and /etc/sysctl.d)"
+        )
+    }
+
+    /// Describes a network that this node shares with pods of its own.
+    ///
+    /// - Parameter pods: some of them, of which there is at least one
+    package init(pods: [IPAddress], onNetworkOf interface: String) {
+        let shown = pods.prefix(3).map(\.description).joined(separator: ", ")
+        self.init(
+            cause: .network,
+            families: Set(pods.map(\.family)).sorted(),
+            subject: "the network of interface \(interface)",
+            state: "has pods of this node (\(shown)\(pods.count > 3 ? ", …" : "")), which send and"
+                + " answer past it: their connections to cluster IPs are not translated here, or"
+                + " not translated back",
+            advice: "lead the pods' way to cluster IPs through this node, and use --masquerade-all"
+        )
+    }
+
+    /// Describes a strict reverse path filter on an interface that is not the way back to clients.
+    package init(strictFilterOn interface: String, at address: IPAddress, wayBack: String) {
+        let name = "net.ipv4.conf.\(interface).rp_filter"
+        self.init(
+            cause: .sysctl,
+            families: [.ipv4],
+            subject: "sysctl \(name)",
+            state: "(or that of all) is 1: clients from other networks are dropped at \(address),"
+                + " since the way back to them leaves by \(wayBack)",
+            advice: "sysctl -w \(name)=2 (and in /etc/sysctl.d), or route the answers of"
+                + " \(address) back by \(interface)"
         )
     }
 

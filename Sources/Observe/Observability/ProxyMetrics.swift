@@ -252,8 +252,8 @@ package struct ProxyMetrics: Sendable {
     )
     package let forwardingObstacles = Gauge(
         "needletail_forwarding_obstacles",
-        "Possible obstacles to forwarding to pods: sysctls that are 0, and foreign chains that drop what"
-            + " they do not accept (needletail status names them).",
+        "Possible obstacles to forwarding to pods: sysctls, foreign chains that drop what they do not"
+            + " accept, and networks that pods share with the node (needletail status names them).",
         labels: ["cause", "ip_family"],
         initial: ForwardingObstacle.Cause.allCases.flatMap { cause in
             families.map { [cause.rawValue] + $0 }

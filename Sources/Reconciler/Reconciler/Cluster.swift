@@ -13,6 +13,8 @@ package struct Cluster: Sendable {
     /// For each Service, its frontends at addresses of the node, and the diagnostics about sockets
     /// that listen there.
     private var occupied: [ObjectName: (keys: [FrontendKey], diagnostics: [Diagnostic])] = [:]
+    /// Addresses of a few endpoints on this node, of which some may have gone: a sample of its pods.
+    private(set) var localEndpoints: [IPAddress] = []
 
     /// - Parameter listeningSockets: reads the sockets that listen on the node
     package init(
@@ -43,6 +45,7 @@ package struct Cluster: Sendable {
         view = newView
         let update = compiled.update(dirty, for: newView, input: state.input)
         findOccupied(update.diagnosed, newView)
+        noteLocalEndpoints(update.changes)
         return PlanUpdate(
             changes: update.changes,
             diagnostics: update.diagnosed.map { name in
@@ -77,8 +80,26 @@ package struct Cluster: Sendable {
         }
     }
 
+    private mutating func noteLocalEndpoints(_ changes: [PlanChange]) {
+        var sample: [IPAddress] = []
+        for endpoint in changes.lazy.compactMap(\.new).flatMap(\.pools).flatMap(\.endpoints)
+        where endpoint.isLocal && !sample.contains(endpoint.address) {
+            sample.append(endpoint.address)
+            if sample.count == Self.sampleSize { break }
+        }
+        let known = localEndpoints.filter { !sample.contains($0) }
+        localEndpoints = Array((sample + known).prefix(Self.sampleSize))
+    }
+
+    private static let sampleSize = 8
+
     /// All plans, as last compiled.
     package var plans: [ServicePlan] { Array(compiled.plans.values) }
+
+    /// The addresses of the Node object, and those that were given for it.
+    var nodeAddresses: [IPAddress] {
+        Set((state.node?.addresses ?? []) + (view?.primaryAddresses ?? [])).sorted()
+    }
 
     package var localGaps: [LocalGap: Int] { compiled.localGaps }
 
@@ -120,4 +141,8 @@ package struct ClusterSummary: Sendable {
     package var pendingEndpoints = 0
     package var localGaps: [LocalGap: Int] = [:]
     package var node: Node?
+    /// The addresses by which other nodes know this one.
+    package var nodeAddresses: [IPAddress] = []
+    /// Addresses of a few endpoints on this node.
+    package var localEndpoints: [IPAddress] = []
 }

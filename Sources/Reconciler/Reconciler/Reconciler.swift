@@ -154,7 +154,9 @@ package actor Reconciler {
             pendingServices: state.pending.services,
             pendingEndpoints: state.pending.endpoints,
             localGaps: cluster.localGaps,
-            node: state.node
+            node: state.node,
+            nodeAddresses: cluster.nodeAddresses,
+            localEndpoints: cluster.localEndpoints
         )
         published.withLock { $0 = summary }
     }

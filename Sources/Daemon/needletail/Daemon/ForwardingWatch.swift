@@ -8,7 +8,7 @@ internal import ServiceLifecycle
 internal import Threads
 internal import ServicePlan
 
-/// Looks for settings and rules that keep this node from forwarding, at the start and whenever they
+/// Looks for settings, rules and routes that keep this node from forwarding, at the start and whenever they
 /// may have changed.
 ///
 /// nf_tables and the sysctls send notifications. iptables-legacy does not, so it is read once a
@@ -67,7 +67,16 @@ struct ForwardingWatch: ServiceLifecycle.Service {
         }
         var unread: [String] = []
         do throws(NetlinkError) {
-            found += try unfilteredBridges(facts, families.sorted())
+            let interfaces = try Interfaces()
+            found += unfilteredBridges(interfaces, facts, families.sorted())
+            let summary = reconciler.summary
+            let routing = RoutingObstacles(
+                interfaces: interfaces,
+                nodeAddresses: summary.nodeAddresses
+            )
+            found += try routing.strictFilters()
+            // What is masqueraded is answered to the node.
+            if !masqueradesAll { found += try routing.bypasses(summary.localEndpoints) }
         } catch {
             unread.append("\(error)")
         }
@@ -97,16 +106,17 @@ struct ForwardingWatch: ServiceLifecycle.Service {
     }
 
     private func unfilteredBridges(
+        _ interfaces: Interfaces,
         _ facts: NodeFacts,
         _ families: [IPFamily]
-    ) throws(NetlinkError) -> [ForwardingObstacle] {
+    ) -> [ForwardingObstacle] {
         let unfiltered = ForwardingSettings.unfilteredOnBridges(families)
         // What is masqueraded is answered to the node, which translates it back.
         guard !unfiltered.isEmpty, !masqueradesAll else { return [] }
         let named = families.compactMap { family in
             if case .interface(let name) = facts.localDetection(family) { name } else { nil }
         }
-        let bridges = try Bridges.names(in: facts.podCIDRs, or: named)
+        let bridges = interfaces.bridges(in: facts.podCIDRs, or: named)
         guard !bridges.isEmpty else { return [] }
         return unfiltered.map {
             ForwardingObstacle(
@@ -123,7 +133,7 @@ struct ForwardingWatch: ServiceLifecycle.Service {
     private func families(_ facts: NodeFacts) async -> Set<IPFamily> {
         let blocks = Set((facts.podCIDRs + facts.serviceCIDRs).map(\.family))
         guard blocks.isEmpty else { return blocks }
-        let addresses = Set((reconciler.summary.node?.addresses ?? []).map(\.family))
+        let addresses = Set(reconciler.summary.nodeAddresses.map(\.family))
         return addresses.isEmpty ? [.ipv4] : addresses
     }
 
