@@ -131,19 +131,17 @@ struct CurlCommand: ParsableCommand {
     @Flag(help: "Send datagrams instead.")
     var udp = false
 
-    @Argument(help: "An address and a port: 10.96.0.10:80, [fd96::10]:80.")
+    @Option(help: "The name of the server, in a request to a URL. Default: its address.")
+    var host: String?
+
+    @Argument(
+        help: "An address and a port, 10.96.0.10:80 or [fd96::10]:80; or http://10.96.0.10/path."
+    )
     var target: String
 
     func run() throws {
         let place = try LiveTopology().place(from)
-        let key = try FrontendKey(labArgument: target, udp ? .udp : .tcp)
-        let probe = Probe(target: key, patience: 5)
-        for _ in 0..<max(1, count) {
-            switch try probe.send(from: place.namespace) {
-            case .answered(let pod, let seen): print("\(pod) answered, and saw \(seen)")
-            case .refused: print("refused")
-            case .silent: print("no answer")
-            }
-        }
+        let target = try LabTarget(target, udp ? .udp : .tcp)
+        for _ in 0..<max(1, count) { print(try target.send(from: place.namespace, host: host)) }
     }
 }

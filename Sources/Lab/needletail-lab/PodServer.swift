@@ -3,8 +3,11 @@ internal import Glibc
 internal import NetworkTypes
 internal import Threads
 
-/// Answers on TCP and UDP in a pod's namespace, with the pod's name and the client's address, and
-/// sends back large transfers on a port of their own.
+/// Answers HTTP and datagrams in a pod's namespace, with the pod's name and the client's address,
+/// and sends back large transfers on a port of their own.
+///
+/// If another server names the client that it has asked for (`X-Forwarded-For`), the answer over
+/// HTTP has that as a third word.
 ///
 /// The sockets live in the namespace; this process serves them all.
 // SAFETY: `sources` is set only in the initializer, and cancelling a source is thread-safe.
@@ -15,7 +18,7 @@ final class PodServer: @unchecked Sendable {
         let queue = DispatchQueue(label: "lab.pod.\(pod.name)")
         for address in ["0.0.0.0", "::"].compactMap({ IPAddress($0) }) {
             let listener = try Self.open(pod, address, ServiceObjects.podPort, SOCK_STREAM)
-            serve(listener, queue) { Self.answerConnection(listener, pod.name) }
+            serve(listener, queue) { Self.acceptRequest(listener, pod.name) }
             let bulk = try Self.open(pod, address, ServiceObjects.podBulkPort, SOCK_STREAM)
             serve(bulk, queue) { Self.acceptTransfer(bulk) }
             let datagrams = try Self.open(pod, address, ServiceObjects.podUDPPort, SOCK_DGRAM)
@@ -64,16 +67,28 @@ final class PodServer: @unchecked Sendable {
         sources.append(source)
     }
 
-    private static func answerConnection(_ listener: Int32, _ name: String) -> Bool {
+    /// Accepts a connection, on which a thread answers one request.
+    private static func acceptRequest(_ listener: Int32, _ name: String) -> Bool {
         var peer = sockaddr_storage()
         var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
         let connection = withUnsafeMutablePointer(to: &peer) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { accept(listener, $0, &length) }
         }
         guard connection >= 0 else { return false }
-        let answer = "\(name) \(peerAddress(peer))\n"
-        _ = answer.withCString { send(connection, $0, strlen($0), Int32(MSG_NOSIGNAL)) }
-        close(connection)
+        let seen = peerAddress(peer)
+        startThread {
+            defer { close(connection) }
+            limitWaiting(on: connection, Transfer.patience)
+            var request = HTTPMessage()
+            while request.head == nil { guard request.receive(connection) else { return } }
+            let words = [name, seen] + [request.header("x-forwarded-for")].compactMap(\.self)
+            let body = words.joined(separator: " ") + "\n"
+            let lines = [
+                "HTTP/1.0 200 OK", "Content-Type: text/plain",
+                "Content-Length: \(body.utf8.count)", "", body,
+            ]
+            _ = Transfer.send(connection, Array(lines.joined(separator: "\r\n").utf8))
+        }
         return true
     }
 

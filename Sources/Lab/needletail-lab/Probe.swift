@@ -16,9 +16,17 @@ struct Probe {
 
     /// Sends the request from inside a namespace.
     func send(from namespace: Namespace) throws -> Outcome {
-        let isTCP = target.transport == .tcp
+        guard target.transport == .tcp else { return try sendDatagram(from: namespace) }
+        switch try HTTPRequest().send(to: target, from: namespace, patience: patience) {
+        case .answered(let answer): return Self.outcome(answer.body)
+        case .refused: return .refused
+        case .silent: return .silent
+        }
+    }
+
+    private func sendDatagram(from namespace: Namespace) throws -> Outcome {
         let descriptor = try openSocket(
-            isTCP ? SOCK_STREAM : SOCK_DGRAM,
+            SOCK_DGRAM,
             target.address.socketDomain,
             in: namespace.handle,
             patience: patience
@@ -28,14 +36,17 @@ struct Probe {
             connect(descriptor, $0, $1)
         }
         guard connected == 0 else { return errno == ECONNREFUSED ? .refused : .silent }
-        if !isTCP { _ = Glibc.send(descriptor, "?", 1, 0) }
+        _ = Glibc.send(descriptor, "?", 1, 0)
         var answer: [UInt8] = Array(repeating: 0, count: 256)
         let count = recv(descriptor, &answer, answer.count, 0)
         guard count > 0 else { return count < 0 && errno == ECONNREFUSED ? .refused : .silent }
-        let words = String(decoding: answer[..<count], as: UTF8.self).split {
-            $0 == " " || $0 == "\n"
-        }
-        guard words.count == 2 else { return .silent }
+        return Self.outcome(String(decoding: answer[..<count], as: UTF8.self))
+    }
+
+    /// Reads what a pod answers; a third word names the client for whom another server asks.
+    private static func outcome(_ answer: String) -> Outcome {
+        let words = answer.split { $0 == " " || $0 == "\n" }
+        guard 2...3 ~= words.count else { return .silent }
         return .answered(pod: String(words[0]), seen: String(words[1]))
     }
 }

@@ -19,7 +19,9 @@ struct CaptureCommand: ParsableCommand {
     @Option(help: "A file for all its packets, in the format pcapng.")
     var write: String?
 
-    @Argument(help: "An address and a port: 10.96.0.10:80, [fd96::10]:80.")
+    @Argument(
+        help: "An address and a port, 10.96.0.10:80 or [fd96::10]:80; or http://10.96.0.10/path."
+    )
     var target: String
 
     func run() throws {
@@ -34,14 +36,15 @@ struct CaptureCommand: ParsableCommand {
 
 /// The way of one connection's first packet, and of the answer to it.
 struct PacketWay {
-    let outcome: Probe.Outcome
+    /// What came of the connection.
+    let outcome: String
     /// All packets of connections meanwhile.
     let everything: [Sighting]
 
     init(from place: LiveTopology.Place, to target: String, in topology: LiveTopology) throws {
-        let key = try FrontendKey(labArgument: target)
+        let target = try LabTarget(target)
         let capture = try Capture(topology.places)
-        outcome = try Probe(target: key, patience: 5).send(from: place.namespace)
+        outcome = try target.send(from: place.namespace)
         // The ends have seen all there is, since the answer has arrived or the patience has ended.
         everything = try capture.sightings().filter { sighting in
             !sighting.packet.layers.contains { layer in
@@ -53,13 +56,7 @@ struct PacketWay {
     var text: String {
         let first = everything.filter(\.packet.isFirst)
         let answer = everything.filter(\.packet.isAnswer)
-        let end =
-            switch outcome {
-            case .answered(let pod, let seen): "\(pod) answered, and saw \(seen)"
-            case .refused: "refused"
-            case .silent: "no answer"
-            }
-        return (first.map(Self.line) + [""] + answer.map(Self.line) + ["", end])
+        return (first.map(Self.line) + [""] + answer.map(Self.line) + ["", outcome])
             .joined(separator: "\n")
     }
 
