@@ -211,7 +211,7 @@ let package = Package(
             [
                 "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "NFTables",
                 "Netlink", "NFTablesKernel", "IPVSKernel", "Backend", "Reconciler",
-                "NetworkNamespaces", "Threads", "KubernetesClient", "EmbeddedAPIServer",
+                "NetworkNamespaces", "Threads", "KubernetesClient", "EmbeddedAPIServer", "YAML",
                 argumentParser, logging,
             ]
         ),

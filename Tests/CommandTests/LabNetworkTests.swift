@@ -6,12 +6,7 @@ import Testing
 /// The descriptions of pod networks; `make networks` builds them and sends packets.
 @Suite struct LabNetworkTests {
     private func topology(_ kind: NetworkKind, nodes: Int = 3) -> Topology {
-        Topology(
-            nodeCount: nodes,
-            podNames: (1...2 * nodes).map { "web-\($0)" },
-            kind: kind,
-            directory: "/nowhere"
-        )
+        Topology(ClusterLayout(nodeCount: nodes), kind: kind, directory: "/nowhere")
     }
 
     private func configuration(_ node: Int, hasReflector: Bool) -> String {

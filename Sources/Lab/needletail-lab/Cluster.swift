@@ -15,19 +15,14 @@ final class Cluster: Sendable {
     private let api = APIServer()
     private let outsidePort = Mutex<UInt16>(0)
 
-    init(nodeCount: Int, pods: [String], network: NetworkKind = .bridge) throws {
+    init(_ layout: ClusterLayout, network: NetworkKind = .bridge) throws {
         guard geteuid() == 0 else {
             throw LabError("network namespaces need root; run it with sudo")
         }
         if let lack = network.lack { throw LabError("network \(network.rawValue): \(lack)") }
         try Namespace.removeAll()
         directory = FileManager.default.temporaryDirectory.path() + "needletail-lab-\(getpid())"
-        topology = Topology(
-            nodeCount: nodeCount,
-            podNames: pods,
-            kind: network,
-            directory: directory
-        )
+        topology = Topology(layout, kind: network, directory: directory)
         do {
             try FileManager.default.createDirectory(
                 atPath: "\(directory)/logs",
@@ -79,33 +74,43 @@ final class Cluster: Sendable {
         try await client.send(method, path, body, contentType: contentType)
     }
 
-    /// Creates the nodes, the namespace and the objects, and gives Services their load balancers.
+    /// Creates the nodes, the namespaces and the objects, and gives Services their load balancers.
     ///
-    /// - Parameter loadBalancers: addresses by the names of Services
-    func create(_ objects: [JSONValue], loadBalancers: [String: String]) async throws {
-        let namespace = "namespaces/\(ServiceObjects.namespace)"
-        for node in topology.nodes { try await request("POST", "/api/v1/nodes", node.object) }
-        try await request(
-            "POST",
-            "/api/v1/namespaces",
-            [
-                "apiVersion": "v1", "kind": "Namespace",
-                "metadata": ["name": .string(ServiceObjects.namespace)],
-            ]
-        )
-        for object in objects {
-            let isService = object["kind"] == "Service"
-            let path =
-                isService
-                ? "/api/v1/\(namespace)/services"
-                : "/apis/discovery.k8s.io/v1/\(namespace)/endpointslices"
-            try await request("POST", path, object)
+    /// - Parameters:
+    ///   - objects: Services and EndpointSlices; a status takes its own way
+    ///   - loadBalancers: addresses by the names of Services in the lab's usual namespace
+    func create(_ objects: [JSONValue], loadBalancers: [String: String] = [:]) async throws {
+        for node in topology.nodes {
+            try await request("POST", "/api/v1/nodes", node.object(topology.kind))
         }
-        for (name, address) in loadBalancers {
+        var namespaces = Set(objects.compactMap { $0["metadata"]["namespace"].string })
+        namespaces.insert(ServiceObjects.namespace)
+        for name in namespaces.sorted() where name != "default" {
+            try await request(
+                "POST",
+                "/api/v1/namespaces",
+                ["apiVersion": "v1", "kind": "Namespace", "metadata": ["name": .string(name)]]
+            )
+        }
+        for object in objects {
+            let metadata = object["metadata"]
+            let namespace = metadata["namespace"].string ?? ServiceObjects.namespace
+            guard object["kind"] == "Service" else {
+                let path = "/apis/discovery.k8s.io/v1/namespaces/\(namespace)/endpointslices"
+                try await request("POST", path, object)
+                continue
+            }
+            let services = "/api/v1/namespaces/\(namespace)/services"
+            try await request("POST", services, object)
+            let name = metadata["name"].string ?? ""
+            let status =
+                loadBalancers[name].map { ServiceObjects.status(loadBalancerIP: $0)["status"] }
+                ?? object["status"]
+            guard status != .null else { continue }
             try await request(
                 "PATCH",
-                "/api/v1/\(namespace)/services/\(name)/status",
-                ServiceObjects.status(loadBalancerIP: address),
+                "\(services)/\(name)/status",
+                ["status": status],
                 contentType: "application/merge-patch+json"
             )
         }
@@ -159,11 +164,12 @@ final class Cluster: Sendable {
 
 extension Topology.Node {
     /// The Node object that a kubelet would create.
-    fileprivate var object: JSONValue {
+    fileprivate func object(_ kind: NetworkKind) -> JSONValue {
         [
             "apiVersion": "v1", "kind": "Node",
             "metadata": [
                 "name": .string(name), "labels": ["kubernetes.io/hostname": .string(name)],
+                "annotations": [LiveServices.networkAnnotation: .string(kind.rawValue)],
             ],
             "spec": [
                 "podCIDR": .string(podCIDR),

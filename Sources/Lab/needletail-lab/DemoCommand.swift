@@ -39,7 +39,7 @@ struct DemoCommand: AsyncParsableCommand {
     }
 
     private func showServices() async throws {
-        let cluster = try Cluster(nodeCount: 3, pods: (1...6).map { "web-\($0)" })
+        let cluster = try Cluster(ClusterLayout(nodeCount: 3))
         let interrupts = onInterrupt { cluster.tearDown() }
         defer { withExtendedLifetime(interrupts) { cluster.tearDown() } }
         do {

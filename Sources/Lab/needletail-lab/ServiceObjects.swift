@@ -1,4 +1,5 @@
 internal import EmbeddedAPIServer
+internal import NetworkTypes
 
 /// The objects of Services and their endpoints, as users and controllers write them.
 enum ServiceObjects {
@@ -15,10 +16,44 @@ enum ServiceObjects {
     }
 
     /// Returns the EndpointSlices `NAME-4` and `NAME-6` of a Service.
-    static func slices(_ name: String, _ pods: [Topology.Pod]) -> [JSONValue] {
-        [
-            slice(name, "\(name)-4", "IPv4", pods, \.address),
-            slice(name, "\(name)-6", "IPv6", pods, \.address6),
+    static func slices(
+        _ name: String,
+        _ pods: [Topology.Pod],
+        namespace: String = namespace,
+        ports: JSONValue = everyEndpointPort,
+        _ families: [IPFamily] = [.ipv4, .ipv6]
+    ) -> [JSONValue] {
+        families.map { family in
+            let isIPv4 = family == .ipv4
+            return [
+                "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+                "metadata": [
+                    "name": .string("\(name)-\(isIPv4 ? 4 : 6)"), "namespace": .string(namespace),
+                    "labels": ["kubernetes.io/service-name": .string(name)],
+                ],
+                "addressType": .string("\(family)"),
+                "ports": ports,
+                "endpoints": .array(
+                    pods.map { endpoint($0, isIPv4 ? $0.address : $0.address6) }
+                ),
+            ]
+        }
+    }
+
+    /// The ports on which every pod answers.
+    private static let everyEndpointPort: JSONValue = [
+        ["name": "http", "port": .integer(Int64(podPort))],
+        ["name": "dns", "protocol": "UDP", "port": .integer(Int64(podUDPPort))],
+        ["name": "bulk", "port": .integer(Int64(podBulkPort))],
+    ]
+
+    /// Returns the port of endpoints for a port of a Service.
+    static func endpointPort(_ port: JSONValue) -> JSONValue {
+        let usual = port["protocol"] == "UDP" ? podUDPPort : podPort
+        return [
+            "name": .string(port["name"].string ?? ""),
+            "protocol": .string(port["protocol"].string ?? "TCP"),
+            "port": .integer(port["targetPort"].integer ?? Int64(usual)),
         ]
     }
 
@@ -48,29 +83,6 @@ enum ServiceObjects {
                 ]
             }
         )
-    }
-
-    private static func slice(
-        _ service: String,
-        _ name: String,
-        _ type: String,
-        _ pods: [Topology.Pod],
-        _ address: (Topology.Pod) -> String
-    ) -> JSONValue {
-        [
-            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
-            "metadata": [
-                "name": .string(name), "namespace": .string(namespace),
-                "labels": ["kubernetes.io/service-name": .string(service)],
-            ],
-            "addressType": .string(type),
-            "ports": [
-                ["name": "http", "port": .integer(Int64(podPort))],
-                ["name": "dns", "protocol": "UDP", "port": .integer(Int64(podUDPPort))],
-                ["name": "bulk", "port": .integer(Int64(podBulkPort))],
-            ],
-            "endpoints": .array(pods.map { endpoint($0, address($0)) }),
-        ]
     }
 
     static func endpoint(_ pod: Topology.Pod, _ address: String) -> JSONValue {

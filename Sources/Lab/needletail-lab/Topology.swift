@@ -16,8 +16,8 @@ struct Topology: Sendable {
         let index: Int
         /// The part of the underlay that the node is on: 0 or 1.
         let segment: Int
+        let name: String
 
-        var name: String { "node\(index)" }
         var namespace: Namespace { Namespace(name) }
         var address: String { Topology.underlay(segment, 10 + index) }
         var address6: String { Topology.underlay6(segment, 10 + index) }
@@ -60,20 +60,21 @@ struct Topology: Sendable {
 
     /// Makes the description of a cluster; `build` creates it.
     ///
-    /// - Parameters:
-    ///   - podNames: the names of the pods, which are assigned to the nodes in turn
-    ///   - directory: where programs of the network keep their files
-    init(nodeCount: Int, podNames: [String], kind: NetworkKind, directory: String) {
+    /// - Parameter directory: where programs of the network keep their files
+    init(_ layout: ClusterLayout, kind: NetworkKind, directory: String) {
         // On two segments the last node is alone on its own.
-        let nodes = (1...nodeCount).map {
-            Node(index: $0, segment: kind.hasTwoSegments && $0 == nodeCount ? 1 : 0)
+        let last = layout.nodes.count - 1
+        let nodes = layout.nodes.enumerated().map {
+            Node(index: 1 + $0, segment: kind.hasTwoSegments && $0 == last ? 1 : 0, name: $1)
         }
         self.nodes = nodes
         self.kind = kind
         wiring = kind.wiring(directory)
         interconnect = kind.interconnect(directory)
-        pods = podNames.enumerated().map { position, name in
-            Pod(name: name, node: nodes[position % nodeCount], index: 1 + position / nodeCount)
+        var counts = [Int](repeating: 0, count: nodes.count)
+        pods = layout.pods.map { pod in
+            counts[pod.node] += 1
+            return Pod(name: pod.name, node: nodes[pod.node], index: counts[pod.node])
         }
     }
 

@@ -7,49 +7,64 @@ struct UpCommand: AsyncParsableCommand {
         abstract: "Build the demonstration's cluster and keep it until Ctrl-C, to look around."
     )
 
-    @Option(help: "The kind of network between the pods.")
-    var network = NetworkKind.bridge
+    @Option(help: "A file that describes the lab (docs/networks.md). Default: the demonstration's.")
+    var from: String?
 
-    @Option(help: "The number of nodes, each with two pods.")
-    var nodes = 3
+    @Option(help: "The kind of network between the pods. Default: bridge.")
+    var network: NetworkKind?
 
-    @Option(help: "The mode of the proxies: nftables or ipvs.")
-    var mode = ProxyMode.nftables
+    @Option(help: "The number of nodes, each with two pods. Default: 3.")
+    var nodes: Int?
+
+    @Option(help: "The mode of the proxies: nftables or ipvs. Default: nftables.")
+    var mode: ProxyMode?
 
     func validate() throws {
-        guard 1...9 ~= nodes else { throw ValidationError("--nodes is a number from 1 to 9") }
+        guard let nodes, !(1...ClusterLayout.mostNodes ~= nodes) else { return }
+        throw ValidationError("--nodes is a number from 1 to \(ClusterLayout.mostNodes)")
     }
 
     func run() async throws {
-        let cluster = try Cluster(
-            nodeCount: nodes,
-            pods: (1...2 * nodes).map { "web-\($0)" },
-            network: network
-        )
+        let flags = LabDescription.Flags(network: network, nodes: nodes, mode: mode)
+        let description =
+            try from.map { try LabFileReader.description(from: $0, flags) }
+            ?? LabDescription(flags)
+        let cluster = try Cluster(description.layout, network: description.network)
         let interrupts = onInterrupt { cluster.tearDown() }
         defer { withExtendedLifetime(interrupts) { cluster.tearDown() } }
-        try cluster.startAPI()
-        try await cluster.create(
-            SampleServices(pods: cluster.topology.pods).objects,
-            loadBalancers: SampleServices.loadBalancers
-        )
-        try cluster.startProxies(mode: mode)
-        print(
-            """
-            The lab is up, with \(network.summary).
-              nodes and pods:      needletail-lab status; namespaces \(Namespace.prefix)node1 … and \(Namespace.prefix)pod-web-1 …, \
-            \(Namespace.prefix)client.
-              the API server:      kubectl -s \(cluster.apiURL) -n shop get services
-              its faults:          curl -d '{"kind": "drop"}' \(cluster.apiURL)/lab/faults
-              a connection:        needletail-lab curl --from web-1 \(SampleServices.clusterIP):80
-              the rules of a node: needletail-lab exec node1 nft list ruleset
-              the logs:            \(cluster.directory)/logs
-            Ctrl-C takes it down.
-            """
-        )
+        do {
+            try cluster.startAPI()
+            try await cluster.create(
+                description.objects(cluster.topology.pods),
+                loadBalancers: description.loadBalancers
+            )
+            try cluster.startProxies(mode: description.mode)
+        } catch {
+            print("The lab is not complete: \(error)\n\(cluster.logs)")
+            throw ExitCode.failure
+        }
+        for object in description.services.leftOut { print("left out: \(object)") }
+        print(text(of: description, cluster))
         // Flushed at once, even if the output is a file or a pipe.
         fflush(nil)
         while true { try await Task.sleep(for: .seconds(3600)) }
+    }
+
+    private func text(of description: LabDescription, _ cluster: Cluster) -> String {
+        let node = description.layout.nodes[0]
+        let place = description.layout.pods.first?.name ?? node
+        let target = description.example ?? "ADDRESS:PORT"
+        return """
+            The lab is up, with \(description.network.summary).
+              what there is:       needletail-lab status
+              a connection:        needletail-lab curl --from \(place) \(target)
+              its way:             needletail-lab capture --from \(place) \(target)
+              the rules of a node: needletail-lab exec \(node) nft list ruleset
+              the API server:      kubectl -s \(cluster.apiURL) get services -A
+              its faults:          curl -d '{"kind": "drop"}' \(cluster.apiURL)/lab/faults
+              the logs:            \(cluster.directory)/logs
+            Ctrl-C takes it down.
+            """
     }
 }
 

@@ -61,8 +61,9 @@ final class BGPRoutes: NodeInterconnect {
         _ address: String,
         _ isReflector: Bool
     ) -> String {
+        // BIRD's names have no hyphens.
         """
-        protocol bgp \(peer.name)_\(channel) {
+        protocol bgp \(peer.name.replacing("-", with: "_"))_\(channel) {
             local \(own) as \(Self.system);
             neighbor \(address) as \(Self.system);
             connect delay time 1;

@@ -83,8 +83,7 @@ struct NetworkRun {
     func inside<Value>(
         _ body: (Cluster, NetworkServices) async throws -> Value
     ) async throws -> Value {
-        let pods = (1...2 * nodeCount).map { "web-\($0)" }
-        let cluster = try Cluster(nodeCount: nodeCount, pods: pods, network: kind)
+        let cluster = try Cluster(ClusterLayout(nodeCount: nodeCount), network: kind)
         let interrupts = onInterrupt { cluster.tearDown() }
         defer { withExtendedLifetime(interrupts) { cluster.tearDown() } }
         do {
