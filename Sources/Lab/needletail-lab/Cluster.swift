@@ -14,6 +14,7 @@ final class Cluster: Sendable {
     private let daemons = Processes()
     private let api = APIServer()
     private let outsidePort = Mutex<UInt16>(0)
+    private let ingressServer = Mutex<IngressServer?>(nil)
 
     init(_ layout: ClusterLayout, network: NetworkKind = .bridge) throws {
         guard geteuid() == 0 else {
@@ -133,6 +134,15 @@ final class Cluster: Sendable {
         }
     }
 
+    /// Starts an nginx in the pod that is the ingress.
+    func startIngress(_ rules: [IngressRule]) throws {
+        guard let pod = topology.ingress else { throw LabError("no pod is the ingress") }
+        let server = try IngressServer(rules, in: pod, directory: directory)
+        ingressServer.withLock { $0 = server }
+    }
+
+    var ingress: IngressServer? { ingressServer.withLock { $0 } }
+
     private func log(of node: Topology.Node) -> String { "\(directory)/logs/\(node.name).log" }
 
     /// Returns the path of a program in the same directory as this one.
@@ -153,6 +163,7 @@ final class Cluster: Sendable {
 
     /// Removes everything; it is safe to call this twice.
     func tearDown() {
+        ingress?.stop()
         daemons.stop()
         api.stop()
         for server in servers { server.stop() }

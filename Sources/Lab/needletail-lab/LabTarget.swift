@@ -26,14 +26,14 @@ struct LabTarget {
 
     /// Sends a request, and says what came of it.
     func send(from namespace: Namespace, host: String? = nil) throws -> String {
-        guard let path else {
+        guard key.transport == .tcp else {
             switch try Probe(target: key, patience: Self.patience).send(from: namespace) {
             case .answered(let pod, let seen): return "\(pod) answered, and saw \(seen)"
             case .refused: return "refused"
             case .silent: return "no answer"
             }
         }
-        let request = HTTPRequest(path: path, host: host)
+        let request = HTTPRequest(path: path ?? "/", host: host)
         switch try request.send(to: key, from: namespace, patience: Self.patience) {
         case .answered(let answer): return Self.text(of: answer)
         case .refused: return "refused"

@@ -50,7 +50,12 @@ struct Topology: Sendable {
     static let loadBalancerCIDR = "203.0.113.0/24"
 
     let nodes: [Node]
+    /// The pods that answer.
     let pods: [Pod]
+    /// The pod that is an ingress, if there is one.
+    let ingress: Pod?
+    /// The pods that answer and the ingress.
+    let everyPod: [Pod]
     let kind: NetworkKind
     let client = Namespace("client")
     let api = Namespace("api")
@@ -72,14 +77,17 @@ struct Topology: Sendable {
         wiring = kind.wiring(directory)
         interconnect = kind.interconnect(directory)
         var counts = [Int](repeating: 0, count: nodes.count)
-        pods = layout.pods.map { pod in
+        let all = layout.pods.map { pod in
             counts[pod.node] += 1
             return Pod(name: pod.name, node: nodes[pod.node], index: counts[pod.node])
         }
+        everyPod = all
+        pods = all.filter { $0.name != layout.ingress }
+        ingress = all.first { $0.name == layout.ingress }
     }
 
     func build() throws {
-        let all = [fabric, client, api] + nodes.map(\.namespace) + pods.map(\.namespace)
+        let all = [fabric, client, api] + nodes.map(\.namespace) + everyPod.map(\.namespace)
         for namespace in all {
             try namespace.create()
             try namespace.setSysctl("net/ipv6/conf/default/accept_dad", "0")
@@ -90,7 +98,7 @@ struct Topology: Sendable {
         try plug(api, port: "api", 0, Self.apiAddress, Self.apiAddress6)
         try client.ip(["route add \(Self.loadBalancerCIDR) via \(nodes[0].address)"])
         for node in nodes { try prepare(node) }
-        for pod in pods { try wiring.attach(pod) }
+        for pod in everyPod { try wiring.attach(pod) }
         for node in nodes {
             try interconnect.connect(node, nodes.filter { $0.index != node.index })
         }

@@ -29,16 +29,20 @@ struct UpCommand: AsyncParsableCommand {
         let description =
             try from.map { try LabFileReader.description(from: $0, flags) }
             ?? LabDescription(flags)
+        if description.layout.ingress != nil, let lack = IngressServer.lack {
+            throw LabError("ingress: \(lack)")
+        }
         let cluster = try Cluster(description.layout, network: description.network)
         let interrupts = onInterrupt { cluster.tearDown() }
         defer { withExtendedLifetime(interrupts) { cluster.tearDown() } }
         do {
             try cluster.startAPI()
             try await cluster.create(
-                description.objects(cluster.topology.pods),
+                description.objects(cluster.topology.everyPod),
                 loadBalancers: description.loadBalancers
             )
             try cluster.startProxies(mode: description.mode)
+            if cluster.topology.ingress != nil { try cluster.startIngress(description.ingress) }
         } catch {
             print("The lab is not complete: \(error)\n\(cluster.logs)")
             throw ExitCode.failure
@@ -52,7 +56,7 @@ struct UpCommand: AsyncParsableCommand {
 
     private func text(of description: LabDescription, _ cluster: Cluster) -> String {
         let node = description.layout.nodes[0]
-        let place = description.layout.pods.first?.name ?? node
+        let place = cluster.topology.pods.first?.name ?? node
         let target = description.example ?? "ADDRESS:PORT"
         return """
             The lab is up, with \(description.network.summary).

@@ -10,7 +10,9 @@ struct ClusterLayout: Hashable {
     static let mostPodsOnNode = 20
 
     let nodes: [String]
-    let pods: [Pod]
+    private(set) var pods: [Pod]
+    /// The name of the pod that is an ingress, if there is one; nothing else answers in it.
+    var ingress: String?
 
     init(nodes: [String], pods: [Pod]) { (self.nodes, self.pods) = (nodes, pods) }
 
@@ -23,5 +25,11 @@ struct ClusterLayout: Hashable {
     /// Makes nodes with two pods each.
     init(nodeCount: Int) {
         self.init(nodeCount: nodeCount, podNames: (1...2 * nodeCount).map { "web-\($0)" })
+    }
+
+    /// Adds a pod for an ingress to the first node.
+    mutating func addIngress() {
+        pods.append(Pod(name: "ingress", node: 0))
+        ingress = "ingress"
     }
 }

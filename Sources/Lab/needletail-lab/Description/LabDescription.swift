@@ -14,6 +14,7 @@ struct LabDescription {
     var mode: ProxyMode
     var layout: ClusterLayout
     var services = DescribedServices()
+    var ingress: [IngressRule] = []
 
     /// Makes the description of a lab without a file: the Services of the demonstration.
     init(_ flags: Flags = Flags()) {
@@ -24,7 +25,9 @@ struct LabDescription {
 
     /// The objects in the order of creation.
     func objects(_ pods: [Topology.Pod]) -> [JSONValue] {
-        services.isSample ? SampleServices(pods: pods).objects : services.objects(pods)
+        let answering = pods.filter { $0.name != layout.ingress }
+        return services.isSample
+            ? SampleServices(pods: answering).objects : services.objects(pods)
     }
 
     var loadBalancers: [String: String] {
@@ -33,7 +36,9 @@ struct LabDescription {
 
     /// An address and a port to try, if there is a Service.
     var example: String? {
-        services.isSample ? "\(SampleServices.clusterIP):80" : services.list.first?.example
+        services.isSample
+            ? "\(SampleServices.clusterIP):80"
+            : services.list.lazy.compactMap(\.frontends.first).first.map { "\($0.place)" }
     }
 }
 
@@ -78,13 +83,15 @@ struct DescribedService {
         )
     }
 
-    /// Its first cluster IP and port.
-    fileprivate var example: String? {
-        guard let text = object["spec"]["clusterIPs"].array?.first?.string,
-            let address = IPAddress(text),
-            let port = object["spec"]["ports"].array?.first?["port"].integer
-        else { return nil }
-        return address.family == .ipv4 ? "\(text):\(port)" : "[\(text)]:\(port)"
+    /// Its cluster IPs, with its first port over TCP.
+    var frontends: [FrontendKey] {
+        let ports = object["spec"]["ports"].array ?? []
+        guard let port = ports.first(where: { $0["protocol"] != "UDP" })?["port"].integer else {
+            return []
+        }
+        let addresses = object["spec"]["clusterIPs"].array ?? [object["spec"]["clusterIP"]]
+        return addresses.compactMap { $0.string.flatMap { IPAddress($0) } }
+            .map { FrontendKey($0, .tcp, UInt16(clamping: port)) }
     }
 }
 

@@ -10,6 +10,7 @@ internal import YAML
 ///     nodes: 3                   # or a list: names, or {name, pods}
 ///     pods: 2                    # on each node that does not say
 ///     services: []               # short forms, manifests, {file: PATH}
+///     ingress: {}                # {pod, rules: [{host, path, service}]}
 ///
 /// Nothing of it is required.
 struct LabFileReader {
@@ -20,7 +21,9 @@ struct LabFileReader {
         var family: IPFamily { self == .ipv4 ? .ipv4 : .ipv6 }
     }
 
-    private static let keys = ["network", "mode", "families", "nodes", "pods", "services"]
+    private static let keys = [
+        "network", "mode", "families", "nodes", "pods", "services", "ingress",
+    ]
 
     /// The name of the file in errors; paths in it are relative to it.
     let file: String
@@ -96,12 +99,17 @@ struct LabFileReader {
         }
         let families = try families(fields["families"], description.network)
         description.layout = try LayoutReader(flags: flags).layout(fields)
+        let ingress = try fields["ingress"].map { (part) throws(LabFileError) in
+            try IngressReader(part, description.layout)
+        }
+        description.layout.ingress = ingress?.pod
         if let part = fields["services"] {
             var reader = ServiceReader(layout: description.layout, families: families)
             description.services = try reader.services(part)
         } else if let part = fields["families"], families.count == 1 {
             throw part.failure("needs services; those of the demonstration have both families")
         }
+        description.ingress = try ingress?.rules(description.services) ?? []
         return description
     }
 

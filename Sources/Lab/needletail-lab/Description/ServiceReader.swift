@@ -198,7 +198,7 @@ struct ServiceReader {
     /// Reads the names of pods, of which a last `*` stands for any end.
     private func endpoints(_ part: LabFilePart?) throws(LabFileError) -> [String] {
         let pods = layout.pods.map(\.name)
-        guard let part else { return pods }
+        guard let part else { return pods.filter { $0 != layout.ingress } }
         var endpoints: [String] = []
         for item in try part.list() {
             let text = try item.text()

@@ -18,14 +18,14 @@ struct NetworkChecks {
         "node → Service", "outside → NodePort, Cluster", "outside → NodePort, Local",
         "outside → LoadBalancer IP", "UDP", "session affinity", "large transfers",
         "path MTU discovery", "strict reverse path filter", "an endpoint leaves under traffic",
-        "a node leaves", "host port of portmap",
+        "a node leaves", "host port of portmap", "ingress",
     ]
 
     let cluster: Cluster
     let services: NetworkServices
     let family: IPFamily
     /// The addresses of the first node, through which most connections go.
-    private let nodeAddresses: Set<String>
+    let nodeAddresses: Set<String>
 
     init(_ cluster: Cluster, _ services: NetworkServices, _ family: IPFamily) throws {
         self.cluster = cluster
@@ -34,16 +34,16 @@ struct NetworkChecks {
         nodeAddresses = try Self.addresses(cluster.topology.nodes[0])
     }
 
-    private var topology: Topology { cluster.topology }
-    private var kind: NetworkKind { topology.kind }
+    var topology: Topology { cluster.topology }
+    var kind: NetworkKind { topology.kind }
     private var pod: Topology.Pod { topology.pods[0] }
-    private var clientAddress: String {
+    var clientAddress: String {
         family == .ipv4 ? Topology.clientAddress : Topology.clientAddress6
     }
-    private func address(_ pod: Topology.Pod) -> String {
+    func address(_ pod: Topology.Pod) -> String {
         family == .ipv4 ? pod.address : pod.address6
     }
-    private func address(_ node: Topology.Node) -> String {
+    func address(_ node: Topology.Node) -> String {
         family == .ipv4 ? node.address : node.address6
     }
 
@@ -54,7 +54,7 @@ struct NetworkChecks {
             { try fromNode() }, { try nodePort() }, { try localNodePort() }, { try loadBalancer() },
             { try datagrams() }, { try affinity() }, { try transfers() }, { try pathMTU() },
             { try strictReversePath() }, { try await leavingEndpoint() },
-            { try await leavingNode() }, { try hostPort() },
+            { try await leavingNode() }, { try hostPort() }, { try ingress() },
         ]
         for (name, check) in zip(Self.names, checks) { report(name, try await check()) }
     }
@@ -320,7 +320,7 @@ extension NetworkChecks {
     }
 
     /// Returns all addresses of a node.
-    private static func addresses(_ node: Topology.Node) throws -> Set<String> {
+    static func addresses(_ node: Topology.Node) throws -> Set<String> {
         let listed = try node.namespace.handle.run(["ip", "-o", "addr", "show"])
         return Set(
             listed.split(separator: "\n").compactMap { line in

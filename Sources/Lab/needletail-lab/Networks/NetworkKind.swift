@@ -147,7 +147,7 @@ enum NetworkKind: String, CaseIterable, ExpressibleByArgument, Sendable {
         }
     }
 
-    private static func hasProgram(_ name: String) -> Bool {
+    static func hasProgram(_ name: String) -> Bool {
         let folders = ["/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin"]
         let paths = name.hasPrefix("/") ? [name] : folders.map { "\($0)/\(name)" }
         return paths.contains { FileManager.default.isExecutableFile(atPath: $0) }

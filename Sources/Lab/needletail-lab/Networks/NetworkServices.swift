@@ -30,6 +30,8 @@ struct NetworkServices {
     let near: Entry
     /// A pod of each other node.
     let far: [Entry]
+    /// The ingress, if the cluster has one: external traffic policies Cluster and Local.
+    let ingress: (all: Entry, local: Entry)?
 
     init(_ topology: Topology) {
         let pods = topology.pods
@@ -60,9 +62,22 @@ struct NetworkServices {
                 pods: Array(pods.filter { $0.node.index == node.index }.prefix(1))
             )
         }
+        ingress = topology.ingress.map { pod in
+            (
+                Entry(name: "ingress", number: 16, pods: [pod]),
+                Entry(
+                    name: "ingress-local",
+                    number: 17,
+                    pods: [pod],
+                    spec: ["externalTrafficPolicy": "Local"]
+                )
+            )
+        }
     }
 
-    private var entries: [Entry] { [all, local, sticky, own, near] + far }
+    private var entries: [Entry] {
+        [all, local, sticky, own, near] + far + (ingress.map { [$0.all, $0.local] } ?? [])
+    }
 
     var objects: [JSONValue] {
         entries.flatMap { entry -> [JSONValue] in

@@ -83,7 +83,9 @@ struct NetworkRun {
     func inside<Value>(
         _ body: (Cluster, NetworkServices) async throws -> Value
     ) async throws -> Value {
-        let cluster = try Cluster(ClusterLayout(nodeCount: nodeCount), network: kind)
+        var layout = ClusterLayout(nodeCount: nodeCount)
+        layout.addIngress()
+        let cluster = try Cluster(layout, network: kind)
         let interrupts = onInterrupt { cluster.tearDown() }
         defer { withExtendedLifetime(interrupts) { cluster.tearDown() } }
         do {
@@ -91,6 +93,9 @@ struct NetworkRun {
             try cluster.startAPI()
             try await cluster.create(services.objects, loadBalancers: services.loadBalancers)
             try cluster.startProxies(mode: mode)
+            if IngressServer.lack == nil {
+                try cluster.startIngress(NetworkChecks.ingressRules(services))
+            }
             return try await body(cluster, services)
         } catch {
             print("\(kind.rawValue), \(mode.rawValue): \(error)\n\(cluster.logs)")
