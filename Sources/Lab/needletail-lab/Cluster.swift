@@ -12,6 +12,8 @@ final class Cluster: Sendable {
     let directory: String
     private let servers: [PodServer]
     private let daemons = Processes()
+    /// The proxies by the nodes' indices.
+    private let proxies = Mutex<[Int: (child: pid_t, mode: ProxyMode)]>([:])
     private let api = APIServer()
     private let outsidePort = Mutex<UInt16>(0)
     private let ingressServer = Mutex<IngressServer?>(nil)
@@ -121,16 +123,44 @@ final class Cluster: Sendable {
     func startProxies(mode: ProxyMode = .nftables) throws {
         let binary = try Self.program("needletail")
         for node in topology.nodes {
-            try daemons.start(
-                [
-                    binary, "run", "--hostname-override", node.name,
-                    "--node-ip", "\(node.address),\(node.address6)",
-                    "--master", "http://\(Topology.apiAddress):\(Topology.apiPort)",
-                    "--mode", mode.rawValue,
-                ] + topology.kind.detection,
-                in: node.namespace,
-                log: log(of: node)
-            )
+            try startProxy(of: node, binary, mode, topology.kind.detection)
+        }
+    }
+
+    private func startProxy(
+        of node: Topology.Node,
+        _ binary: String,
+        _ mode: ProxyMode,
+        _ detection: [String]
+    ) throws {
+        let child = try daemons.start(
+            [
+                binary, "run", "--hostname-override", node.name,
+                "--node-ip", "\(node.address),\(node.address6)",
+                "--master", "http://\(Topology.apiAddress):\(Topology.apiPort)",
+                "--mode", mode.rawValue,
+            ] + detection,
+            in: node.namespace,
+            log: log(of: node)
+        )
+        proxies.withLock { $0[node.index] = (child, mode) }
+    }
+
+    /// Starts the proxy of a node anew, and waits until it is ready.
+    ///
+    /// - Parameter detection: the flags by which it tells the node's pods
+    func restartProxy(of node: Topology.Node, detection: [String]) throws {
+        guard let (child, mode) = proxies.withLock({ $0[node.index] }) else {
+            throw LabError("\(node.name) has no proxy")
+        }
+        daemons.stop(child)
+        try startProxy(of: node, try Self.program("needletail"), mode, detection)
+        let ready = try FrontendKey("127.0.0.1", .tcp, 10_256)
+        let request = HTTPRequest(path: "/readyz")
+        try waitUntil("the proxy of \(node.name) is not ready", pause: .milliseconds(5)) {
+            let outcome = try request.send(to: ready, from: node.namespace, patience: 1)
+            if case .answered(let answer) = outcome { return answer.status == 200 }
+            return false
         }
     }
 

@@ -6,7 +6,9 @@ internal import Synchronization
 final class Processes: Sendable {
     private let children = Mutex<[pid_t]>([])
 
-    func start(_ arguments: [String], in namespace: Namespace, log: String) throws {
+    /// Starts a program, and returns its number for `stop`.
+    @discardableResult
+    func start(_ arguments: [String], in namespace: Namespace, log: String) throws -> pid_t {
         let child = try Command.start(
             arguments,
             in: namespace.handle,
@@ -14,6 +16,14 @@ final class Processes: Sendable {
             log: log
         )
         children.withLock { $0.append(child) }
+        return child
+    }
+
+    /// Stops one process, and waits until it has ended.
+    func stop(_ child: pid_t) {
+        children.withLock { $0.removeAll { $0 == child } }
+        kill(child, SIGTERM)
+        waitpid(child, nil, 0)
     }
 
     /// Stops all processes, and waits until they have ended.

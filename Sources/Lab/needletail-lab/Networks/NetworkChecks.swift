@@ -36,7 +36,7 @@ struct NetworkChecks {
 
     var topology: Topology { cluster.topology }
     var kind: NetworkKind { topology.kind }
-    private var pod: Topology.Pod { topology.pods[0] }
+    var pod: Topology.Pod { topology.pods[0] }
     var clientAddress: String {
         family == .ipv4 ? Topology.clientAddress : Topology.clientAddress6
     }
@@ -277,7 +277,7 @@ extension NetworkChecks {
         kind.masqueradesPods ? nodeAddresses : [address(pod)]
     }
 
-    private func clusterIP(
+    func clusterIP(
         _ service: NetworkServices.Entry,
         _ transport: TransportProtocol = .tcp,
         _ port: UInt16 = 80
@@ -290,7 +290,7 @@ extension NetworkChecks {
     }
 
     /// Connects several times; only these pods may answer, and see only these addresses.
-    private func expect(
+    func expect(
         from namespace: Namespace,
         _ target: FrontendKey,
         _ pods: [Topology.Pod],

@@ -111,7 +111,7 @@ enum NetworkKind: String, CaseIterable, ExpressibleByArgument, Sendable {
         }
     }
 
-    private static let clusterCIDRs = "\(Topology.clusterCIDR),\(Topology.clusterCIDR6)"
+    static let clusterCIDRs = "\(Topology.clusterCIDR),\(Topology.clusterCIDR6)"
 
     /// Whether endpoints see pods of other nodes as the node that translated the connection.
     var masqueradesPods: Bool { self == .macvlan }

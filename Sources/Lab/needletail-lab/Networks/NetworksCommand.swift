@@ -63,19 +63,25 @@ struct NetworkRun {
     let mode: ProxyMode
     let nodeCount: Int
 
+    /// The names of all checks, in their order.
+    static let names = NetworkChecks.names + DetectionChecks.names
+
     /// Checks families of the network, and hands over each one's results.
     func check(
         _ families: [IPFamily],
         _ report: (IPFamily, [(name: String, result: NetworkChecks.Result)]) -> Void
     ) async throws {
         try await inside { cluster, services in
+            var results: [IPFamily: [(name: String, result: NetworkChecks.Result)]] = [:]
             for family in families {
                 let checks = try NetworkChecks(cluster, services, family)
                 try checks.waitUntilProgrammed()
-                var results: [(name: String, result: NetworkChecks.Result)] = []
-                try await checks.run { results.append(($0, $1)) }
-                report(family, results)
+                try await checks.run { results[family, default: []].append(($0, $1)) }
             }
+            try DetectionChecks(cluster, services, families).run { name, family, result in
+                results[family, default: []].append((name, result))
+            }
+            for family in families { report(family, results[family] ?? []) }
         }
     }
 
@@ -134,7 +140,7 @@ struct NetworkTable {
 
     /// The table in Markdown: a row for each network, a column for each check by its number.
     var text: String {
-        let numbers = NetworkChecks.names.indices.map { "\($0 + 1)" }
+        let numbers = NetworkRun.names.indices.map { "\($0 + 1)" }
         var lines = [
             "| network, mode, family | " + numbers.joined(separator: " | ") + " |",
             "|---|" + String(repeating: "---|", count: numbers.count),
@@ -150,7 +156,7 @@ struct NetworkTable {
             lines.append("| \(title) | " + cells.joined(separator: " | ") + " |")
         }
         lines.append("")
-        lines += NetworkChecks.names.enumerated().map { "\($0 + 1). \($1)" }
+        lines += NetworkRun.names.enumerated().map { "\($0 + 1). \($1)" }
         if !lacks.isEmpty {
             lines += ["", "Left out:"] + lacks.map { "\($0.kind): \($0.reason)" }
         }
