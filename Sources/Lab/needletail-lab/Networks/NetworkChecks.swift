@@ -19,6 +19,7 @@ struct NetworkChecks {
         "outside → LoadBalancer IP", "UDP", "session affinity", "large transfers",
         "path MTU discovery", "strict reverse path filter", "an endpoint leaves under traffic",
         "a node leaves", "host port of portmap", "ingress",
+        "bridged packets past the rules",
     ]
 
     let cluster: Cluster
@@ -55,6 +56,7 @@ struct NetworkChecks {
             { try datagrams() }, { try affinity() }, { try transfers() }, { try pathMTU() },
             { try strictReversePath() }, { try await leavingEndpoint() },
             { try await leavingNode() }, { try hostPort() }, { try ingress() },
+            { try bridgedPackets() },
         ]
         for (name, check) in zip(Self.names, checks) { report(name, try await check()) }
     }
@@ -81,32 +83,32 @@ struct NetworkChecks {
         try expect(from: pod.namespace, try clusterIP(services.near), services.near.pods, seenAsPod)
     }
 
-    private func podToOtherNodes() throws -> Result {
+    func podToOtherNodes() throws -> Result {
         try first(services.far) {
             try expect(from: pod.namespace, try clusterIP($0), $0.pods, seenAsPod)
         }
     }
 
     /// The pod is masqueraded, since it would not take an answer from itself.
-    private func podToItself() throws -> Result {
+    func podToItself() throws -> Result {
         try expect(from: pod.namespace, try clusterIP(services.own), [pod], nodeAddresses)
     }
 
-    private func fromNode() throws -> Result {
+    func fromNode() throws -> Result {
         let node = topology.nodes[0].namespace
         return try first([services.own, services.near] + services.far) {
             try expect(from: node, try clusterIP($0), $0.pods, nodeAddresses)
         }
     }
 
-    private func nodePort() throws -> Result {
+    func nodePort() throws -> Result {
         try first([services.own, services.near] + services.far) {
             let target = try FrontendKey(address(topology.nodes[0]), .tcp, $0.nodePort)
             return try expect(from: topology.client, target, $0.pods, nodeAddresses)
         }
     }
 
-    private func localNodePort() throws -> Result {
+    func localNodePort() throws -> Result {
         try first(topology.nodes) { node in
             let target = try FrontendKey(address(node), .tcp, services.local.nodePort)
             let pods = topology.pods.filter { $0.node.index == node.index }
@@ -273,7 +275,7 @@ struct NetworkChecks {
 
 extension NetworkChecks {
     /// The addresses that endpoints may see when the client pod connects.
-    private var seenAsPod: Set<String> {
+    var seenAsPod: Set<String> {
         kind.masqueradesPods ? nodeAddresses : [address(pod)]
     }
 
