@@ -45,10 +45,16 @@ import Testing
 
     private func plan(_ index: Int, endpoints: Int) -> ServicePlan {
         let pool = Pool(
-            (0..<endpoints).map { Endpoint(ip("10.2.\(index).\($0 + 1)"), 8080, isLocal: false) }
+            (0..<endpoints).map {
+                Endpoint(
+                    IPAddress(ipv4: 0x0A02_0001 + UInt32(index << 8 + $0)),
+                    8080,
+                    isLocal: false
+                )
+            }
         )
         let frontend = Frontend(
-            key: FrontendKey(ip("10.96.0.\(index)"), .tcp, 80),
+            key: FrontendKey(IPAddress(ipv4: 0x0A60_0000 + UInt32(index)), .tcp, 80),
             kind: .clusterIP,
             portName: "",
             action: .balance(pool: 0),
@@ -77,6 +83,51 @@ import Testing
                 )
         )
         #expect(questionCount < 60, "\(questionCount)")
+    }
+
+    @Test(arguments: [200, 2000])
+    func `neither what a packet meets nor what a Service lacks is found by listing a set`(
+        count: Int
+    ) async throws {
+        let plans = (0..<count).map { plan($0, endpoints: 3) }
+        _ = try await table.client.commit(.everything(plans), node: table.node)
+        let recorder = RequestRecorder()
+        await table.client.record(with: recorder)
+        try table.nft("delete element ip needletail frontends { 10.96.0.1 . tcp . 80 }")
+        let found = try await table.client.difference(for: [plans[1]], node: table.node)
+        #expect(
+            found.map(\.description) == [
+                "+ ip needletail frontends: 10.96.0.1 . tcp . 80 comment \"test/1\""
+            ]
+        )
+        _ = try await table.client.evaluate([packet])
+        let subsystem: UInt16 = 10 << 8
+        let elements = recorder.requests.filter { $0.type == subsystem + 13 }
+        #expect(elements.count > 10 && elements.allSatisfy { !$0.isDump && $0.answerCount <= 1 })
+        #expect(elements.count < 80, "\(elements.count)")
+        #expect(recorder.requests.reduce(0) { $0 + $1.answerCount } < 400)
+    }
+
+    @Test func `ranges of the node are compared one by one`() async throws {
+        _ = try await table.client.commit(.everything([plan(1, endpoints: 1)]), node: table.node)
+        let differences = {
+            try await table.client.difference(for: [plan(1, endpoints: 1)], node: table.node)
+                .map(\.description)
+        }
+        #expect(try await differences() == [])
+        try table.nft("delete element ip needletail pod-cidrs { 10.0.0.0/8 }")
+        #expect(try await differences() == ["+ ip needletail pod-cidrs: 10.0.0.0/8"])
+        for other in ["10.0.0.0/9", "10.0.0.0-10.255.255.254", "9.0.0.0-10.255.255.255"] {
+            try table.nft("flush set ip needletail pod-cidrs")
+            try table.nft("add element ip needletail pod-cidrs { \(other) }")
+            #expect(
+                try await differences().contains("+ ip needletail pod-cidrs: 10.0.0.0/8"),
+                "\(other)"
+            )
+        }
+        try table.nft("flush set ip needletail pod-cidrs")
+        try table.nft("add element ip needletail pod-cidrs { 9.0.0.0/8, 10.0.0.0/8, 12.0.0.0/8 }")
+        #expect(try await differences() == [])
     }
 
     @Test func `elements of all kinds of sets are found as the kernel finds them`() async throws {

@@ -1,6 +1,7 @@
 import Backend
 import NFTables
 import NFTablesKernel
+import Netlink
 import NetworkTypes
 import ServicePlan
 
@@ -52,6 +53,19 @@ actor TableClient {
     ) throws(CommitError) -> [Difference] {
         try programmer.difference(plans, node).flatMap(\.differences)
     }
+
+    func difference(
+        for services: [ServicePlan],
+        node: TableInputs
+    ) throws(CommitError) -> [Difference] {
+        try programmer.difference(for: services, node).flatMap(\.differences)
+    }
+
+    func evaluate(_ packets: [FirstPacket]) throws(CommitError) -> [Evaluation] {
+        try programmer.evaluate(packets)
+    }
+
+    func record(with recorder: RequestRecorder) { programmer.record(with: recorder) }
 
     func forwardChains() throws(CommitError) -> [ForwardChain] { try programmer.forwardChains() }
 

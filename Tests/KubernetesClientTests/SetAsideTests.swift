@@ -58,7 +58,7 @@ import Testing
     @Test func `pages that bring something may be as many as they like`() throws {
         var (progress, page) = (ListProgress(), ListPage<Service>())
         for number in 0..<200 {
-            page.objects += services(number..<(number + 1))
+            page.objects = services(number..<(number + 1))
             try progress.check(page)
         }
     }
@@ -68,7 +68,7 @@ import Testing
         page.objects = services(0..<5)
         try progress.check(page)
         for _ in 1..<ListProgress.idleLimit {
-            page.objects += services(0..<5)
+            page.objects = services(0..<5)
             try progress.check(page)
         }
         let error = #expect(throws: ClientError.self) { try progress.check(page) }
@@ -78,7 +78,7 @@ import Testing
     @Test func `one new object begins the count again`() throws {
         var (progress, page) = (ListProgress(), ListPage<Service>())
         for round in 0..<5 {
-            page.objects += services(round..<(round + 1))
+            page.objects = services(round..<(round + 1))
             for _ in 0..<ListProgress.idleLimit { try progress.check(page) }
         }
     }

@@ -18,6 +18,17 @@ private final class WatchedTables: TableKernel {
         _ variant: Program.Variant
     ) throws(TableFault) -> TableContents { try tables.contents(family, variant) }
 
+    func outline(
+        _ family: IPFamily,
+        _ variant: Program.Variant
+    ) throws(TableFault) -> TableContents { try tables.outline(family, variant) }
+
+    func find(
+        _ wanted: [Element],
+        in set: SetDefinition,
+        _ family: IPFamily
+    ) throws(TableFault) -> [Element] { try tables.find(wanted, in: set, family) }
+
     func commit(
         _ changes: [TableTransaction],
         at generation: UInt32

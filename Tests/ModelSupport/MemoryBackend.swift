@@ -44,4 +44,13 @@ package actor MemoryBackend: TestBackend {
             return try tables.difference(plans, TableInputs(node)).flatMap(\.differences)
         } catch { throw Self.translated(error) }
     }
+
+    package func difference(
+        for services: [ServicePlan],
+        node: NodeFacts
+    ) throws(CommitError) -> [Difference] {
+        do throws(TableFault) {
+            return try tables.difference(for: services, TableInputs(node)).flatMap(\.differences)
+        } catch { throw Self.translated(error) }
+    }
 }

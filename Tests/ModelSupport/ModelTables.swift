@@ -43,6 +43,28 @@ package final class ModelTables: TableKernel, Sendable {
         }
     }
 
+    package func outline(
+        _ family: IPFamily,
+        _ variant: Program.Variant
+    ) throws(TableFault) -> TableContents {
+        kernel.withLock { kernel in
+            var contents = kernel.contents(of: family, variant)
+            contents.elements = [:]
+            return contents
+        }
+    }
+
+    package func find(
+        _ wanted: [Element],
+        in set: SetDefinition,
+        _ family: IPFamily
+    ) throws(TableFault) -> [Element] {
+        kernel.withLock { kernel in
+            let all = kernel.elements(of: set, family)
+            return wanted.compactMap { all[$0.key] }
+        }
+    }
+
     package func commit(
         _ changes: [TableTransaction],
         at generation: UInt32

@@ -100,6 +100,23 @@ final class MemoryKernel: TableKernel {
         return tables[family]?.fake.contents ?? .unusable
     }
 
+    func outline(
+        _ family: IPFamily,
+        _ variant: Program.Variant
+    ) throws(TableFault) -> TableContents {
+        var contents = contents(family, variant)
+        contents.elements = [:]
+        return contents
+    }
+
+    func find(
+        _ wanted: [Element],
+        in set: SetDefinition,
+        _ family: IPFamily
+    ) throws(TableFault) -> [Element] {
+        wanted.compactMap { elements(family)[set.id]?[$0.key] }
+    }
+
     func commit(
         _ changes: [TableTransaction],
         at generation: UInt32

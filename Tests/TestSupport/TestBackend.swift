@@ -14,6 +14,8 @@ extension TestBackend {
 
     package func difference(_ plans: [ServicePlan], node: NodeFacts) -> [Difference] { [] }
 
+    package func difference(for services: [ServicePlan], node: NodeFacts) -> [Difference] { [] }
+
     package func inspect(_ frontend: FrontendKey, client: IPAddress?) -> FrontendInspection {
         FrontendInspection()
     }

@@ -31,6 +31,15 @@ package protocol Backend: Sendable {
         node: NodeFacts
     ) async throws(CommitError) -> [Difference]
 
+    /// Returns what `adopt` would change for some Services, if there are others of which nothing is said
+    /// here.
+    ///
+    /// The cost does not depend on how many others there are.
+    func difference(
+        for services: [ServicePlan],
+        node: NodeFacts
+    ) async throws(CommitError) -> [Difference]
+
     /// Returns what the kernel knows about one frontend apart from its configuration.
     ///
     /// - Parameter client: the client whose remembered endpoint is wanted; nil for none

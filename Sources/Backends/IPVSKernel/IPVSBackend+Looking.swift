@@ -19,12 +19,42 @@ extension IPVSBackend {
         let (servers, draining) = try failing { () throws(NetlinkError) in
             try serverDifference(plans)
         }
-        var inputs = TableInputs(node, role: retirement == nil ? .policy : .balancer)
+        var inputs = lookingInputs(node)
         inputs.draining = draining
-        let leavesConnections = retirement.map { $0.drainTimeout > 0 } ?? false
-        inputs.inherited = leavesConnections ? [] : nil
         return try policy.difference(plans, inputs).flatMap { $0.withoutInherited.differences }
             + servers
+    }
+
+    package func difference(
+        for services: [ServicePlan],
+        node: NodeFacts
+    ) throws(CommitError) -> [Difference] {
+        if retirement?.isOver == true {
+            return try policy.difference(for: services, inputs(node)).flatMap(\.differences)
+        }
+        let keys = Set(services.flatMap(\.frontends).map(\.key))
+        let addresses = Set(keys.map(\.address))
+        let servers = try failing { () throws(NetlinkError) in
+            try serverDifference(services).0
+        }
+        .filter { difference in
+            switch difference.subject {
+            case .everyone, .endpoint: true
+            case .frontend(let key): keys.contains(key)
+            case .address(let address): addresses.contains(address)
+            }
+        }
+        // Which connections of others are drained or inherited is no part of these Services.
+        let inputs = lookingInputs(node)
+        return try policy.difference(for: services, inputs).flatMap(\.differences) + servers
+    }
+
+    /// The inputs of the tables but for what IPVS drains, and without the connections that it leaves.
+    private func lookingInputs(_ node: NodeFacts) -> TableInputs {
+        var inputs = TableInputs(node, role: retirement == nil ? .policy : .balancer)
+        let leavesConnections = retirement.map { $0.drainTimeout > 0 } ?? false
+        inputs.inherited = leavesConnections ? [] : nil
+        return inputs
     }
 
     private func serverDifference(

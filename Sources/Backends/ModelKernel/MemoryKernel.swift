@@ -93,15 +93,23 @@ package struct MemoryKernel: Sendable {
         )
         var (contents, readable) = report.compared(with: variant, family)
         for definition in readable {
-            let elements = table.sets[definition.id.name]?.elements ?? [:]
-            contents.elements[definition.id] = Dictionary(
-                uniqueKeysWithValues: elements.map { key, element in
-                    let read = NFTables.Element(key, element, definition)
-                    return (read.key, read)
-                }
-            )
+            contents.elements[definition.id] = elements(of: definition, family)
         }
         return contents
+    }
+
+    /// What a reader of one of needletail's sets finds.
+    package func elements(
+        of set: SetDefinition,
+        _ family: IPFamily
+    ) -> [ElementBytes: NFTables.Element] {
+        let elements = ruleset.tables[Ruleset.TableID(family)]?.sets[set.id.name]?.elements ?? [:]
+        return Dictionary(
+            uniqueKeysWithValues: elements.map { key, element in
+                let read = NFTables.Element(key, element, set)
+                return (read.key, read)
+            }
+        )
     }
 }
 

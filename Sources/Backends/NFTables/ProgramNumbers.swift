@@ -22,9 +22,12 @@ package struct NumberUsage: Sendable, Hashable {
     package private(set) var listed: [UInt32]
     private var isListed: Set<UInt32>
 
-    package init(listed: [UInt32] = []) {
+    /// - Parameter areInUse: whether the listed numbers have more users than can be counted
+    package init(listed: [UInt32] = [], areInUse: Bool = false) {
         self.listed = listed
         isListed = Set(listed)
+        guard areInUse else { return }
+        for number in listed { users[number] = 1 << 32 }
     }
 
     package mutating func add(_ number: UInt32, _ count: Int = 1) {

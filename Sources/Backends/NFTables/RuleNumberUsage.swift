@@ -5,11 +5,12 @@ package struct RuleNumberUsage: Sendable, Hashable {
     package var affinityTimeouts: NumberUsage
     package var sourceLengths: NumberUsage
 
-    package init(_ listed: ProgramNumbers = .init()) {
-        poolSizes = NumberUsage(listed: listed.poolSizes)
-        localPoolSizes = NumberUsage(listed: listed.localPoolSizes)
-        affinityTimeouts = NumberUsage(listed: listed.affinityTimeouts)
-        sourceLengths = NumberUsage(listed: listed.sourceLengths)
+    /// - Parameter areInUse: whether the listed numbers have more users than can be counted
+    package init(_ listed: ProgramNumbers = .init(), areInUse: Bool = false) {
+        poolSizes = NumberUsage(listed: listed.poolSizes, areInUse: areInUse)
+        localPoolSizes = NumberUsage(listed: listed.localPoolSizes, areInUse: areInUse)
+        affinityTimeouts = NumberUsage(listed: listed.affinityTimeouts, areInUse: areInUse)
+        sourceLengths = NumberUsage(listed: listed.sourceLengths, areInUse: areInUse)
     }
 
     package var numbers: ProgramNumbers {

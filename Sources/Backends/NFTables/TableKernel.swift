@@ -13,6 +13,20 @@ package protocol TableKernel: AnyObject {
         _ variant: Program.Variant
     ) throws(TableFault) -> TableContents
 
+    /// Reads the table of a family without its elements.
+    func outline(
+        _ family: IPFamily,
+        _ variant: Program.Variant
+    ) throws(TableFault) -> TableContents
+
+    /// Looks for single elements of a set, and returns those that have the keys of the wanted ones, as
+    /// they are; a range must begin with the key.
+    func find(
+        _ wanted: [Element],
+        in set: SetDefinition,
+        _ family: IPFamily
+    ) throws(TableFault) -> [Element]
+
     /// Commits all of these changes or none.
     ///
     /// - Parameter generation: the generation that the changes were computed for

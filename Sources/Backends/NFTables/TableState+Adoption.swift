@@ -30,17 +30,19 @@ extension TableState {
     ///
     /// Endpoints keep the slots that they have in the kernel, so a restart changes nothing.
     ///
+    /// - Parameter besideOthers: whether other Services need the numbers in the kernel's rules
     /// - Returns: the state in which exactly these plans are in force, and the changes that lead to
     ///   it
     package static func adopting(
         _ contents: TableContents,
         _ plans: [ServicePlan],
         _ inputs: TableInputs,
-        _ family: IPFamily
+        _ family: IPFamily,
+        besideOthers: Bool = false
     ) -> (state: TableState, changes: Changeset) {
         var state = TableState(family, inputs.role)
         state.inputs = inputs
-        state.usage = RuleNumberUsage(contents.numbers)
+        state.usage = RuleNumberUsage(contents.numbers, areInUse: besideOthers)
         var reconciliation = Reconciliation(
             contents.isUnusable ? [:] : contents.elements,
             family,

@@ -18,7 +18,10 @@ final class KernelElements: ElementSource {
     /// How many elements the kernel was asked for.
     var questionCount: Int { answers.count }
 
-    init() throws(NetlinkError) { socket = try NetlinkSocket(.netfilter) }
+    init(recorder: RequestRecorder?) throws(NetlinkError) {
+        socket = try NetlinkSocket(.netfilter)
+        socket.recorder = recorder
+    }
 
     /// Finds the element that a lookup finds (`net/netfilter/nft_lookup.c: nft_lookup_eval`).
     func find(_ key: [UInt8], in set: String, of table: Ruleset.TableID) -> Finding {

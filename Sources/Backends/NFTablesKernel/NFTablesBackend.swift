@@ -47,6 +47,13 @@ package actor NFTablesBackend: Backend {
         try programmer.difference(plans, TableInputs(node)).flatMap(\.differences)
     }
 
+    package func difference(
+        for services: [ServicePlan],
+        node: NodeFacts
+    ) throws(CommitError) -> [Difference] {
+        try programmer.difference(for: services, TableInputs(node)).flatMap(\.differences)
+    }
+
     package func inspect(
         _ frontend: FrontendKey,
         client: IPAddress?

@@ -32,6 +32,34 @@ final class NetlinkTables: TableKernel {
         }
     }
 
+    func outline(
+        _ family: IPFamily,
+        _ variant: Program.Variant
+    ) throws(TableFault) -> TableContents {
+        try TableFault.translating { () throws(NetlinkError) in
+            try TableReader(family: family, variant: variant).outline(&socket).contents
+        }
+    }
+
+    func find(
+        _ wanted: [Element],
+        in set: SetDefinition,
+        _ family: IPFamily
+    ) throws(TableFault) -> [Element] {
+        try TableFault.translating { () throws(NetlinkError) in
+            let reader = TableReader(family: family)
+            var found: [Element] = []
+            for element in wanted {
+                let answer =
+                    set.isInterval
+                    ? try reader.range(from: element.key, of: set, &socket)
+                    : try reader.element(element.key, of: set, &socket)
+                if let answer { found.append(answer) }
+            }
+            return found
+        }
+    }
+
     func news() -> RulesetNews { listener.news() }
 
     func wait(milliseconds: Int32) { listener.wait(milliseconds: milliseconds) }

@@ -34,7 +34,7 @@ package enum PacketEvaluation {
         for attempt in 1...attempts {
             let generation = try RulesetListener.generation(&socket)
             let read = try RulesetReader.read(&socket)
-            let elements = try KernelElements()
+            let elements = try KernelElements(recorder: socket.recorder)
             let routes = try KernelRoutes()
             let evaluators = [read.ruleset, read.reordered].compactMap { $0 }.map {
                 Evaluator($0, elements: elements, routing: routes.routing, servers: servers)

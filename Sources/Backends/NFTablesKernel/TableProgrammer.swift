@@ -3,7 +3,7 @@ internal import CNeedleShim
 package import Logging
 package import NFTables
 package import NetworkTypes
-internal import Netlink
+package import Netlink
 package import ServicePlan
 
 /// Programs the tables `ip needletail` and `ip6 needletail` of this network namespace, and removes
@@ -80,6 +80,16 @@ package final class TableProgrammer {
         }
     }
 
+    /// Returns what `adopt` would change for some Services among others.
+    package func difference(
+        for services: [ServicePlan],
+        _ inputs: TableInputs
+    ) throws(CommitError) -> [TableTransaction] {
+        try CommitError.translating { () throws(TableFault) in
+            try tables.difference(for: services, known(inputs))
+        }
+    }
+
     private func known(_ inputs: TableInputs) -> TableInputs {
         var inputs = inputs
         inputs.remembersClients = remembersClients
@@ -115,6 +125,9 @@ package final class TableProgrammer {
             return found
         }
     }
+
+    /// Makes the recorder note what the kernel is asked from now on.
+    package func record(with recorder: RequestRecorder) { netlink.socket.recorder = recorder }
 
     // MARK: News
 

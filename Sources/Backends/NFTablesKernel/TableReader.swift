@@ -16,17 +16,24 @@ struct TableReader {
 
     /// Returns what the table holds, compared with the program.
     func read(_ socket: inout NetlinkSocket) throws(NetlinkError) -> TableContents {
+        var (contents, readable) = try outline(&socket)
+        for set in readable { contents.elements[set.id] = try elements(of: set, &socket) }
+        return contents
+    }
+
+    /// Returns what the table holds without its elements, and the sets that are worth reading.
+    func outline(
+        _ socket: inout NetlinkSocket
+    ) throws(NetlinkError) -> (contents: TableContents, readable: [SetDefinition]) {
         let chains = try chains(&socket)
         // A table that is not there has no chains.
-        guard !chains.isEmpty else { return .unusable }
+        guard !chains.isEmpty else { return (.unusable, []) }
         let report = TableReport(
             chains: chains,
             rules: try rules(&socket),
             sets: try sets(&socket)
         )
-        var (contents, readable) = report.compared(with: variant, family)
-        for set in readable { contents.elements[set.id] = try elements(of: set, &socket) }
-        return contents
+        return report.compared(with: variant, family)
     }
 
     /// Whether there is a table with needletail's name, whatever it contains.
@@ -132,6 +139,39 @@ struct TableReader {
             },
             { parser.add($0) }
         )
+        return parser.elements[key]
+    }
+
+    /// Returns the range that begins with a key; nil if there is none in the set.
+    ///
+    /// The kernel keeps the two ends of a range as elements of their own (`net/netfilter/nft_set_rbtree.c:
+    /// __nft_rbtree_get`): asked for an end, it answers with the next one behind the key.
+    func range(
+        from key: ElementBytes,
+        of set: SetDefinition,
+        _ socket: inout NetlinkSocket
+    ) throws(NetlinkError) -> Element? {
+        var parser = ElementParser(set)
+        for isEnd in [false, true] {
+            try socket.ask(
+                "reading a range of set \(set.id.name) of \(place)",
+                NFT_MSG_GETSETELEM,
+                family,
+                attributes: { buffer in
+                    buffer.appendElement(of: set.id.name, table) { element in
+                        if isEnd {
+                            element.attribute(
+                                UInt16(NFTA_SET_ELEM_FLAGS.rawValue),
+                                bigEndian: UInt32(NFT_SET_ELEM_INTERVAL_END.rawValue)
+                            )
+                        }
+                        key.withBytes { element.appendKey($0) }
+                    }
+                },
+                { parser.add($0) }
+            )
+        }
+        parser.finish(family)
         return parser.elements[key]
     }
 

@@ -14,6 +14,8 @@ package struct NetlinkSocket: ~Copyable {
     private let receiveBuffer: UnsafeMutableRawBufferPointer
     private let name: String
     package private(set) var sequence: UInt32 = 1
+    /// Notes the questions of this socket; nil where nobody wants to know.
+    package var recorder: RequestRecorder?
 
     /// Opens and binds a socket.
     ///
@@ -132,12 +134,14 @@ package struct NetlinkSocket: ~Copyable {
         absence: [Int32],
         _ body: (NetlinkMessage) -> Void
     ) throws(NetlinkError) -> Bool {
+        recorder?.note(request, isDump: false)
         try send(request.bytes)
         var result: Result<Bool, NetlinkError>?
         while result == nil {
             _ = try receive { message in
                 guard message.sequence == sequence, result == nil else { return }
                 if !message.isError {
+                    recorder?.noteAnswer()
                     body(message)
                     result = .success(true)
                 } else if absence.contains(message.errorCode) {
@@ -168,6 +172,7 @@ package struct NetlinkSocket: ~Copyable {
         _ body: (NetlinkMessage) -> Void
     ) throws(NetlinkError) {
         for _ in 0..<100 {
+            recorder?.note(request, isDump: true)
             try send(request.bytes)
             if try !collect(what, sequence: sequence, body) { return }
             restart()
@@ -201,6 +206,7 @@ package struct NetlinkSocket: ~Copyable {
                         )
                     }
                 } else {
+                    recorder?.noteAnswer()
                     body(message)
                 }
             }

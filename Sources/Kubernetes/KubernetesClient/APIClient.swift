@@ -55,13 +55,15 @@ package struct APIClient: Sendable {
     package func use(_ credentials: Credentials) { access.replace(with: credentials) }
 
     /// Reads a list, or the one page of it that a continue token stands for.
+    ///
+    /// - Parameter namespace: empty for all namespaces
     func page<Object: Resource>(
         _: Object.Type,
-        _ query: URLQuery
+        _ query: URLQuery,
+        in namespace: String = ""
     ) async throws(ClientError) -> ListPage<Object> {
-        var answer = try await open(
-            HTTPRequest(path: Object.path + query.text, idleLimit: patience.request)
-        )
+        let path = Object.path(in: namespace) + query.text
+        var answer = try await open(HTTPRequest(path: path, idleLimit: patience.request))
         var decoder = ListDecoder<Object>(try answer.encoding)
         while let bytes = try await answer.next() {
             try answer.read { () throws(WireError) in try decoder.append(bytes) }
@@ -234,7 +236,7 @@ struct URLQuery: ExpressibleByDictionaryLiteral {
             : "?" + parameters.map { "\($0)=\(Self.escaped($1))" }.joined(separator: "&")
     }
 
-    private static func escaped(_ text: String) -> String {
+    static func escaped(_ text: String) -> String {
         text.utf8.reduce(into: "") { result, byte in
             let scalar = Unicode.Scalar(byte)
             if scalar.properties.isAlphabetic && scalar.isASCII

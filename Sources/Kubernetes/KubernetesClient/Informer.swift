@@ -99,7 +99,8 @@ package struct Informer<Object: Resource>: Sendable {
 
     private func wholeList(
         _ list: WatchPolicy.List,
-        _ selectors: URLQuery
+        _ selectors: URLQuery,
+        of part: ListPart<Object> = ListPart()
     ) async throws(ClientError) -> ListPage<Object> {
         var query = selectors
         switch list {
@@ -112,15 +113,17 @@ package struct Informer<Object: Resource>: Sendable {
             query.add("limit", Self.pageSize)
         case .mostRecent(let isPaged): query.add("limit", isPaged ? Self.pageSize : "")
         }
-        var whole: ListPage<Object> = try await client.page(Object.self, query)
+        var whole = try await client.page(Object.self, query, in: part.namespace)
         var progress = ListProgress()
+        if !whole.continueToken.isEmpty { try progress.check(whole) }
+        whole.objects = part.wanted(whole.objects)
         while !whole.continueToken.isEmpty {
-            try progress.check(whole)
             var query = selectors
             query.add("limit", Self.pageSize)
             query.add("continue", whole.continueToken)
-            let page: ListPage<Object> = try await client.page(Object.self, query)
-            whole.objects += page.objects
+            let page = try await client.page(Object.self, query, in: part.namespace)
+            if !page.continueToken.isEmpty { try progress.check(page) }
+            whole.objects += part.wanted(page.objects)
             whole.unreadable += page.unreadable
             whole.continueToken = page.continueToken
         }
@@ -288,23 +291,37 @@ package struct Informer<Object: Resource>: Sendable {
         return pause
     }
 
-    private func selectors(_ state: State) -> URLQuery {
+    private func selectors(
+        _ state: State,
+        of part: ListPart<Object> = ListPart()
+    ) -> URLQuery {
+        let joined = { (selectors: [String]) in
+            selectors.filter { !$0.isEmpty }.joined(separator: ",")
+        }
         var query: URLQuery = [:]
-        query.add("labelSelector", Object.labelSelector)
+        query.add("labelSelector", joined([Object.labelSelector, part.labels]))
         if state.usesFieldSelector {
-            query.add("fieldSelector", Object.fieldSelector(nodeName: nodeName))
+            let fields = Object.fieldSelector(nodeName: nodeName)
+            query.add("fieldSelector", joined([fields, part.fields]))
         }
         return query
     }
 }
 
 extension Informer {
-    /// Returns the whole list once; objects that cannot be read are logged and left out.
-    package func list() async throws(ClientError) -> [Object] {
+    /// Returns the whole list, or a part of it, once; objects that cannot be read are logged and left
+    /// out.
+    package func list(
+        of part: ListPart<Object> = ListPart()
+    ) async throws(ClientError) -> [Object] {
         var state = State(policy: WatchPolicy())
         while true {
             do throws(ClientError) {
-                let page = try await wholeList(.mostRecent(isPaged: true), selectors(state))
+                let page = try await wholeList(
+                    .mostRecent(isPaged: true),
+                    selectors(state, of: part),
+                    of: part
+                )
                 for object in page.unreadable {
                     logger.warning("\(Object.kind) \(object); it is left out")
                 }

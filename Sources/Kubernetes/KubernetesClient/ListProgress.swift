@@ -3,7 +3,6 @@ internal import KubernetesModel
 /// Makes sure that the pages of a list come to an end.
 struct ListProgress {
     private var names: Set<ObjectName> = []
-    private var seen = 0
     private var idlePages = 0
 
     /// The number of pages without a new object, in a row, that is taken for an endless list.
@@ -11,11 +10,10 @@ struct ListProgress {
 
     /// Throws if the list appears to be endless.
     ///
-    /// - Parameter list: all pages so far, before another one is asked for
-    mutating func check<Object: Resource>(_ list: ListPage<Object>) throws(ClientError) {
+    /// - Parameter page: the last page, before another one is asked for
+    mutating func check<Object: Resource>(_ page: ListPage<Object>) throws(ClientError) {
         let known = names.count
-        names.formUnion(list.objects[seen...].map(\.objectName))
-        seen = list.objects.count
+        names.formUnion(page.objects.map(\.objectName))
         idlePages = names.count == known ? idlePages + 1 : 0
         guard idlePages < Self.idleLimit else {
             throw .malformed(

@@ -15,9 +15,9 @@ extension EndpointSlice: KubernetesResource {
             reader.report("addressType", "\"\(wire.addressType.text)\" is not IPv4, IPv6 or FQDN")
         }
         let isHeadless = wire.metadata.label(Self.headlessLabel) != nil
-        let label = isHeadless ? nil : wire.metadata.label("kubernetes.io/service-name")
+        let label = isHeadless ? nil : wire.metadata.label(Self.serviceLabel)
         let owner = label.flatMap {
-            reader.name($0, "metadata.labels[kubernetes.io/service-name]")
+            reader.name($0, "metadata.labels[\(Self.serviceLabel)]")
         }
         self.init(
             name: name,

@@ -3,7 +3,7 @@ package import NetworkTypes
 /// The parts of a discovery.k8s.io/v1 EndpointSlice that a node proxy needs.
 package struct EndpointSlice: Sendable, Hashable {
     package var name: ObjectName
-    /// The Service that the slice belongs to, from the label `kubernetes.io/service-name`.
+    /// The Service that the slice belongs to, from the label `serviceLabel`.
     ///
     /// Nil without that label, and for a slice with `headlessLabel`.
     package var service: ObjectName?
@@ -22,6 +22,9 @@ package struct EndpointSlice: Sendable, Hashable {
         self.service = service
         self.family = family
     }
+
+    /// The label whose value is the Service's name.
+    package static let serviceLabel = "kubernetes.io/service-name"
 
     /// The label, with any value, of EndpointSlices and Endpoints that a proxy must ignore.
     ///

@@ -108,10 +108,8 @@ struct ClientChoice {
         for address in own where blocks.contains(where: { $0.contains(address) }) {
             candidates += Self.neighbours(of: address)
         }
-        let local = snapshot.plans.lazy.flatMap(\.pools).flatMap(\.endpoints).filter {
-            $0.isLocal && $0.address.family == family
-        }
-        candidates += local.prefix(Self.mostPods).map(\.address)
+        let local = snapshot.localEndpoints.filter { $0.family == family }.sorted()
+        candidates += local.prefix(Self.mostPods)
         candidates += blocks.flatMap { Self.neighbours(of: $0.base) }
         return candidates.filter { !endpoints.contains($0) }
             + candidates.filter { endpoints.contains($0) }
@@ -165,13 +163,7 @@ struct ClientChoice {
         case .podCIDRs: inBlock
         case .interface(let name): place.interface == name
         case .interfacePrefix(let prefix): place.interface?.hasPrefix(prefix) == true
-        case .none: inBlock || isLocalEndpoint(place.address)
-        }
-    }
-
-    private func isLocalEndpoint(_ address: IPAddress) -> Bool {
-        snapshot.plans.contains { plan in
-            plan.pools.contains { $0.endpoints.contains { $0.isLocal && $0.address == address } }
+        case .none: inBlock || snapshot.localEndpoints.contains(place.address)
         }
     }
 

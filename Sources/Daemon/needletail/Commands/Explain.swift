@@ -42,7 +42,7 @@ struct Explain: AsyncParsableCommand {
         let client = try from.map(ConnectionSource.init)
         let configuration = try planning.configuration(source)
         let explainer = Explainer(
-            snapshot: try await Snapshot(source, configuration),
+            snapshot: try await Snapshot(of: wanted, source, configuration),
             configuration: try configuration.nodeConfiguration(),
             backend: Result { () throws(CommitError) in
                 try Mode.open(configuration, DaemonLog.ofCommand)

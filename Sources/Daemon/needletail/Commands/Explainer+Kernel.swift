@@ -60,12 +60,13 @@ extension Explainer {
     /// Compares with what the kernel holds for these frontends, and with what it does.
     func kernel(
         _ frontends: [Explanation.Frontend],
+        of plans: [ServicePlan],
         evaluated: Result<Void, CommitError>
     ) async -> Explanation.Kernel {
         do throws(CommitError) {
             try evaluated.get()
             let found = try await backend.get()
-                .difference(snapshot.plans, node: snapshot.facts)
+                .difference(for: plans, node: snapshot.facts)
                 .filter { difference in
                     frontends.isEmpty
                         ? difference.subject == .everyone

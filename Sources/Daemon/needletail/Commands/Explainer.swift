@@ -72,7 +72,7 @@ struct Explainer {
             forwarded: forwarded,
             connections: source.flatMap { try? connections($0, frontends) },
             node: node,
-            kernel: await kernel(frontends, evaluated: evaluated)
+            kernel: await kernel(frontends, of: plans, evaluated: evaluated)
         )
     }
 

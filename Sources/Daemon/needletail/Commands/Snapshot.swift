@@ -14,6 +14,8 @@ struct Snapshot {
     private let diagnostics: [ObjectName: [Diagnostic]]
     let state: ClusterState
     let view: NodeView
+    /// The endpoints of this node, as far as an explanation has met them.
+    let localEndpoints: Set<IPAddress>
 
     /// The problems with objects, in the order of the Services' names.
     var allDiagnostics: [Diagnostic] {
@@ -28,18 +30,47 @@ struct Snapshot {
         _ effective: KubeProxyConfiguration,
         objects: [KubernetesObject]? = nil
     ) async throws {
+        let apiServers = APIServerAddresses()
+        let addresses = try interfaceAddresses(try effective.nodeConfiguration())
+        var result = ServiceReading.Result()
+        if let objects {
+            result.objects = objects
+        } else {
+            result.objects = try await readObjects(source, effective, apiServers)
+        }
+        try self.init(result, effective, apiServers, addresses)
+    }
+
+    /// Reads and compiles no more than an explanation needs.
+    init(
+        of wanted: Wanted,
+        _ source: SourceOptions,
+        _ effective: KubeProxyConfiguration
+    ) async throws {
+        let apiServers = APIServerAddresses()
+        let addresses = try interfaceAddresses(try effective.nodeConfiguration())
+        let reading = ServiceReading(
+            source: source,
+            effective: effective,
+            apiServers: apiServers,
+            interfaceAddresses: addresses
+        )
+        try self.init(try await reading.read(wanted), effective, apiServers, addresses)
+    }
+
+    private init(
+        _ read: ServiceReading.Result,
+        _ effective: KubeProxyConfiguration,
+        _ apiServers: APIServerAddresses,
+        _ addresses: [IPAddress]
+    ) throws {
         let configuration = try effective.nodeConfiguration()
         var state = ClusterState(
             nodeName: configuration.nodeName,
             endpointsFrom: effective.endpoints
         )
-        let apiServers = APIServerAddresses()
-        if let objects {
-            state.replaceAll(objects)
-        } else {
-            state.replaceAll(try await readObjects(source, effective, apiServers))
-        }
-        let addresses = try interfaceAddresses(configuration)
+        state.replaceAll(read.objects)
+        localEndpoints = read.localEndpoints
         var plans = ClusterPlans()
         view = configuration.view(
             node: state.node,
