@@ -28,8 +28,12 @@ struct BenchCommand: AsyncParsableCommand {
     @Option(help: "Services, and as many EndpointSlices, that are read from the API server.")
     var objects = 10_000
 
+    @Option(help: "Services, one of which is explained.")
+    var explained = 50_000
+
     func run() async throws {
         try await transactions()
+        if explained > 0 { try ExplainBench(services: explained, endpoints: endpoints).run() }
         if objects > 0 { try ReadingBench(objects: objects, endpoints: endpoints).run() }
     }
 
