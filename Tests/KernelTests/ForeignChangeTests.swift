@@ -21,7 +21,7 @@ import Testing
         "flush chain ip6 needletail services", "add rule ip needletail no-service counter",
         "insert rule ip needletail pick drop", "add chain ip needletail foreign",
         "add element ip needletail cluster-ips { 1.2.3.4 }",
-        "delete chain ip needletail filter-input",
+        "delete chain ip needletail filter-input", "add table ip needletail { flags dormant; }",
     ])
     func `what another program does to our tables is noticed and repaired`(command: String)
         async throws

@@ -83,9 +83,9 @@ package struct MemoryKernel: Sendable {
 
     /// What a reader of the table of a family finds.
     package func contents(of family: IPFamily, _ variant: Program.Variant) -> TableContents {
-        guard let table = ruleset.tables[Ruleset.TableID(family)], !table.chains.isEmpty else {
-            return .unusable
-        }
+        guard let table = ruleset.tables[Ruleset.TableID(family)], !table.chains.isEmpty,
+            !table.isDormant
+        else { return .unusable }
         let report = TableReport(
             chains: Set(table.chains.map { $1.shape($0) }),
             rules: table.chains.mapValues { $0.rules.map(\.expressions) },

@@ -27,7 +27,7 @@ struct TableReader {
     ) throws(NetlinkError) -> (contents: TableContents, readable: [SetDefinition]) {
         let chains = try chains(&socket)
         // A table that is not there has no chains.
-        guard !chains.isEmpty else { return (.unusable, []) }
+        guard !chains.isEmpty, try !isDormant(&socket) else { return (.unusable, []) }
         let report = TableReport(
             chains: chains,
             rules: try rules(&socket),
@@ -42,6 +42,19 @@ struct TableReader {
         _ socket: inout NetlinkSocket
     ) throws(NetlinkError) -> Bool {
         try !TableReader(family: family).chains(&socket).isEmpty
+    }
+
+    /// Whether the kernel calls no chain of the table.
+    private func isDormant(_ socket: inout NetlinkSocket) throws(NetlinkError) -> Bool {
+        var flags: UInt32 = 0
+        try socket.ask(
+            "reading \(place)",
+            NFT_MSG_GETTABLE,
+            family,
+            attributes: { $0.attribute(UInt16(NFTA_TABLE_NAME.rawValue), table) },
+            { flags = $0.netfilterAttributes[Int(NFTA_TABLE_FLAGS.rawValue)]?.bigEndianWord ?? 0 }
+        )
+        return flags & UInt32(NFT_TABLE_F_DORMANT.rawValue) != 0
     }
 
     // MARK: Dumps
