@@ -308,7 +308,8 @@ let package = Package(
                 "BinarySupport", "EmbeddedAPIServer", "NetworkNamespaces", "NetworkTypes",
                 "Threads",
                 "Backend", "Reconciler", "Configuration", "KubernetesClient", "LocalhostForwarding",
-                "Observability", "PlanCompiler", "needletail", "needletail-lab", logging,
+                "Observability", "PlanCompiler", "ServicePlan", "NFTables", "NFTablesKernel",
+                "ModelKernel", "ModelSupport", "needletail", "needletail-lab", logging,
             ]
         ),
     ]

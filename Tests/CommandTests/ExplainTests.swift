@@ -100,6 +100,25 @@ import Testing
         #expect(try node.command(["explain", "shop/web"]).status == 1)
     }
 
+    @Test func `what the node itself serves is masqueraded by nobody, which is right`() throws {
+        let node = try Node()
+        // An address of the node, as pods of its own network have it.
+        try node.write(
+            [1],
+            ports: "{name: http, port: 80, nodePort: 30080}",
+            spec: "type: NodePort"
+        )
+        #expect(try node.once("nftables").status == 0)
+        let server = try Stream.listening(node.namespace, port: 8080)
+        let client = try Stream.connecting(node.client, Node.address, 30080)
+        #expect(client != nil && server.accepted().peer?.hasSuffix(Node.clientAddress) == true)
+        for words in [["192.0.2.1:30080", "--from", Node.clientAddress], ["shop/web"]] {
+            let answer = try node.command(["explain"] + words)
+            #expect(answer.status == 0, "\(answer.output)")
+        }
+        withExtendedLifetime(client) {}
+    }
+
     @Test func `of what no Service has nothing is claimed but the rules`() throws {
         let node = try Node()
         try node.write([2])

@@ -1,19 +1,24 @@
-internal import Backend
-internal import ModelKernel
+package import Backend
+package import ModelKernel
 internal import NFTables
-internal import NetworkTypes
+package import NetworkTypes
 
 /// Follows the first packet of a connection, the answers to it, and a later packet.
-struct ConnectionEvaluation {
+package struct ConnectionEvaluation {
     private let packet: Packet
     private let evaluator: Evaluator
-    private let routes: KernelRoutes
+    private let ownAddress: (IPAddress) -> IPAddress?
 
-    init(_ packet: Packet, _ evaluator: Evaluator, _ routes: KernelRoutes) {
-        (self.packet, self.evaluator, self.routes) = (packet, evaluator, routes)
+    /// - Parameter ownAddress: the address that the node has toward another one; nil if it has none
+    package init(
+        _ packet: Packet,
+        _ evaluator: Evaluator,
+        ownAddress: @escaping (IPAddress) -> IPAddress?
+    ) {
+        (self.packet, self.evaluator, self.ownAddress) = (packet, evaluator, ownAddress)
     }
 
-    var outcomes: [Evaluation.Outcome] {
+    package var outcomes: [Evaluation.Outcome] {
         var outcomes: [Evaluation.Outcome] = []
         for outcome in evaluator.possibilities(of: packet).flatMap({ self.outcomes($0) })
         where !outcomes.contains(outcome) {
@@ -47,7 +52,7 @@ struct ConnectionEvaluation {
         guard case .delivered(let address, _, _, _) = first.outcome,
             let answers = evaluator.answers(
                 to: first,
-                masqueradedAs: routes.ownAddress(toward: address)
+                masqueradedAs: ownAddress(address)
             )
         else { return [] }
         return answers.filter { answer in

@@ -41,7 +41,9 @@ package enum PacketEvaluation {
             }
             var doubts = read.unseen + legacyDoubts(Set(packets.map(\.frontend.address.family)))
             let evaluations = packets.map { packet in
-                evaluators.map { ConnectionEvaluation(Packet(packet), $0, routes).outcomes }
+                evaluators.map {
+                    ConnectionEvaluation(Packet(packet), $0, ownAddress: routes.ownAddress).outcomes
+                }
             }
             let isSteady = try RulesetListener.generation(&socket) == generation
             if !isSteady, attempt == attempts {

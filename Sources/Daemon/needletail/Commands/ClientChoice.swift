@@ -12,6 +12,7 @@ struct ClientChoice {
 
     private let snapshot: Snapshot
     private let own: [IPAddress]
+    let ownAddresses: Set<IPAddress>
     private let ways = Ways()
 
     /// What clients use who have not been asked for theirs: one of the ports of `ip_local_port_range`.
@@ -20,13 +21,14 @@ struct ClientChoice {
     init(_ snapshot: Snapshot) {
         self.snapshot = snapshot
         own = (try? readInterfaceAddresses()) ?? []
+        ownAddresses = Set(own + snapshot.view.primaryAddresses)
     }
 
     /// Returns what a client is.
     ///
     /// Where interfaces tell pods, its packets are taken to come by the one that leads to it.
     func kind(_ client: IPAddress) -> FlowExplanation.Client {
-        if own.contains(client) || snapshot.view.primaryAddresses.contains(client) { return .node }
+        if ownAddresses.contains(client) { return .node }
         guard detection(client.family) != .none else { return .outside }
         return isPod((client, interface(toward: client))) ? .pod : .outside
     }

@@ -36,6 +36,7 @@ extension Explainer {
                 ),
                 wanted: wanted(kind, [IPPrefix(host: place.address)]),
                 looksLikePod: kind == .node && isInBlock,
+                ownAddresses: clients.ownAddresses,
                 stray: stray
             )
         }

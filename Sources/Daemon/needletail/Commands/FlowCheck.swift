@@ -14,6 +14,8 @@ struct FlowCheck {
     let wanted: FlowExplanation
     /// The rules take the node for a pod: its address is in a block of pods.
     let looksLikePod: Bool
+    /// The node's own.
+    let ownAddresses: Set<IPAddress>
     /// Endpoints of this node whose packets would leave it.
     let stray: Set<AddressAndPort>
 
@@ -60,6 +62,8 @@ struct FlowCheck {
     }
 
     private func isMasqueradeWanted(_ endpoint: AddressAndPort) -> Bool {
+        // What comes to the node itself passes no hook that masquerades.
+        if packet.interface != nil, ownAddresses.contains(endpoint.address) { return false }
         if endpoint.address == packet.source, isLocal(endpoint) { return true }
         return wanted.isMasqueraded && !(looksLikePod && frontend.masquerade == .nonPods)
     }
