@@ -81,7 +81,7 @@ import Testing
                 ),
                 looksLikePod: kind == .node && isInBlock && detection == .podCIDRs,
                 ownAddresses: [cluster.nodeAddress],
-                stray: []
+                unsafePlaces: [:]
             )
         }
 

@@ -38,7 +38,7 @@ struct Tampering: Sendable, CustomTestStringConvertible {
     static let all =
         flushes + deletions + insertions + elements + drops + translations + routes
         + harmless
-        + doubtful
+        + doubtful + otherKinds
 
     // MARK: Our own tables
 
@@ -103,7 +103,7 @@ struct Tampering: Sendable, CustomTestStringConvertible {
     // MARK: Other programs' tables
 
     /// A table with one chain and one rule.
-    private static func foreign(
+    static func foreign(
         _ rule: String,
         at hook: String,
         _ priority: Int,
@@ -230,7 +230,7 @@ struct Tampering: Sendable, CustomTestStringConvertible {
         ("", .pod), ("", .node), ("", .outside),
     ].map { Tampering(script: $0, client: $1, answer: .agrees) }
 
-    private static func iptables(_ words: String) -> [String] {
+    static func iptables(_ words: String) -> [String] {
         ["iptables-nft"] + words.split(separator: " ").map(String.init)
     }
 

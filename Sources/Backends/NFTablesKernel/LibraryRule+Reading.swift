@@ -182,6 +182,10 @@ private struct ExpressionReader {
                 .verdict($0, text(NFTNL_EXPR_IMM_CHAIN))
             }
         case "notrack": return .noTrack
+        // A changed option of TCP (`tcp option maxseg size set`) changes no packet's way.
+        case "exthdr":
+            let isTCP = self[NFTNL_EXPR_EXTHDR_OP] == NFT_EXTHDR_OP_TCPOPT.rawValue
+            return isTCP && given(NFTNL_EXPR_EXTHDR_SREG) != nil ? .log(description) : nil
         case "log": return .log(description)
         case "target":
             let name = text(NFTNL_EXPR_TG_NAME) ?? ""

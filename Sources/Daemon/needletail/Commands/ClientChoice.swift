@@ -13,6 +13,7 @@ struct ClientChoice {
     private let snapshot: Snapshot
     private let own: [IPAddress]
     let ownAddresses: Set<IPAddress>
+    private let dead: [DeadLink]
     private let ways = Ways()
 
     /// What clients use who have not been asked for theirs: one of the ports of `ip_local_port_range`.
@@ -22,6 +23,7 @@ struct ClientChoice {
         self.snapshot = snapshot
         own = (try? readInterfaceAddresses()) ?? []
         ownAddresses = Set(own + snapshot.view.primaryAddresses)
+        dead = (try? DeadLink.all()) ?? []
     }
 
     /// Returns what a client is.
@@ -58,14 +60,24 @@ struct ClientChoice {
         return interface(toward: client).map { (client, $0) }
     }
 
-    /// Whether packets for an endpoint of this node would leave it.
+    /// Why an endpoint of this node may not get what is sent to it; nil if nothing speaks for that.
     ///
-    /// They go where those for the outside go: the interface may be down, or the route gone.
-    func strays(_ endpoint: Endpoint) -> Bool {
-        guard endpoint.isLocal, let interface = interface(toward: endpoint.address),
-            let nobody = Self.nobody(endpoint.address.family).first
-        else { return false }
-        return interface == self.interface(toward: nobody)
+    /// If its packets go where those for the outside go, its interface may be down, or the route gone.
+    /// Which port of a bridge leads to it, the bridge may have forgotten.
+    func danger(to endpoint: Endpoint) -> String? {
+        guard endpoint.isLocal, let interface = interface(toward: endpoint.address) else {
+            return nil
+        }
+        let nobody = Self.nobody(endpoint.address.family).first
+        if let nobody, interface == self.interface(toward: nobody) {
+            return "its route leads out of it"
+        }
+        if dead.contains(where: { $0.interface == interface }) {
+            return "interface \(interface), which leads to it, is down or has no other end"
+        }
+        return dead.first { $0.bridge == interface }.map {
+            "port \($0.interface) of bridge \(interface), where it may be, is down"
+        }
     }
 
     /// Prefers one that may use the frontend.

@@ -14,8 +14,10 @@ extension Explainer {
         wanted: (FlowExplanation.Client, [IPPrefix]) -> FlowExplanation
     ) -> [FlowCheck] {
         let kinds = source.map { [$0.kind] } ?? Self.kinds
-        let endpoints = Set(plan.pools.flatMap(\.endpoints))
-        let stray = Set(endpoints.filter(clients.strays).map(\.place))
+        var unsafePlaces: [AddressAndPort: String] = [:]
+        for endpoint in Set(plan.pools.flatMap(\.endpoints)) {
+            unsafePlaces[endpoint.place] = clients.danger(to: endpoint)
+        }
         return kinds.compactMap { kind in
             let place =
                 source.map { clients.place(of: $0.client.address, kind) }
@@ -37,7 +39,7 @@ extension Explainer {
                 wanted: wanted(kind, [IPPrefix(host: place.address)]),
                 looksLikePod: kind == .node && isInBlock,
                 ownAddresses: clients.ownAddresses,
-                stray: stray
+                unsafePlaces: unsafePlaces
             )
         }
     }

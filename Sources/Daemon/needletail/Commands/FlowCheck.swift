@@ -16,8 +16,8 @@ struct FlowCheck {
     let looksLikePod: Bool
     /// The node's own.
     let ownAddresses: Set<IPAddress>
-    /// Endpoints of this node whose packets would leave it.
-    let stray: Set<AddressAndPort>
+    /// Why endpoints of this node may not get what is sent to them.
+    let unsafePlaces: [AddressAndPort: String]
 
     /// The answer about one flow.
     func verdict(_ evaluation: Evaluation) -> Explanation.KernelFlow {
@@ -25,7 +25,7 @@ struct FlowCheck {
         let wrong = outcomes.filter { !isRight($0.fate) }
         let missing = missingEndpoints(outcomes)
         let doubts =
-            Set(evaluation.doubts + outcomes.flatMap(\.doubts)).sorted() + strayDoubts(outcomes)
+            Set(evaluation.doubts + outcomes.flatMap(\.doubts)).sorted() + placeDoubts(outcomes)
         var agrees: Bool? = true
         if wrong.contains(where: \.doubts.isEmpty) {
             agrees = false
@@ -42,12 +42,10 @@ struct FlowCheck {
         )
     }
 
-    private func strayDoubts(_ outcomes: [Evaluation.Outcome]) -> [String] {
+    private func placeDoubts(_ outcomes: [Evaluation.Outcome]) -> [String] {
         outcomes.compactMap { outcome in
-            guard case .delivered(let endpoint, _) = outcome.fate, stray.contains(endpoint) else {
-                return nil
-            }
-            return "\(endpoint) is on this node, but its route leads out of it"
+            guard case .delivered(let endpoint, _) = outcome.fate else { return nil }
+            return unsafePlaces[endpoint].map { "\(endpoint) is on this node, but \($0)" }
         }
     }
 
