@@ -137,6 +137,7 @@ struct WireCase: Sendable, CustomTestStringConvertible {
         WireCase(#""conditions": {"serving": false}"#, P.field(2, P.field(2, 0))),
         WireCase(#""conditions": {"terminating": true}"#, P.field(2, P.field(3, 1))),
         WireCase(#""nodeName": "node-a""#, P.field(6, "node-a")),
+        WireCase(#""zone": "zone-a""#, P.field(7, "zone-a")),
         WireCase(
             #""hints": {"forZones": [{"name": "a"}, {"name": "b"}]}"#,
             P.field(8, P.field(1, P.field(1, "a")) + P.field(1, P.field(1, "b")))

@@ -48,6 +48,10 @@ extension EndpointSlice: KubernetesResource {
                 pool.share(&node)
                 endpoints[index].nodeName = node
             }
+            if var zone = endpoints[index].zone {
+                pool.share(&zone)
+                endpoints[index].zone = zone
+            }
             for hint in endpoints[index].zoneHints.indices {
                 pool.share(&endpoints[index].zoneHints[hint])
             }
@@ -95,6 +99,7 @@ extension SliceEndpoint {
             isServing: conditions.hasServing ? conditions.serving : true,
             isTerminating: conditions.terminating,
             nodeName: wire.nodeName.isEmpty ? nil : wire.nodeName.text,
+            zone: wire.zone.isEmpty ? nil : wire.zone.text,
             zoneHints: wire.hints.forZones.map(\.name.text),
             nodeHints: wire.hints.forNodes.map(\.name.text)
         )

@@ -56,6 +56,8 @@ package struct SliceEndpoint: Sendable, Hashable {
     package var isServing: Bool
     package var isTerminating: Bool
     package var nodeName: String?
+    /// The zone of that node.
+    package var zone: String?
     package var zoneHints: [String]
     package var nodeHints: [String]
 
@@ -65,6 +67,7 @@ package struct SliceEndpoint: Sendable, Hashable {
         isServing: Bool = true,
         isTerminating: Bool = false,
         nodeName: String? = nil,
+        zone: String? = nil,
         zoneHints: [String] = [],
         nodeHints: [String] = []
     ) {
@@ -73,6 +76,7 @@ package struct SliceEndpoint: Sendable, Hashable {
         self.isServing = isServing
         self.isTerminating = isTerminating
         self.nodeName = nodeName
+        self.zone = zone
         self.zoneHints = zoneHints
         self.nodeHints = nodeHints
     }

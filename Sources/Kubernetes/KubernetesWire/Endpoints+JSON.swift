@@ -12,6 +12,7 @@ extension WireEndpoint: JSONReadable {
         .init("addresses", \.addresses),
         .init("conditions", \.conditions),
         .init("nodeName", \.nodeName),
+        .init("zone", \.zone),
         .init("hints", \.hints),
     ]
 }

@@ -668,6 +668,8 @@ package nonisolated struct WireEndpoint: Sendable {
 
   package var nodeName: Data = Data()
 
+  package var zone: Data = Data()
+
   package var hints: WireEndpointHints {
     get {_hints ?? WireEndpointHints()}
     set {_hints = newValue}
@@ -2034,7 +2036,7 @@ nonisolated extension WireEndpointSlice: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension WireEndpoint: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Endpoint"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}addresses\0\u{1}conditions\0\u{4}\u{4}node_name\0\u{2}\u{2}hints\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}addresses\0\u{1}conditions\0\u{4}\u{4}node_name\0\u{1}zone\0\u{1}hints\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2045,6 +2047,7 @@ nonisolated extension WireEndpoint: SwiftProtobuf.Message, SwiftProtobuf._Messag
       case 1: try { try decoder.decodeRepeatedBytesField(value: &self.addresses) }()
       case 2: try { try decoder.decodeSingularMessageField(value: &self._conditions) }()
       case 6: try { try decoder.decodeSingularBytesField(value: &self.nodeName) }()
+      case 7: try { try decoder.decodeSingularBytesField(value: &self.zone) }()
       case 8: try { try decoder.decodeSingularMessageField(value: &self._hints) }()
       default: break
       }
@@ -2065,6 +2068,9 @@ nonisolated extension WireEndpoint: SwiftProtobuf.Message, SwiftProtobuf._Messag
     if !self.nodeName.isEmpty {
       try visitor.visitSingularBytesField(value: self.nodeName, fieldNumber: 6)
     }
+    if !self.zone.isEmpty {
+      try visitor.visitSingularBytesField(value: self.zone, fieldNumber: 7)
+    }
     try { if let v = self._hints {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
     } }()
@@ -2075,6 +2081,7 @@ nonisolated extension WireEndpoint: SwiftProtobuf.Message, SwiftProtobuf._Messag
     if lhs.addresses != rhs.addresses {return false}
     if lhs._conditions != rhs._conditions {return false}
     if lhs.nodeName != rhs.nodeName {return false}
+    if lhs.zone != rhs.zone {return false}
     if lhs._hints != rhs._hints {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
