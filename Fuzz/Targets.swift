@@ -56,7 +56,7 @@ public func fuzzOneInput(_ data: UnsafePointer<UInt8>?, _ size: Int) -> CInt {
 
 private func netlink(_ input: UnsafeRawBufferPointer) {
     for message in NetlinkMessages(input) {
-        _ = (message.errorCode, message.errorText)
+        _ = (message.errorCode, message.errorText, ConnectionEvent(message))
         for attribute in message.netfilterAttributes {
             _ = (attribute.text, attribute.word, attribute.bigEndianShort, attribute.address)
             for nested in attribute.nested { _ = nested.text }

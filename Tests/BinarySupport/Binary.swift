@@ -38,13 +38,18 @@ package enum Binary {
     }
 }
 
-/// A daemon that ends with the test.
+/// A daemon, or another command that goes on, which ends with the test.
 package final class Daemon {
     package let child: Int32
     private let log: String
     private var isRunning = true
 
-    package init(_ arguments: [String], in namespace: NetworkNamespace, log: String) throws {
+    package init(
+        _ arguments: [String],
+        of command: String = "run",
+        in namespace: NetworkNamespace,
+        log: String
+    ) throws {
         self.log = log
         let file = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
         let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
@@ -53,7 +58,7 @@ package final class Daemon {
             close(null)
         }
         child = try Command.start(
-            [Binary.path, "run"] + arguments,
+            [Binary.path, command] + arguments,
             in: namespace,
             input: null,
             output: file

@@ -90,6 +90,16 @@ package final class Node {
         )
     }
 
+    /// Starts a command that goes on.
+    package func start(_ command: String, _ words: [String]) throws -> Daemon {
+        try Daemon(
+            words + flags,
+            of: command,
+            in: namespace,
+            log: "\(folder.path)/.\(command)-\(UInt32.random(in: 0 ... .max))"
+        )
+    }
+
     /// The output of Debian's ipvsadm, sorted.
     package func ipvsadm() throws -> [String] { try namespace.run(["ipvsadm", "-Sn"]).sortedLines }
 

@@ -14,3 +14,20 @@ package enum Fixture {
         String(decoding: try data(path), as: UTF8.self)
     }
 }
+
+extension Fixture {
+    /// The recorded messages of ctnetlink, by their names.
+    package static func trackingMessages() throws -> [String: [UInt8]] {
+        let lines = try text("Fixtures/ctnetlink.txt").split(separator: "\n")
+        return Dictionary(
+            uniqueKeysWithValues: lines.filter { !$0.hasPrefix("#") }.map { line in
+                let parts = line.split(separator: ": ")
+                let digits = Array(parts[1].utf8)
+                let bytes = stride(from: 0, to: digits.count, by: 2).map { index in
+                    UInt8(String(decoding: digits[index..<index + 2], as: UTF8.self), radix: 16)
+                }
+                return (String(parts[0]), bytes.compactMap(\.self))
+            }
+        )
+    }
+}

@@ -24,7 +24,11 @@ int needle_ignore_port(int fd, uint32_t port_id) {
         BPF_STMT(BPF_RET | BPF_K, 0),
         BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
     };
-    struct sock_fprog program = {.len = 4, .filter = code};
+    return needle_attach_filter(fd, code, 4);
+}
+
+int needle_attach_filter(int fd, const void *instructions, unsigned short count) {
+    struct sock_fprog program = {.len = count, .filter = (struct sock_filter *)instructions};
     return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) ? -errno : 0;
 }
 

@@ -18,6 +18,8 @@ package struct TrackedConnection: Sendable, Hashable {
     package let seenAsAddress: IPAddress
     package let seenAsPort: UInt16
     /// The attributes by which the kernel finds the entry: its original tuple, zone and ID.
+    ///
+    /// Empty in events.
     fileprivate let identity: [UInt8]
 
     package var isTranslated: Bool {
@@ -65,7 +67,11 @@ package struct ConnectionTracking: ~Copyable {
             sequence: sequence,
             restart: { found = [] }
         ) { message in
-            guard let connection = TrackedConnection(message.netfilterAttributes),
+            guard
+                let connection = TrackedConnection(
+                    message.netfilterAttributes,
+                    keepsIdentity: true
+                ),
                 connection.frontend.transport == transport, matches(connection)
             else { return }
             found.append(connection)
@@ -126,7 +132,10 @@ package struct ConnectionTracking: ~Copyable {
 }
 
 extension TrackedConnection {
-    fileprivate init?(_ attributes: AttributeReader) {
+    /// Reads the attributes of an entry; nil for protocols without ports.
+    ///
+    /// - Parameter keepsIdentity: whether the entry may have to be deleted
+    init?(_ attributes: AttributeReader, keepsIdentity: Bool) {
         guard let original = attributes[Int(CTA_TUPLE_ORIG.rawValue)],
             let sent = Tuple(original.nested),
             let reply = attributes[Int(CTA_TUPLE_REPLY.rawValue)].flatMap({ Tuple($0.nested) }),
@@ -136,6 +145,10 @@ extension TrackedConnection {
         frontend = FrontendKey(sent.destination.address, transport, sent.destination.port)
         (endpointAddress, endpointPort) = reply.source
         (seenAsAddress, seenAsPort) = reply.destination
+        guard keepsIdentity else {
+            identity = []
+            return
+        }
         var identity = MessageBuffer(capacity: 256)
         identity.attribute(
             UInt16(CTA_TUPLE_ORIG.rawValue) | UInt16(NLA_F_NESTED),

@@ -25,7 +25,8 @@ package struct Moment: Sendable {
     /// Formats an instant's wall time as Kubernetes' MicroTime.
     func text(of past: ContinuousClock.Instant) -> String { Self.text(time(of: past)) }
 
-    var text: String { Self.text(time) }
+    /// Kubernetes' MicroTime.
+    package var text: String { Self.text(time) }
 
     private static func text(_ time: Double) -> String {
         let whole = Date(timeIntervalSince1970: time.rounded(.down)).formatted(.iso8601)

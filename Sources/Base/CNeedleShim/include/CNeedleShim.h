@@ -9,6 +9,8 @@
 
 /// Makes a netlink socket drop messages whose nlmsg_pid is this port ID.
 int needle_ignore_port(int fd, uint32_t port_id);
+/// Attaches a classic BPF program, an array of `struct sock_filter`, to a socket.
+int needle_attach_filter(int fd, const void *instructions, unsigned short count);
 /// Moves the calling thread to the network namespace that this descriptor refers to.
 int needle_join_network_namespace(int fd);
 /// Moves the calling thread to a new network namespace.

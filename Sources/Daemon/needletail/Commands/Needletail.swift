@@ -20,8 +20,8 @@ struct Needletail: AsyncParsableCommand {
             """,
         version: version,
         subcommands: [
-            Run.self, Render.self, Diff.self, Explain.self, Status.self, Cleanup.self, Version.self,
-            Reference.self,
+            Run.self, Render.self, Diff.self, Explain.self, Watch.self, Status.self, Cleanup.self,
+            Version.self, Reference.self,
         ],
         defaultSubcommand: Run.self
     )
@@ -52,7 +52,7 @@ struct Needletail: AsyncParsableCommand {
 
     /// The commands that take the flags of settings; without a command name, the first one runs.
     private static let withSettings =
-        [Run.self, Render.self, Diff.self, Explain.self]
+        [Run.self, Render.self, Diff.self, Explain.self, Watch.self]
         as [any ParsableCommand.Type]
 
     private static func rewritten(_ arguments: [String]) throws -> [String] {

@@ -26,7 +26,7 @@ struct Reference: ParsableCommand {
 
             `make docs` generates this page from the program. `needletail run` accepts kube-proxy's flags under their own names. With `--config` it reads
             kube-proxy's file, a `KubeProxyConfiguration` of `kubeproxy.config.k8s.io/v1alpha1`, which may have an additional section `needletail`.
-            `render`, `diff` and `explain` take the same flags.
+            `render`, `diff`, `explain` and `watch` take the same flags.
 
             Flags have kube-proxy's syntax: `--name=value`, `--name value`, `--name=` (empty), `--name` and `--name=false` for booleans, `-v4`, and
             underscores instead of hyphens. If a flag is given twice, the last value counts; lists and maps accumulate. Booleans and numbers are written as in

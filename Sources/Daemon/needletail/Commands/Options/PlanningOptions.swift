@@ -32,6 +32,7 @@ struct PlanningOptions: ParsableArguments {
             "help": .boolean, "version": .boolean, "config": .value, "write-config-to": .value,
             "manifests": .value, "context": .value, "master": .value, "boot-id-file": .value,
             "machine-id-file": .value, "output": .value, "from": .value,
+            "count": .value, "for": .value, "buffer": .value, "top": .boolean,
         ],
         letters: ["v": "v", "o": "output"],
         aliases: ["mode": "proxy-mode"]
