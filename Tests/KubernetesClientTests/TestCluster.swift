@@ -100,7 +100,7 @@ struct Observed<Object: Resource> {
     init(_ informer: Informer<Object>) {
         let (stream, continuation) = AsyncStream<Informer<Object>.Event>.makeStream()
         events = stream.makeAsyncIterator()
-        task = Task { await informer.run { continuation.yield($0) } }
+        task = Task { await informer.run { event, _ in continuation.yield(event) } }
     }
 
     init(_ client: APIClient, node: String = "here", isOptional: Bool = false) {

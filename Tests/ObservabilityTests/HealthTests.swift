@@ -102,7 +102,9 @@ import Testing
         record.isRepair = true
         monitor.synced(record)
         #expect(monitor.readyz().status == 200)
-        monitor.failed(CommitError("no room", recovery: .retry), retryAfter: .seconds(1))
+        monitor.failed(
+            SyncFailure(CommitError("no room", recovery: .retry), retryAfter: .seconds(1))
+        )
         #expect(monitor.readyz().body == "not ready: the last sync failed: no room\n")
         let text = Exposition.text(monitor.metrics.all, openMetrics: false)
         #expect(text.contains("needletail_drift_detected_total{object=\"table\"} 5\n"))

@@ -104,8 +104,8 @@ import Testing
 
     @Test func `failures are counted, and a success ends what they say`() {
         let error = CommitError("no\nroom", recovery: .operatorAction("free some"))
-        monitor.failed(error, retryAfter: .seconds(1))
-        monitor.failed(error, retryAfter: .seconds(2))
+        monitor.failed(SyncFailure(error, retryAfter: .seconds(1)))
+        monitor.failed(SyncFailure(error, retryAfter: .seconds(2)))
         expect(
             "kubeproxy_sync_proxy_rules_nftables_sync_failures_total{ip_family=\"IPv4\"} 2",
             "kubeproxy_sync_proxy_rules_nftables_sync_failures_total{ip_family=\"IPv6\"} 2"

@@ -26,6 +26,11 @@ final class ModelBackend: TestBackend {
     var adoptions: Int { state.withLock(\.adoptions) }
     var node: NodeFacts? { state.withLock(\.node) }
 
+    var isKnown: Bool { state.withLock(\.isKnown) }
+
+    /// Forgets failures that no attempt has met.
+    func forgetFailures() { state.withLock { $0.failures = [] } }
+
     /// Makes the next adoptions and commits fail with these errors; nil: it succeeds.
     func fail(_ errors: CommitError?...) { state.withLock { $0.failures += errors } }
 

@@ -42,8 +42,8 @@ final class RecordingObserver: SyncObserver {
         }
         for continuation in waiting { continuation.resume() }
     }
-    func failed(_ error: CommitError, retryAfter delay: Duration) {
-        state.withLock { $0.failures.append(delay) }
+    func failed(_ failure: SyncFailure) {
+        state.withLock { $0.failures.append(failure.retryAfter) }
     }
     func foreignChange(_ object: ForeignObject, repairAfter delay: Duration) {
         state.withLock { state in

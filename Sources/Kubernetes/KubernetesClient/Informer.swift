@@ -13,6 +13,9 @@ package struct Informer<Object: Resource>: Sendable {
         case refused
     }
 
+    /// Gets an event, and the resource version of its object, or of the list; empty if there is none.
+    package typealias Listener = @Sendable (_ event: Event, _ version: String) async -> Void
+
     let client: APIClient
     private let nodeName: String
     private let isOptional: Bool
@@ -48,7 +51,7 @@ package struct Informer<Object: Resource>: Sendable {
     /// Reports events to the listener until the task is cancelled.
     ///
     /// What was reported stays valid while the API server is away.
-    package func run(_ listener: @Sendable (Event) async -> Void) async {
+    package func run(_ listener: Listener) async {
         var state = State(policy: WatchPolicy(backoff: backoff))
         view.failed(Object.kind)
         while !Task.isCancelled {
@@ -80,7 +83,7 @@ package struct Informer<Object: Resource>: Sendable {
     /// Takes the next step, and returns how long to wait after it.
     private func step(
         _ state: inout State,
-        _ listener: (Event) async -> Void
+        _ listener: Listener
     ) async throws(ClientError) -> Duration {
         switch state.policy.next {
         case .list(let list):
@@ -136,12 +139,12 @@ package struct Informer<Object: Resource>: Sendable {
         _ unreadable: [UnreadableObject],
         _ version: String,
         _ state: inout State,
-        _ listener: (Event) async -> Void
+        _ listener: Listener
     ) async {
         state.setAside.keep(only: unreadable)
         for object in unreadable { setAside(object, &state) }
         view.setUnreadable(state.setAside.count, Object.kind)
-        await listener(.replaced(objects, unreadable: unreadable.names))
+        await listener(.replaced(objects, unreadable: unreadable.names), version)
         heard(&state)
         state.policy.onList(version: version, hasUnreadable: !unreadable.isEmpty)
         // The allocator would keep that memory, although lists are rare.
@@ -153,7 +156,7 @@ package struct Informer<Object: Resource>: Sendable {
     private func watch(
         from version: String,
         _ state: inout State,
-        _ listener: (Event) async -> Void
+        _ listener: Listener
     ) async throws(ClientError) -> Duration {
         var query = selectors(state)
         query.addWatch()
@@ -177,7 +180,7 @@ package struct Informer<Object: Resource>: Sendable {
     private func stream(
         notOlderThan version: String,
         _ state: inout State,
-        _ listener: (Event) async -> Void
+        _ listener: Listener
     ) async throws(ClientError) -> Duration {
         var query = selectors(state)
         query.addWatch()
@@ -225,7 +228,7 @@ package struct Informer<Object: Resource>: Sendable {
     private func report(
         _ event: WatchEvent<Object>,
         _ state: inout State,
-        _ listener: (Event) async -> Void
+        _ listener: Listener
     ) async {
         heard(&state)
         switch event.payload {
@@ -233,10 +236,10 @@ package struct Informer<Object: Resource>: Sendable {
             if state.setAside.remove(object.objectName) {
                 logger.notice("\(Object.kind) \(object.objectName) can be read again")
             }
-            await listener(.set(object))
+            await listener(.set(object), event.resourceVersion)
         case .removed(let name):
             _ = state.setAside.remove(name)
-            await listener(.removed(name))
+            await listener(.removed(name), event.resourceVersion)
         case .unreadable(let object): setAside(object, &state)
         case .bookmark, .error: break
         }
@@ -265,10 +268,10 @@ package struct Informer<Object: Resource>: Sendable {
     private func recover(
         from error: ClientError,
         _ state: inout State,
-        _ listener: (Event) async -> Void
+        _ listener: Listener
     ) async -> Duration {
         if isOptional, error.isNotFound {
-            await listener(.replaced([], unreadable: UnreadableObjects()))
+            await listener(.replaced([], unreadable: UnreadableObjects()), "")
             heard(&state)
             return .seconds(600)
         }
@@ -279,7 +282,7 @@ package struct Informer<Object: Resource>: Sendable {
         let pause = state.policy.onFailure(error, jitter: .random(in: 0...1))
         guard pause > .zero else { return .zero }
         view.failed(Object.kind)
-        if error.isRefusal { await listener(.refused) }
+        if error.isRefusal { await listener(.refused, "") }
         // A failure that lasts for hours is logged once.
         let isNews = state.failure != "\(error)"
         state.failure = "\(error)"

@@ -8,6 +8,16 @@ package struct ObjectName: Sendable, Hashable {
         self.name = name
     }
 
+    /// Whether a text is the description of this name.
+    package func isWritten(_ text: String) -> Bool {
+        let (first, second) = (namespace.utf8, name.utf8)
+        guard !first.isEmpty else { return name == text }
+        guard text.utf8.count == first.count + 1 + second.count else { return false }
+        let rest = text.utf8.dropFirst(first.count)
+        return text.utf8.starts(with: first) && rest.first == UInt8(ascii: "/")
+            && rest.dropFirst().elementsEqual(second)
+    }
+
     /// Reads `namespace/name`, or the name alone of a cluster-scoped object.
     package init(_ text: String) {
         let parts = text.split(separator: "/", maxSplits: 1).map(String.init)

@@ -123,14 +123,14 @@ struct ReadCommand: AsyncParsableCommand {
         let start = ContinuousClock.now
         let followers = [
             Task {
-                await services.run { event in
+                await services.run { event, _ in
                     guard case .replaced(let list, _) = event else { return }
                     await cluster.update { $0.replaceServices(list) }
                     arrived.yield()
                 }
             },
             Task {
-                await slices.run { event in
+                await slices.run { event, _ in
                     guard case .replaced(let list, _) = event else { return }
                     await cluster.update { $0.replaceEndpointSlices(list) }
                     arrived.yield()

@@ -84,8 +84,8 @@ package final class ProxyMonitor: SyncObserver {
         onSynced(record)
     }
 
-    package func failed(_ error: CommitError, retryAfter: Duration) {
-        state.withLock { $0.health.reasonNotReady = "the last sync failed: \(error)" }
+    package func failed(_ failure: SyncFailure) {
+        state.withLock { $0.health.reasonNotReady = "the last sync failed: \(failure.error)" }
         metrics.failures.add()
         for family in families { metrics.nftablesFailures.add(1, family.kubernetesName) }
     }
@@ -301,13 +301,13 @@ extension SyncRecord {
     fileprivate var withoutObjects: SyncRecord {
         var record = self
         (record.healthChecks, record.nodePortAddresses) = ([:], [])
-        record.pending = PendingChanges()
+        (record.pending, record.changes) = (PendingChanges(), [])
         return record
     }
 }
 
 extension ForeignObject {
-    fileprivate var words: String {
+    var words: String {
         switch self {
         case .table: "tables in nf_tables"
         case .servers: "virtual servers in IPVS"

@@ -9,6 +9,7 @@ package struct Cluster: Sendable {
     package var state: ClusterState
     private var compiled = ClusterPlans()
     private var view: NodeView?
+    private var lastFacts = NodeFacts()
     private let listeningSockets: @Sendable () -> ListeningSockets
     /// For each Service, its frontends at addresses of the node, and the diagnostics about sockets
     /// that listen there.
@@ -42,6 +43,7 @@ package struct Cluster: Sendable {
             apiServers: apiServers.union(state.apiServers)
         )
         let dirty = changes.services.union(services(touchedBy: newView))
+        let nodeChanges = nodeChanges(to: newView)
         view = newView
         let update = compiled.update(dirty, for: newView, input: state.input)
         findOccupied(update.diagnosed, newView)
@@ -53,6 +55,7 @@ package struct Cluster: Sendable {
             } + state.nodeDiagnostics,
             facts: facts,
             nodePortAddresses: newView.nodePortAddresses + newView.localhostAddresses,
+            nodeChanges: nodeChanges,
             pending: pending
         )
     }
@@ -65,6 +68,14 @@ package struct Cluster: Sendable {
         // Addresses of the node change often and matter only to Services with virtual IPs.
         same.addresses = newView.addresses
         return same == newView ? state.servicesWithVirtualIPs : Array(state.services.keys)
+    }
+
+    /// Returns what has changed about the node since the last compilation, as text.
+    private mutating func nodeChanges(to newView: NodeView) -> [String] {
+        let newFacts = facts
+        defer { lastFacts = newFacts }
+        guard let view, view != newView || lastFacts != newFacts else { return [] }
+        return view.changes(to: newView) + lastFacts.changes(to: newFacts)
     }
 
     /// Looks for sockets that occupy the ports of these Services, if their frontends have changed.
@@ -96,6 +107,10 @@ package struct Cluster: Sendable {
     /// All plans, as last compiled.
     package var plans: [ServicePlan] { Array(compiled.plans.values) }
 
+    var planCount: Int { compiled.plans.count }
+
+    func plan(of service: ObjectName) -> ServicePlan? { compiled.plans[service] }
+
     /// The addresses of the Node object, and those that were given for it.
     var nodeAddresses: [IPAddress] {
         Set((state.node?.addresses ?? []) + (view?.primaryAddresses ?? [])).sorted()
@@ -117,6 +132,8 @@ package struct PlanUpdate: Sendable {
     package let diagnostics: [(ObjectName, [Diagnostic])]
     package let facts: NodeFacts
     package let nodePortAddresses: [IPAddress]
+    /// What has changed about the node since the last compilation, as text.
+    package let nodeChanges: [String]
     /// The changes of objects that this compilation took in.
     package let pending: PendingChanges
 }

@@ -17,6 +17,7 @@ package struct PendingChanges: Sendable, Hashable {
     /// The times at which endpoints changed in the cluster, according to EndpointSlices, in
     /// milliseconds since 1970.
     package var changeTimes: [Int64] = []
+    package var causes = ChangeCauses()
 
     package init() {}
 }
@@ -36,6 +37,8 @@ package struct ClusterState: Sendable {
     private var dirty: Set<ObjectName> = []
     private var isNodeDirty = false
     package private(set) var pending = PendingChanges()
+    /// Where the changes come from that are made now; nil if nobody wants to know.
+    package var origin: ChangeOrigin?
 
     /// Makes an empty state.
     ///
@@ -101,14 +104,12 @@ package struct ClusterState: Sendable {
     package mutating func set(_ service: Service) {
         guard services[service.name] != service else { return }
         services[service.name] = service
-        dirty.insert(service.name)
-        pending.services += 1
+        onChange(ofService: service.name)
     }
 
     package mutating func removeService(_ name: ObjectName) {
         guard services.removeValue(forKey: name) != nil else { return }
-        dirty.insert(name)
-        pending.services += 1
+        onChange(ofService: name, isRemoval: true)
     }
 
     package mutating func set(_ slice: EndpointSlice) {
@@ -127,8 +128,7 @@ package struct ClusterState: Sendable {
             slices[owner, default: []].insert(slice, at: index)
         }
         serviceOfSlice[slice.name] = owner
-        dirty.insert(owner)
-        pending.endpoints += 1
+        onChange(ofSlice: slice.name, of: owner)
         if slice.changedAt != 0 { pending.changeTimes.append(slice.changedAt) }
     }
 
@@ -137,8 +137,31 @@ package struct ClusterState: Sendable {
         let index = place(of: name, in: owner).index
         endpointCount -= slices[owner]?.remove(at: index).endpoints.count ?? 0
         if slices[owner]?.isEmpty == true { slices[owner] = nil }
+        onChange(ofSlice: name, of: owner, isRemoval: true)
+    }
+
+    private mutating func onChange(ofService name: ObjectName, isRemoval: Bool = false) {
+        dirty.insert(name)
+        pending.services += 1
+        guard let origin else { return }
+        pending.causes.add(
+            ChangeCause(.service, name, of: name, isRemoval: isRemoval, origin)
+        )
+    }
+
+    private mutating func onChange(
+        ofSlice name: ObjectName,
+        of owner: ObjectName,
+        isRemoval: Bool = false
+    ) {
         dirty.insert(owner)
         pending.endpoints += 1
+        guard let origin else { return }
+        let cause =
+            source == .endpoints
+            ? ChangeCause(.endpoints, owner, of: owner, origin)
+            : ChangeCause(.endpointSlice, name, of: owner, isRemoval: isRemoval, origin)
+        pending.causes.add(cause)
     }
 
     /// Returns the index of the slice among those of its Service, or the index at which to insert

@@ -29,6 +29,8 @@ package actor Reconciler {
     /// The node's facts as last committed.
     private var committedFacts = NodeFacts()
     private var isFirst = true
+    private var hasSynced = false
+    private var waiting = WaitingChanges()
     /// The kind of object that another program changed and that is not repaired yet.
     private var damage: ForeignObject?
     /// Whether the next sync looks for damage that was not reported.
@@ -68,11 +70,15 @@ package actor Reconciler {
 
     /// Changes the objects of the cluster.
     ///
-    /// - Parameter list: the list that has arrived in full with this change, if any
+    /// - Parameters:
+    /// - list: the list that has arrived in full with this change, if any
+    /// - origin: where the change comes from
     package func update(
         completing list: ObjectList? = nil,
+        from origin: ChangeOrigin? = nil,
         _ body: @Sendable (inout ClusterState) -> Void
     ) {
+        cluster.state.origin = origin ?? ChangeOrigin(arrived: clock.now)
         body(&cluster.state)
         if let list {
             missing.remove(list)
@@ -83,6 +89,7 @@ package actor Reconciler {
 
     /// Replaces everything with the objects of manifests.
     package func replaceAll(_ objects: [KubernetesObject]) {
+        cluster.state.origin = ChangeOrigin(arrived: clock.now)
         cluster.state.replaceAll(objects)
         missing = []
         ring()
@@ -170,6 +177,17 @@ package actor Reconciler {
         return try await backend.difference(cluster.plans, node: facts)
     }
 
+    /// Calls a closure with the plan of a Service that the kernel has taken last; nil if it has
+    /// none.
+    ///
+    /// What the observer was told agrees with this plan while the closure runs.
+    package func withCommittedPlan<Result: Sendable>(
+        of service: ObjectName,
+        _ body: @Sendable (ServicePlan?) -> Result
+    ) -> Result {
+        body(waiting.old(of: service.description) ?? cluster.plan(of: service))
+    }
+
     // MARK: Working
 
     /// Syncs whenever something is due, until the task is cancelled.
@@ -217,7 +235,14 @@ package actor Reconciler {
             log(try await sync(scope))
         } catch {
             let delay = policy.onFailure(at: clock.now, took: clock.now - start)
-            observer.failed(error, retryAfter: delay)
+            observer.failed(
+                SyncFailure(
+                    error,
+                    retryAfter: delay,
+                    waiting: waiting.services(atMost: 8),
+                    waitingCount: waiting.count
+                )
+            )
             logger.error(
                 "sync failed; what was programmed stays",
                 metadata: ["error": "\(error)", "retry": "\(delay)"]
@@ -255,11 +280,15 @@ package actor Reconciler {
         try await commit(update, scope, &record)
         let end = clock.now
         record.committing = end - compiled
+        record.ended = end
         record.largeChangesWaiting = queue.count
         policy.onSuccess(record.isFull ? .everything : .changes, goingOn: queue.due(at: end))
         noteDamage(update, &record, at: end, took: end - start)
         committedFacts = update.facts
         news.move(to: &record)
+        (record.isFirst, hasSynced) = (!hasSynced, true)
+        record.services = cluster.planCount
+        record.nodeChanges = waiting.takeNodeChanges()
         observer.synced(record)
         return record
     }
@@ -279,6 +308,9 @@ package actor Reconciler {
             news.add(new, of: name, cluster.state.services[name]?.uid)
         }
         for change in update.changes { news.add(change) }
+        if hasSynced {
+            waiting.add(update.changes, update.pending.causes, update.nodeChanges, at: clock.now)
+        }
         return update
     }
 
@@ -293,9 +325,11 @@ package actor Reconciler {
             guard !changes.isEmpty || update.facts != committedFacts else { return }
             do throws(CommitError) {
                 record.report = try await backend.commit(changes, node: update.facts)
+                record.changes = waiting.take(changes)
                 if isLarge { queue.onCommit(at: clock.now, took: clock.now - start) }
                 return
             } catch  where error.recovery == .rereadKernel {
+                record.refusal = "\(error)"
                 // Everything is adopted below.
             }
         }
@@ -303,6 +337,7 @@ package actor Reconciler {
         record.isFull = true
         queue.removeAll()
         record.report = try await backend.adopt(cluster.plans, node: update.facts)
+        record.changes = waiting.take(nil)
     }
 
     /// Detects damage that was not reported, and records the repair.

@@ -110,6 +110,6 @@ struct Run: AsyncParsableCommand {
 struct NoObserver: SyncObserver {
     func changesQueued() {}
     func synced(_ record: SyncRecord) {}
-    func failed(_ error: CommitError, retryAfter: Duration) {}
+    func failed(_ failure: SyncFailure) {}
     func foreignChange(_ object: ForeignObject, repairAfter delay: Duration) {}
 }

@@ -157,10 +157,15 @@ struct APIFeed: ServiceLifecycle.Service {
             view: view,
             logger: logger
         )
-        await informer.run { event in
+        await informer.run { event, version in
+            let arrived = ContinuousClock.now
             switch event {
-            case .replaced: await reconciler.update(completing: list) { apply(&$0, event) }
-            case .set, .removed: await reconciler.update { apply(&$0, event) }
+            case .replaced:
+                let origin = ChangeOrigin(version: version, isList: true, arrived: arrived)
+                await reconciler.update(completing: list, from: origin) { apply(&$0, event) }
+            case .set, .removed:
+                let origin = ChangeOrigin(version: version, arrived: arrived)
+                await reconciler.update(from: origin) { apply(&$0, event) }
             case .refused: await waive(list, "is refused by the API server")
             }
         }
