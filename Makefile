@@ -52,7 +52,7 @@ network-pictures: release ## draw docs/networks/ anew, from packets on networks 
 
 .PHONY: test-unit
 # Targets, and of targets with servers and threads the suites that have none.
-UNIT_TESTS := NetworkTypesTests YAMLTests KubernetesModelTests PlanCompilerTests NFTablesTests IPVSTests ManifestSourceTests ConfigurationTests ReconcilerTests NetlinkBytesTests \
+UNIT_TESTS := NetworkTypesTests YAMLTests KubernetesModelTests PlanCompilerTests NFTablesTests IPVSTests ManifestSourceTests ConfigurationTests ReconcilerTests NetlinkBytesTests JournalTests \
     $(addprefix ModelKernelTests.,EvaluatorTests MemoryKernelTests EvaluatorPropertyTests HistoryTests KnownIssueTests) \
     $(addprefix ObservabilityTests.,MetricsTests ExpositionTests HealthTests HTTPRequestTests HTTPResponseTests HostHeaderTests RoutesTests OutputTests ForwardingTests ProxyMonitorTests StatusDocumentTests) \
     $(addprefix KubernetesClientTests.,WatchPolicyTests WatchPolicyHistoryTests WatchDecoderTests EventAggregatorTests EventAggregatorHistoryTests SetAsideTests ListProgressTests ResourceTests KubeconfigTests RecordingTests) \

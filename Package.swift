@@ -178,10 +178,15 @@ let package = Package(
         // Observe
         module(
             .observe,
+            "Journal",
+            ["NetworkTypes", "KubernetesModel", "ServicePlan", "Backend", "Reconciler"]
+        ),
+        module(
+            .observe,
             "Observability",
             [
                 "NetworkTypes", "KubernetesModel", "ServicePlan", "Backend", "Reconciler",
-                "Threads", logging,
+                "Journal", "Threads", logging,
             ]
         ),
         // Daemon
@@ -198,8 +203,8 @@ let package = Package(
                 "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "NFTables",
                 "IPVS", "Netlink", "ManifestSource", "KubernetesClient", "NFTablesKernel",
                 "IPVSKernel", "Backend", "KubeProxyLeftovers", "Reconciler", "Configuration",
-                "Observability", "LocalhostForwarding", "Threads", argumentParser, logging,
-                lifecycle, signals,
+                "Journal", "Observability", "LocalhostForwarding", "Threads", argumentParser,
+                logging, lifecycle, signals,
             ]
         ),
         // Lab
@@ -282,10 +287,14 @@ let package = Package(
         ),
         tests("ConfigurationTests", ["Configuration"]),
         tests(
+            "JournalTests",
+            ["NetworkTypes", "KubernetesModel", "ServicePlan", "Backend", "Reconciler", "Journal"]
+        ),
+        tests(
             "ObservabilityTests",
             [
-                "BinarySupport", "NetworkTypes", "ServicePlan", "Backend", "Reconciler",
-                "Observability", "Threads", logging,
+                "BinarySupport", "KubernetesModel", "NetworkTypes", "ServicePlan", "Backend",
+                "Reconciler", "Journal", "Observability", "Threads", logging,
             ]
         ),
         tests(
@@ -308,8 +317,9 @@ let package = Package(
                 "BinarySupport", "EmbeddedAPIServer", "NetworkNamespaces", "NetworkTypes",
                 "Threads",
                 "Backend", "Reconciler", "Configuration", "KubernetesClient", "LocalhostForwarding",
-                "Observability", "PlanCompiler", "ServicePlan", "NFTables", "NFTablesKernel",
-                "ModelKernel", "ModelSupport", "needletail", "needletail-lab", logging,
+                "Journal", "Observability", "PlanCompiler", "ServicePlan", "NFTables",
+                "NFTablesKernel", "ModelKernel", "ModelSupport", "needletail", "needletail-lab",
+                logging,
             ]
         ),
     ]

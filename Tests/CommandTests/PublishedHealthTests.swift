@@ -1,5 +1,6 @@
 import Configuration
 import Dispatch
+import Journal
 import KubernetesClient
 import LocalhostForwarding
 import Logging
@@ -59,17 +60,20 @@ import Testing
             nodeName: "here",
             hasNode: true,
             view: APIView(),
+            journal: Journal(),
             lookAgain: {}
         )
         let expected = [
             ("/healthz", 503), ("/livez", 200), ("/readyz", 503), ("/metrics", 200),
             ("/metrics/slis", 200), ("/status", 200), ("/statusz", 200), ("/configz", 200),
+            ("/history", 200), ("/history/plan?service=a/b&at=0", 202),
         ]
         for (path, status) in expected {
             let text = "GET \(path) HTTP/1.0\r\n\r\n"
-            guard case .complete(let request) = HTTPRequest.read(Array(text.utf8)) else {
+            guard case .complete(var request) = HTTPRequest.read(Array(text.utf8)) else {
                 throw NoRequest()
             }
+            request.isOnLoopback = true
             let answers = endpoints.servers.map { $0.routes.answer(request).status }
             #expect(answers.contains(status), "\(path): \(answers)")
         }

@@ -234,7 +234,8 @@ struct ConnectionLoop: ~Copyable {
         switch HTTPRequest.read(connection.received) {
         case .incomplete: break
         case .bad(let status): answer(id, HTTPResponse.refusal(status).bytes())
-        case .complete(let request):
+        case .complete(var request):
+            request.isOnLoopback = isOnLoopback(descriptor)
             let response =
                 request.isMeant(for: connection.listener.address)
                 ? connection.listener.handler(request) : .refusal(421)

@@ -9,6 +9,9 @@ package struct HTTPRequest: Sendable, Hashable {
     /// The headers, with their names in lower case.
     package let headers: [String: String]
     package let body: [UInt8]
+    /// Whether both ends of the connection are loopback addresses, so that only this node can have
+    /// sent the request.
+    package var isOnLoopback = false
 
     /// The state of a request while its bytes arrive.
     package enum Progress: Sendable, Hashable {
@@ -128,10 +131,14 @@ package struct HTTPResponse: Sendable, Hashable {
     private static func reason(_ status: Int) -> String {
         switch status {
         case 200: "OK"
+        case 202: "Accepted"
         case 400: "Bad Request"
+        case 403: "Forbidden"
         case 404: "Not Found"
         case 405: "Method Not Allowed"
         case 408: "Request Timeout"
+        case 409: "Conflict"
+        case 410: "Gone"
         case 413: "Content Too Large"
         case 421: "Misdirected Request"
         case 431: "Request Header Fields Too Large"

@@ -35,3 +35,16 @@ extension Substring {
         return text
     }
 }
+
+extension HTTPRequest {
+    /// The parameters of the query; the last of several with one name counts, and nothing is
+    /// decoded.
+    package var parameters: [String: String] {
+        var parameters: [String: String] = [:]
+        for part in query.split(separator: "&") {
+            let words = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            parameters[String(words[0])] = words.count > 1 ? String(words[1]) : ""
+        }
+        return parameters
+    }
+}

@@ -23,7 +23,7 @@ package struct Moment: Sendable {
     }
 
     /// Formats an instant's wall time as Kubernetes' MicroTime.
-    func text(of past: ContinuousClock.Instant) -> String { Self.text(time(of: past)) }
+    package func text(of past: ContinuousClock.Instant) -> String { Self.text(time(of: past)) }
 
     /// Kubernetes' MicroTime.
     package var text: String { Self.text(time) }

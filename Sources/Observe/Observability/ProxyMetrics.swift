@@ -259,6 +259,18 @@ package struct ProxyMetrics: Sendable {
             families.map { [cause.rawValue] + $0 }
         }
     )
+    package let journalEntries = Gauge(
+        "needletail_journal_entries",
+        "Entries of the journal (needletail history)."
+    )
+    package let journalBytes = Gauge(
+        "needletail_journal_bytes",
+        "Bytes of the journal's entries; beyond 4 MiB the oldest go."
+    )
+    package let journalSince = Gauge(
+        "needletail_journal_since_timestamp_seconds",
+        "From when on the journal knows everything that was programmed."
+    )
     package let failures = Counter("needletail_sync_failures_total", "Syncs that failed.")
     package let ready = Gauge("needletail_ready", "Whether /readyz is green.")
     package let httpRequests = Counter(
@@ -324,6 +336,15 @@ package struct ProxyMetrics: Sendable {
         )
     }
 
+    /// Sets how much the journal has.
+    ///
+    /// - Parameter since: the time from which on it knows everything, in seconds since 1970
+    package func setJournal(entries: Int, bytes: Int, since: Double?) {
+        journalEntries.set(Double(entries))
+        journalBytes.set(Double(bytes))
+        if let since { journalSince.set(since) }
+    }
+
     package init(version: String, mode: String) { info.set(1, version, mode) }
 
     package var all: [any MetricFamily] {
@@ -339,8 +360,8 @@ package struct ProxyMetrics: Sendable {
             viewAge, followed, unreadable, serviceConnections, driftDetected, driftRepaired,
             repairDuration, stale,
             trackedConnections, trackedLimit, trackingFailures, localhostConnections,
-            localhostConnectionsTotal, localhostFailures, forwardingObstacles, failures,
-            ready, httpRequests,
+            localhostConnectionsTotal, localhostFailures, forwardingObstacles, journalEntries,
+            journalBytes, journalSince, failures, ready, httpRequests,
         ] + process.all
     }
 }

@@ -1,4 +1,5 @@
 internal import Backend
+package import Journal
 internal import ServicePlan
 internal import Reconciler
 
@@ -31,6 +32,19 @@ package struct StatusDocument: Codable, Sendable {
         package let last: String?
     }
 
+    package struct History: Codable, Sendable {
+        /// From when on the journal knows everything; nil before the first sync.
+        package let reachesBackTo: String?
+        package let entries: Int
+        package let bytes: Int
+
+        package init(_ journal: Journal, now: Moment = .now) {
+            let figures = journal.figures
+            reachesBackTo = figures.since.map { now.text(of: $0) }
+            (entries, bytes) = (figures.count, figures.bytes)
+        }
+    }
+
     package let version: String
     package let mode: String
     package let node: String
@@ -49,6 +63,8 @@ package struct StatusDocument: Codable, Sendable {
     package let forwarding: [String]?
     package let apiViewAgeSeconds: [String: Double]
     package let families: [String: Bool]
+    /// What the journal has; nil from a daemon without one.
+    package var history: History?
 
     package var json: String { jsonText(self, pretty: true) }
 }

@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Backend
 internal import Configuration
+internal import Glibc
 internal import KubernetesModel
 internal import NetworkTypes
 internal import Observability
@@ -18,6 +19,9 @@ struct Explain: AsyncParsableCommand {
             rules of all programs and the routes. Without --from, that is a connection of one client of \
             each kind.
 
+            With --at, the daemon's journal tells what was programmed for a Service at that time, since \
+            when, and what has happened to it since. What other programs' rules did then is not known.
+
             Exit status: 0 if the kernel does this; 1 if it does something else, or failure; 3 if nobody \
             can tell.
             """
@@ -31,6 +35,12 @@ struct Explain: AsyncParsableCommand {
     @Option(help: "The client: ADDRESS, or ADDRESS:PORT.")
     var from: String?
 
+    @Option(help: "A time in the past: -10m, or 2026-01-31T12:00:00Z.")
+    var at: String?
+
+    @Option(help: "The address at which the daemon serves metrics, for --at.")
+    var address = "127.0.0.1:10249"
+
     @Option(name: .shortAndLong, help: "text, or json.")
     var output = Format.text
 
@@ -39,6 +49,7 @@ struct Explain: AsyncParsableCommand {
 
     func run() async throws {
         let wanted = try Wanted(target)
+        if let at { return try await explain(wanted, at: at) }
         let client = try from.map(ConnectionSource.init)
         let configuration = try planning.configuration(source)
         let explainer = Explainer(
@@ -58,6 +69,32 @@ struct Explain: AsyncParsableCommand {
         case true?: break
         case false?: throw ExitCode.failure
         case nil: throw ExitCode(3)
+        }
+    }
+}
+
+extension Explain {
+    /// Tells what was programmed for a Service at a time.
+    private func explain(_ wanted: Wanted, at text: String) async throws {
+        guard case .service(let service) = wanted else {
+            throw Failure(
+                "--at needs a Service, NAMESPACE/NAME, not \"\(target)\"",
+                status: EX_USAGE
+            )
+        }
+        guard from == nil else {
+            throw Failure(
+                "--at excludes --from: the journal knows plans, not connections",
+                status: EX_USAGE
+            )
+        }
+        let name = try HistoryText.serviceParameter(service)
+        let moment = try PastTime.seconds(of: text, option: "--at")
+        let daemon = DaemonClient(address: address)
+        let past = try await daemon.pastPlan(of: name, at: moment)
+        switch output {
+        case .json: print(past.json)
+        case .text: print(PastPlanText.lines(past).joined(separator: "\n"))
         }
     }
 }

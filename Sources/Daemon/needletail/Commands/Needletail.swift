@@ -20,8 +20,8 @@ struct Needletail: AsyncParsableCommand {
             """,
         version: version,
         subcommands: [
-            Run.self, Render.self, Diff.self, Explain.self, Watch.self, Status.self, Cleanup.self,
-            Version.self, Reference.self,
+            Run.self, Render.self, Diff.self, Explain.self, Watch.self, History.self, Status.self,
+            Cleanup.self, Version.self, Reference.self,
         ],
         defaultSubcommand: Run.self
     )

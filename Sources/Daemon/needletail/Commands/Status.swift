@@ -1,6 +1,4 @@
 internal import ArgumentParser
-internal import FoundationEssentials
-internal import KubernetesClient
 internal import Observability
 
 struct Status: AsyncParsableCommand {
@@ -18,22 +16,8 @@ struct Status: AsyncParsableCommand {
     var address = "127.0.0.1:10249"
 
     func run() async throws {
-        let bytes: [UInt8]
-        do throws(ClientError) {
-            let client = APIClient(Credentials(server: "http://\(address)"))
-            bytes = try await client.send("GET", "/status")
-        } catch {
-            throw Failure(
-                "no daemon answers at \(address): \(error); is it running on this node, and is this its"
-                    + " metricsBindAddress (--address)?"
-            )
-        }
-        guard let status = try? JSONDecoder().decode(StatusDocument.self, from: Data(bytes)) else {
-            throw Failure(
-                "the answer from \(address) is not from needletail \(Needletail.version); does kube-proxy or"
-                    + " another version of needletail run there?"
-            )
-        }
+        let daemon = DaemonClient(address: address)
+        let status = try daemon.decode(StatusDocument.self, await daemon.get("/status"))
         switch output {
         case .json: print(status.json)
         case .text: print(StatusText.lines(status).joined(), terminator: "")

@@ -20,6 +20,10 @@ enum StatusText {
             status.forwarding?.isEmpty == true
             ? [("forwarding", "found nothing that would stop it")]
             : (status.forwarding ?? []).map { ("forwarding", "may be stopped: \($0)") }
+        if let history = status.history {
+            let since = history.reachesBackTo ?? "the first sync, which is not done"
+            rows.append(("history", "\(history.entries) entries since \(since)"))
+        }
         if !status.missingLists.isEmpty {
             rows.append(
                 ("waiting for", "the lists of \(status.missingLists.joined(separator: ", "))")

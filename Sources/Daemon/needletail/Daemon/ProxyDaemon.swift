@@ -1,5 +1,6 @@
 internal import Backend
 internal import Configuration
+internal import Journal
 internal import KubernetesClient
 internal import KubernetesModel
 internal import LocalhostForwarding
@@ -26,6 +27,7 @@ struct ProxyDaemon {
     private let client: APIClient?
     private let recorder: EventRecorder?
     private let view = APIView()
+    private let journal = Journal()
     private let watch: ConfigurationWatch?
     private let kubeconfigWatch: KubeconfigWatch?
     /// Rings when the client's credentials have changed.
@@ -73,7 +75,7 @@ struct ProxyDaemon {
             backend: backend,
             interfaceAddresses: try readInterfaceAddresses(),
             apiServers: apiServers,
-            observer: outlets.monitor,
+            observer: SyncObservers(journal, outlets.monitor),
             warnings: WarningBudget(limit: configuration.needletail.namespaceWarnings),
             logger: logger
         )
@@ -147,6 +149,7 @@ struct ProxyDaemon {
             nodeName: node.nodeName,
             hasNode: client != nil,
             view: view,
+            journal: journal,
             lookAgain: outlets.look.ring
         )
         var services: [any ServiceLifecycle.Service] = [

@@ -1,6 +1,7 @@
 internal import Reconciler
 internal import Configuration
 internal import FoundationEssentials
+internal import Journal
 internal import KubernetesClient
 internal import KubernetesModel
 internal import LocalhostForwarding
@@ -23,6 +24,7 @@ struct ProxyEndpoints {
     /// Whether there should be a Node object for this node in the API.
     let hasNode: Bool
     let view: APIView
+    let journal: Journal
     /// Asks for another reading of the kernel's counts, which the next request will get.
     let lookAgain: @Sendable () -> Void
 
@@ -89,6 +91,7 @@ struct ProxyEndpoints {
             HTTPResponse(200, HTTPResponse.plain, StatusText.lines(status()).joined())
         }
         routes.get("/status") { [self] _ in HTTPResponse(200, HTTPResponse.json, status().json) }
+        HistoryRoutes(journal: journal, reconciler: reconciler, nodeName: nodeName).add(to: &routes)
         if configuration.enableProfiling {
             routes.put("/debug/flags/v") { request in Self.setVerbosity(request) }
         }
@@ -127,13 +130,15 @@ struct ProxyEndpoints {
 
     private func status() -> StatusDocument {
         checkEligibility()
-        return monitor.status(
+        var status = monitor.status(
             version: Needletail.version,
             mode: configuration.proxyMode.rawValue,
             node: nodeName,
             reconciler.summary,
             viewAge: view.kinds.compactMapValues { $0.age?.seconds }
         )
+        status.history = StatusDocument.History(journal)
+        return status
     }
 
     /// Updates the metrics that are not counted as things happen.
@@ -145,6 +150,13 @@ struct ProxyEndpoints {
         )
         monitor.metrics.followed.replace(kinds.map { ([$0.key], $0.value.isFollowed ? 1 : 0) })
         monitor.metrics.unreadable.replace(kinds.map { ([$0.key], Double($0.value.unreadable)) })
+        let kept = journal.figures
+        let now = Moment.now
+        monitor.metrics.setJournal(
+            entries: kept.count,
+            bytes: kept.bytes,
+            since: kept.since.map { now.time(of: $0) }
+        )
         let forwarded = forwarder.statistics
         monitor.metrics.setLocalhost(
             listeners: forwarded.listeners,

@@ -31,8 +31,9 @@ struct PlanningOptions: ParsableArguments {
             "once": .boolean, "dry-run": .boolean, "init-only": .boolean, "cleanup": .boolean,
             "help": .boolean, "version": .boolean, "config": .value, "write-config-to": .value,
             "manifests": .value, "context": .value, "master": .value, "boot-id-file": .value,
-            "machine-id-file": .value, "output": .value, "from": .value,
+            "machine-id-file": .value, "output": .value, "from": .value, "at": .value,
             "count": .value, "for": .value, "buffer": .value, "top": .boolean,
+            "address": .value,
         ],
         letters: ["v": "v", "o": "output"],
         aliases: ["mode": "proxy-mode"]
