@@ -11,6 +11,7 @@ import Observability
 /// The readers of untrusted bytes, by the names that NEEDLETAIL_FUZZ_TARGET may have.
 private let targets: [String: @Sendable (UnsafeRawBufferPointer) -> Void] = [
     "netlink": netlink,
+    "trace": trace,
     "addresses": { addresses(String(decoding: $0, as: UTF8.self)) },
     "manifest": { manifest(String(decoding: $0, as: UTF8.self)) },
     "frames": { frames(Array($0)) },
@@ -61,6 +62,14 @@ private func netlink(_ input: UnsafeRawBufferPointer) {
             _ = (attribute.text, attribute.word, attribute.bigEndianShort, attribute.address)
             for nested in attribute.nested { _ = nested.text }
         }
+    }
+}
+
+private func trace(_ input: UnsafeRawBufferPointer) {
+    for event in NetlinkMessages(input).compactMap({ TraceEvent($0) }) {
+        precondition(
+            event.packet.map { $0.source.address.family == $0.destination.address.family } ?? true
+        )
     }
 }
 

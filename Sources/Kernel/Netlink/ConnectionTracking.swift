@@ -29,7 +29,7 @@ package struct TrackedConnection: Sendable, Hashable {
 
 /// The kernel's connection tracking table, over ctnetlink.
 package struct ConnectionTracking: ~Copyable {
-    private var socket: NetlinkSocket
+    var socket: NetlinkSocket
 
     package init() throws(NetlinkError) { socket = try NetlinkSocket(.netfilter) }
 
