@@ -24,6 +24,10 @@ extension TestBackend {
         packets.map { _ in Evaluation([]) }
     }
 
+    package func verify(_ packet: FirstPacket, _ origin: PacketOrigin) -> Verification {
+        Verification(client: nil, frontend: packet.frontend, .cannotTell("there is no kernel"))
+    }
+
     package func elementCounts() -> [ElementCount] { [] }
 
     package func connectionCounts() -> [String: UInt64] { [:] }

@@ -52,6 +52,12 @@ package protocol Backend: Sendable {
     /// evaluated for each of them.
     func evaluate(_ packets: [FirstPacket]) async throws(CommitError) -> [Evaluation]
 
+    /// Sends a packet or waits for one, and returns its way through the rules of all programs, compared
+    /// with what an evaluation says.
+    ///
+    /// The packet is traced by a table of its own, which exists for no longer than this takes.
+    func verify(_ packet: FirstPacket, _ origin: PacketOrigin) async -> Verification
+
     /// Returns the number of elements in each of needletail's sets.
     func elementCounts() async -> [ElementCount]
 

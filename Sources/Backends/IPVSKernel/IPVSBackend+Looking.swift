@@ -80,6 +80,28 @@ extension IPVSBackend {
     /// Evaluates packets by the rules, and what they let through by the virtual servers.
     package func evaluate(_ packets: [FirstPacket]) throws(CommitError) -> [Evaluation] {
         guard retirement?.isOver != true else { return try policy.evaluate(packets) }
+        return try policy.evaluate(packets, servers: virtualServers(for: packets))
+    }
+
+    package func verify(_ packet: FirstPacket, _ origin: PacketOrigin) -> Verification {
+        guard retirement?.isOver != true else {
+            return PacketVerification(packet, origin).perform()
+        }
+        do throws(CommitError) {
+            let servers = try virtualServers(for: [packet])
+            return PacketVerification(packet, origin, servers: servers).perform()
+        } catch {
+            return Verification(
+                client: nil,
+                frontend: packet.frontend,
+                .cannotTell(error.description)
+            )
+        }
+    }
+
+    private func virtualServers(
+        for packets: [FirstPacket]
+    ) throws(CommitError) -> VirtualServers {
         let servers = try failing { () throws(NetlinkError) in
             var servers: [FrontendKey: [WeightedEndpoint]] = [:]
             for server in try ipvs.servers()
@@ -90,7 +112,7 @@ extension IPVSBackend {
             }
             return servers
         }
-        return try policy.evaluate(packets) { packet in
+        return { packet in
             TransportProtocol(rawValue: packet.transport).flatMap {
                 servers[FrontendKey(packet.destination, $0, packet.destinationPort)]
             }

@@ -8,8 +8,11 @@ struct Endings {
 
     private var paths: [Ending: [Path]] = [:]
     private var order: [Ending] = []
+    /// Nil: every way is followed.
+    var companion: Companion?
 
     mutating func add(_ traveller: Traveller, _ outcome: Outcome) {
+        guard companion?.ends(traveller, outcome) != false else { return }
         var exit: Exit?
         if case .delivered = outcome {
             exit = Exit(

@@ -36,12 +36,7 @@ package struct Evaluator {
         _ tracking: Tracking = .new
     ) -> [Possibility] {
         var walk = Walk(evaluator: self, entry: tracking)
-        let traveller = Traveller(packet)
-        if packet.inputInterface == nil {
-            walk.send(traveller)
-        } else {
-            walk.receive([traveller])
-        }
+        walk.start(packet)
         return walk.endings.possibilities
     }
 
@@ -59,6 +54,11 @@ struct Walk {
 
     init(evaluator: Evaluator, entry: Tracking) {
         (self.evaluator, self.entry) = (evaluator, entry)
+    }
+
+    mutating func start(_ packet: Packet) {
+        let traveller = Traveller(packet)
+        if packet.inputInterface == nil { send(traveller) } else { receive([traveller]) }
     }
 
     // MARK: The hooks
@@ -186,6 +186,7 @@ struct Walk {
         _ travellers: [Traveller]
     ) -> [Traveller] {
         let base = evaluator.ruleset.tables[place.table]?.chains[place.name]?.base
+        let travellers = endings.companion?.calling(place, travellers) ?? travellers
         let result = run(place, hook, travellers, depth: 0)
         guard base?.isDropping == true else { return result.accepted + result.returned }
         for var traveller in result.returned {
@@ -220,7 +221,8 @@ struct Walk {
         var current = travellers
         for rule in chain.rules where !current.isEmpty {
             let machine = RuleMachine(evaluator, place, rule, hook)
-            let exits = machine.execute(current)
+            var exits = machine.execute(current)
+            endings.companion?.keep(&exits)
             for (traveller, outcome) in exits.ended { endings.add(traveller, outcome) }
             accepted += exits.accepted
             returned += exits.returned

@@ -13,6 +13,9 @@ struct Traveller {
     /// What could not be evaluated, and how it was taken to be on this way.
     var doubts: [Doubt: Bool] = [:]
     var writes: [SetWrite] = []
+    /// How many sightings of a real packet it has gone along with, and how many of its rules were
+    /// compared with those.
+    var (sighted, comparedRules) = (0, 0)
 
     init(_ packet: Packet) { self.packet = packet }
 
@@ -37,6 +40,7 @@ struct Traveller {
         let isUntracked: Bool
         let isBalanced: Bool
         let writes: [SetWrite]
+        let sighted: Int
     }
 
     private var appearance: Appearance {
@@ -45,7 +49,8 @@ struct Traveller {
             tracking: tracking,
             isUntracked: isUntracked,
             isBalanced: isBalanced,
-            writes: writes
+            writes: writes,
+            sighted: sighted
         )
     }
 

@@ -32,8 +32,9 @@ struct LibraryMessage: ~Copyable {
 struct LibraryTable: ~Copyable {
     private let handle = nftnl_table_alloc()
 
-    init(name: String, userData: [UInt8] = []) {
+    init(name: String, userData: [UInt8] = [], flags: UInt32 = 0) {
         nftnl_table_set_str(handle, UInt16(NFTNL_TABLE_NAME.rawValue), name)
+        if flags != 0 { nftnl_table_set_u32(handle, UInt16(NFTNL_TABLE_FLAGS.rawValue), flags) }
         if !userData.isEmpty {
             nftnl_table_set_data(
                 handle,

@@ -8,8 +8,12 @@ struct LibraryRule: ~Copyable {
 
     /// A rule; without expressions it means all rules of the chain, for deletion.
     init(table: String, chain: Chain.Name, _ expressions: [KernelExpression]) {
+        self.init(table: table, chainNamed: chain.text, expressions)
+    }
+
+    init(table: String, chainNamed chain: String, _ expressions: [KernelExpression]) {
         nftnl_rule_set_str(handle, UInt16(NFTNL_RULE_TABLE.rawValue), table)
-        nftnl_rule_set_str(handle, UInt16(NFTNL_RULE_CHAIN.rawValue), chain.text)
+        nftnl_rule_set_str(handle, UInt16(NFTNL_RULE_CHAIN.rawValue), chain)
         for expression in expressions { add(expression) }
     }
 
@@ -117,6 +121,10 @@ extension LibraryRule {
             let meta = make("meta")
             meta.set(NFTNL_EXPR_META_KEY, key.rawValue)
             meta.set(NFTNL_EXPR_META_SREG, register)
+        case .immediate(let bytes, let register):
+            let immediate = make("immediate")
+            immediate.set(NFTNL_EXPR_IMM_DREG, register)
+            immediate.set(NFTNL_EXPR_IMM_DATA, bytes)
         case .masquerade(let ports):
             make("masq").set(NFTNL_EXPR_MASQ_FLAGS, ports.flags)
         case .update(let update):

@@ -68,6 +68,10 @@ package actor NFTablesBackend: Backend {
         try programmer.evaluate(packets)
     }
 
+    package func verify(_ packet: FirstPacket, _ origin: PacketOrigin) -> Verification {
+        PacketVerification(packet, origin).perform()
+    }
+
     package func elementCounts() -> [ElementCount] { programmer.elementCounts() }
 
     package func connectionCounts() -> [String: UInt64] { programmer.connectionCounts() }

@@ -39,7 +39,7 @@ package enum PacketEvaluation {
             let evaluators = [read.ruleset, read.reordered].compactMap { $0 }.map {
                 Evaluator($0, elements: elements, routing: routes.routing, servers: servers)
             }
-            var doubts = read.unseen + legacyDoubts(Set(packets.map(\.frontend.address.family)))
+            var doubts = unevaluated(read, Set(packets.map(\.frontend.address.family)))
             let evaluations = packets.map { packet in
                 evaluators.map {
                     ConnectionEvaluation(Packet(packet), $0, ownAddress: routes.ownAddress).outcomes
@@ -82,6 +82,11 @@ package enum PacketEvaluation {
         "chains of several tables have the same hook and priority, and the kernel does not tell which"
         + " comes first"
 
+    /// What may stop packets and is not evaluated, as text.
+    static func unevaluated(_ read: RulesetReader.Result, _ families: Set<IPFamily>) -> [String] {
+        read.unseen + legacyDoubts(families)
+    }
+
     /// The rules of iptables-legacy, which are no rules of nf_tables.
     private static func legacyDoubts(_ families: Set<IPFamily>) -> [String] {
         families.sorted { $0.rawValue < $1.rawValue }.flatMap { family in
@@ -95,7 +100,7 @@ package enum PacketEvaluation {
 }
 
 extension Packet {
-    fileprivate init(_ packet: FirstPacket) {
+    init(_ packet: FirstPacket) {
         self.init(
             from: packet.source,
             packet.sourcePort,

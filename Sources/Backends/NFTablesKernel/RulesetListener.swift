@@ -80,6 +80,9 @@ struct RulesetListener: ~Copyable {
         _ message: NetlinkMessage,
         _ chains: Set<ChainPlace>
     ) -> Bool {
+        // The first attribute of all objects is the name of their table.
+        let table = message.netfilterAttributes[Int(NFTA_TABLE_NAME.rawValue)]?.text
+        guard table?.hasPrefix(TraceTable.prefix) != true else { return false }
         switch message.type {
         case Int(Constant.messageType(NFT_MSG_NEWTABLE)),
             Int(Constant.messageType(NFT_MSG_DELTABLE)),

@@ -60,7 +60,7 @@ struct TransactionEncoder {
     }
 
     /// Returns a comment as libnftnl's TLV `NFTNL_UDATA_TABLE_COMMENT`, with a closing zero.
-    private static func comment(_ text: String) -> [UInt8] {
+    static func comment(_ text: String) -> [UInt8] {
         [0, UInt8(text.utf8.count + 1)] + Array(text.utf8) + [0]
     }
 

@@ -17,13 +17,13 @@ struct Explain: AsyncParsableCommand {
             the endpoints that connection tracking has for it. What the API and the configuration \
             say is compared with what this node's kernel does: a new connection is followed through the \
             rules of all programs and the routes. Without --from, that is a connection of one client of \
-            each kind.
+            each kind. With --verify a real packet is sent and traced on its way.
 
             With --at, the daemon's journal tells what was programmed for a Service at that time, since \
             when, and what has happened to it since. What other programs' rules did then is not known.
 
             Exit status: 0 if the kernel does this; 1 if it does something else, or failure; 3 if nobody \
-            can tell.
+            can tell. With --verify also 1 if the packet went another way, and 3 if that was not seen.
             """
     )
 
@@ -44,6 +44,7 @@ struct Explain: AsyncParsableCommand {
     @Option(name: .shortAndLong, help: "text, or json.")
     var output = Format.text
 
+    @OptionGroup var verifying: VerificationOptions
     @OptionGroup var source: SourceOptions
     @OptionGroup var planning: PlanningOptions
 
@@ -59,17 +60,21 @@ struct Explain: AsyncParsableCommand {
                 try Mode.open(configuration, DaemonLog.ofCommand)
             }
         )
-        let document = try await explainer.explain(wanted, from: client)
+        if verifying.wait != nil, client == nil {
+            throw Failure("--wait needs the client for which to wait: --from ADDRESS")
+        }
+        var document = try await explainer.explain(wanted, from: client)
+        document.verifications =
+            await verifying.verifications(explainer, document, wanted, from: client)?
+            .map(Verified.init)
         switch output {
         case .json:
             print(jsonText(document, pretty: true))
         case .text: print(document.text, terminator: "")
         }
-        switch document.kernel.agrees {
-        case true?: break
-        case false?: throw ExitCode.failure
-        case nil: throw ExitCode(3)
-        }
+        let answers = [document.kernel.agrees] + (document.verifications ?? []).map(\.agrees)
+        if answers.contains(false) { throw ExitCode.failure }
+        if answers.contains(nil) { throw ExitCode(3) }
     }
 }
 

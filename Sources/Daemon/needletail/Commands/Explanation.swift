@@ -99,6 +99,8 @@ struct Explanation: Encodable {
     let connections: [Connection]?
     let node: Node
     let kernel: Kernel
+    /// Nil: nobody asked for that.
+    var verifications: [Verified]?
 }
 
 extension Explanation {
@@ -121,6 +123,7 @@ extension Explanation {
             ("pods in", node.podCIDRs), ("cluster IPs in", node.serviceCIDRs),
         ] where !values.isEmpty { lines.append("  \(name) \(values.joined(separator: ", "))") }
         lines += kernel.lines
+        lines += (verifications ?? []).flatMap(\.lines)
         return lines.map { $0.printable + "\n" }.joined()
     }
 
