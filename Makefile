@@ -68,6 +68,10 @@ conformance: release packages-test ## packet-level cases, from CONFORMANCE_DIR
 	    python3 -B "$(CONFORMANCE_DIR)/run.py" --driver needletail --mode nftables --binary "$(CURDIR)/.build/release/needletail" --live $(CONFORMANCE_FLAGS); \
 	else echo "no conformance suite in $(CONFORMANCE_DIR); set CONFORMANCE_DIR"; fi
 
+.PHONY: conformance-verify
+conformance-verify: release packages-test ## packet-level cases, and what explain --verify says about each flow
+	python3 -B scripts/verify-conformance --driver needletail --mode nftables --binary "$(CURDIR)/.build/release/needletail" --live $(CONFORMANCE_FLAGS)
+
 .PHONY: sanitize
 # Long properties of pure Swift, and what runs the program.
 UNSANITIZED := CommandTests HistoryTests PlantedMistakeTests EvaluatorPropertyTests
