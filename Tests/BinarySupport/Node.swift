@@ -65,7 +65,7 @@ package final class Node {
 
     // MARK: needletail
 
-    private var flags: [String] {
+    package var flags: [String] {
         [
             "--manifests", folder.path, "--hostname-override", "here",
             "--node-ip", "\(Self.address),\(Self.address6)",
