@@ -19,7 +19,7 @@ import Testing
 @Suite struct RandomTamperingTests {
     /// The number of things that are done, four to each connection.
     private static let count =
-        ProcessInfo.processInfo.environment["NEEDLETAIL_HISTORIES"].flatMap(UInt64.init) ?? 200
+        ProcessInfo.processInfo.environment["NEEDLETAIL_HISTORIES"].flatMap(UInt64.init) ?? 400
     private static let rounds: UInt64 = 4
     private static let shares: UInt64 = 4
 

@@ -166,7 +166,7 @@ package struct RandomTampering {
     ) -> [KernelExpression] {
         var rule: [KernelExpression] = []
         for _ in 0..<Int.random(in: 0...2, using: &random) { rule += match() }
-        if chance(4) { rule.append(.unknownMatch("xt match x")) }
+        if chance(8) { rule.append(.unknownMatch("xt match x")) }
         if chance(2) { rule.append(.counter) }
         if isTranslating, !chance(3) { return rule + translation(hook) }
         let dropping: [KernelExpression] = [.verdict(.drop, nil)]

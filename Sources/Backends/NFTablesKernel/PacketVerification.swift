@@ -71,7 +71,7 @@ package struct PacketVerification {
         let generation = try RulesetListener.generation(&socket)
         let read = try RulesetReader.read(&socket)
         let doubts = PacketEvaluation.unevaluated(read, [wanted.frontend.address.family])
-        let elements = try KernelElements()
+        let elements = try KernelElements(recorder: nil)
         let routes = try KernelRoutes()
         let evaluators = [read.ruleset, read.reordered].compactMap { $0 }.map {
             Evaluator(
