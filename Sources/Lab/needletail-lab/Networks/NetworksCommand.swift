@@ -27,6 +27,10 @@ struct NetworksCommand: AsyncParsableCommand {
         let hasIPVS = access("/proc/net/ip_vs", F_OK) == 0
         let modes = mode.isEmpty ? (hasIPVS ? ProxyMode.allCases : [.nftables]) : mode
         var table = NetworkTable()
+        if let lack = IngressServer.lack {
+            print("ingress: left out, \(lack)")
+            table.lacks.append(("ingress", lack))
+        }
         for kind in network.isEmpty ? NetworkKind.allCases : network {
             if let lack = kind.lack {
                 print("\(kind.rawValue): left out, \(lack)")
