@@ -112,7 +112,12 @@ struct PlanOracle {
             return delivered(packet)
         case .invalid:
             let source = FrontendKey(packet.source, key.transport, packet.sourcePort)
-            let isServices = frontends[key] != nil || knownEndpoints.contains(source)
+            // What neither an interface has received nor the node has sent is of an IPVLAN pod; what
+            // is for the node itself comes by the loopback interface then.
+            let isForeign =
+                packet.inputInterface == nil && !isNode(packet) && !isToNode(packet.destination)
+            let isServices =
+                frontends[key] != nil || !isForeign && knownEndpoints.contains(source)
             return isServices ? Verdict(.dropped) : delivered(packet)
         case .new:
             guard let (frontend, plan) = frontends[key] else { return nobodys(packet) }
@@ -221,6 +226,11 @@ struct PlanOracle {
         Verdict(outcome(packet, packet.destination, packet.destinationPort, isMasqueraded))
     }
 
+    private func isToNode(_ address: IPAddress) -> Bool {
+        address == cluster.nodeAddress
+            || cluster.inputs.role == .policy && clusterIPs.contains(address)
+    }
+
     /// A packet that comes to a process of the node passes no hook that masquerades, unless the node
     /// itself has sent it.
     private func outcome(
@@ -230,9 +240,7 @@ struct PlanOracle {
         _ isMasqueraded: Bool
     ) -> Outcome {
         let isFromNode = packet.inputInterface == nil
-        let isToNode =
-            address == cluster.nodeAddress
-            || cluster.inputs.role == .policy && clusterIPs.contains(address)
+        let isToNode = isToNode(address)
         return .delivered(
             address,
             port: port,

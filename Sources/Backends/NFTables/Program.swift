@@ -79,7 +79,11 @@ package struct Program: Sendable, Hashable {
             Chain(
                 .invalid,
                 [
-                    Rule(.lookup(PacketField.frontend, in: .frontends), .counter, .drop)
+                    Rule(.lookup(PacketField.frontend, in: .frontends), .counter, .drop),
+                    // Of IPVLAN in mode l3, a node sees what its pods send, at the output hook, but
+                    // not what they get: all their answers are INVALID, and nobody translates them
+                    // here (`drivers/net/ipvlan/ipvlan_core.c: ipvlan_process_outbound`).
+                    Rule(.inputInterfaceIsKnown(false), .sourceIsLocal(false), .returning),
                 ]
                     + [SetID.serviceEndpoints, .formerEndpoints].map { set in
                         Rule(
@@ -188,8 +192,11 @@ package struct Program: Sendable, Hashable {
     private var services: [Rule] {
         let isFrontendOf = { (set: SetID) in Statement.lookup(PacketField.frontend, in: set) }
         // The external traffic policy does not apply to pods and the node itself; they are treated
-        // as if they had connected through the load balancer.
-        let outsiders = [isFrontendOf(.localPolicy)] + variant.localDetection.nonPods
+        // as if they had connected through the load balancer. The node's packets come by the output
+        // hook, where there is no input interface; in a VRF `fib` does not know its addresses.
+        let outsiders =
+            [isFrontendOf(.localPolicy), .inputInterfaceIsKnown(true)]
+            + variant.localDetection.nonPods
         return stickyFirst + [
             Rule(outsiders + [.sourceIsLocal(false), .goto(.pickLocal)]),
             Rule(.goto(.pick)),

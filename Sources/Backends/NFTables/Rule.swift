@@ -17,7 +17,7 @@ package enum Statement: Sendable, Hashable {
     /// The same of the interface on which the packet leaves.
     case outputInterfaceIsNot(name: String, isPrefix: Bool)
     /// `iif 0`: whether the hook knows an interface on which the packet arrived. In postrouting it
-    /// does not for the node's own packets, nor for those that a bridge hands to `br_netfilter`
+    /// does not for what came by the output hook, nor for those that a bridge hands to `br_netfilter`
     /// (`net/bridge/br_netfilter_hooks.c: br_nf_post_routing`).
     case inputInterfaceIsKnown(Bool)
     case transport(TransportProtocol, isEqual: Bool = true)
