@@ -52,6 +52,7 @@ import Testing
         #expect(NetworkKind.flannelVXLAN.overlayMTU == 1450)
         #expect(NetworkKind.flannelUDP.overlayMTU == 1472)
         #expect(NetworkKind.calicoIPIP.overlayMTU == 1480)
+        #expect(NetworkKind.wireguard.overlayMTU == 1420)
         #expect(NetworkKind.calicoRouted.overlayMTU == nil)
     }
 
@@ -93,7 +94,7 @@ import Testing
         // Each has three node ports.
         let ports = (entries + services.far).flatMap { [$0.nodePort, $0.nodePort + 2] }
         #expect(Set(ports).count == ports.count && ports.allSatisfy { 30_000...32_767 ~= $0 })
-        #expect(services.objects.count == 7 * 3 && services.loadBalancers.count == 7)
+        #expect(services.objects.count == 8 * 3 && services.loadBalancers.count == 8)
     }
 
     @Test func `the table has a row for each network, and counts what failed`() {
@@ -106,7 +107,8 @@ import Testing
         #expect(table.summary("bridge, nftables, IPv4") == "1 passed, 1 failed")
         let lines = table.text.split(separator: "\n").map(String.init)
         #expect(lines[2] == "| bridge, nftables, IPv4 | ✓ | ✗ |")
-        #expect(lines[3] == "| bridge, nftables, IPv6 | – |")
+        #expect(lines[3] == "| bridge, nftables, IPv6 | a |")
+        #expect(lines.contains("- a: no such thing"))
         #expect(lines.contains("1. pod → Service, same node"))
         #expect(lines.last == "calico-ipip: the kernel has no IPIP")
     }

@@ -26,6 +26,9 @@ struct Topology: Sendable {
         /// The node's address among its pods, if the wiring has one.
         var podGateway: String { "10.244.\(index).1" }
         var podGateway6: String { "fd44:\(index)::1" }
+        /// The address of the node's end of a tunnel, if its network has tunnels.
+        var tunnelAddress: String { "10.244.\(index).0" }
+        var tunnelAddress6: String { "fd44:\(index)::" }
     }
 
     struct Pod: Sendable {

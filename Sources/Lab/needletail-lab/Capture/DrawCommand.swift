@@ -42,7 +42,7 @@ struct DrawCommand: AsyncParsableCommand {
         try await NetworkRun(kind: kind, mode: .nftables, nodeCount: 3).inside {
             cluster,
             services in
-            try NetworkChecks(cluster, services, .ipv4).waitUntilProgrammed()
+            try NetworkChecks(cluster, services, .ipv4, .nftables).waitUntilProgrammed()
             let topology = try LiveTopology()
             let target = services.far[services.far.count - 1].clusterIP(.ipv4)
             return try PacketWay(from: topology.place("web-1"), to: "\(target):80", in: topology)

@@ -27,9 +27,16 @@ struct DetectionChecks {
     private let cluster: Cluster
     private let services: NetworkServices
     private let families: [IPFamily]
+    private let mode: ProxyMode
 
-    init(_ cluster: Cluster, _ services: NetworkServices, _ families: [IPFamily]) {
+    init(
+        _ cluster: Cluster,
+        _ services: NetworkServices,
+        _ families: [IPFamily],
+        _ mode: ProxyMode
+    ) {
         (self.cluster, self.services, self.families) = (cluster, services, families)
+        self.mode = mode
     }
 
     private var topology: Topology { cluster.topology }
@@ -53,7 +60,7 @@ struct DetectionChecks {
             guard let choice = choices[position] else { continue }
             if choice.flags != usual { try cluster.restartProxy(of: node, detection: choice.flags) }
             results[position] = try families.map { family in
-                try NetworkChecks(cluster, services, family)
+                try NetworkChecks(cluster, services, family, mode)
                     .check(choice.showsPod, choice.masqueradesOutside)
             }
         }

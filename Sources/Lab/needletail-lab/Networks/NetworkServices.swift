@@ -28,6 +28,8 @@ struct NetworkServices {
     let own: Entry
     /// Another pod of the client pod's node.
     let near: Entry
+    /// A pod of another node, external traffic policy Local.
+    let farLocal: Entry
     /// A pod of each other node.
     let far: [Entry]
     /// The ingress, if the cluster has one: external traffic policies Cluster and Local.
@@ -55,6 +57,12 @@ struct NetworkServices {
             number: 15,
             pods: Array(pods.dropFirst().filter { $0.node.index == own.node.index }.prefix(1))
         )
+        farLocal = Entry(
+            name: "far-local",
+            number: 16,
+            pods: Array(pods.filter { $0.node.index != own.node.index }.prefix(1)),
+            spec: ["externalTrafficPolicy": "Local"]
+        )
         far = topology.nodes.dropFirst().enumerated().map { position, node in
             Entry(
                 name: "far-\(node.index)",
@@ -64,10 +72,10 @@ struct NetworkServices {
         }
         ingress = topology.ingress.map { pod in
             (
-                Entry(name: "ingress", number: 16, pods: [pod]),
+                Entry(name: "ingress", number: 17, pods: [pod]),
                 Entry(
                     name: "ingress-local",
-                    number: 17,
+                    number: 18,
                     pods: [pod],
                     spec: ["externalTrafficPolicy": "Local"]
                 )
@@ -76,7 +84,8 @@ struct NetworkServices {
     }
 
     private var entries: [Entry] {
-        [all, local, sticky, own, near] + far + (ingress.map { [$0.all, $0.local] } ?? [])
+        [all, local, sticky, own, near, farLocal] + far
+            + (ingress.map { [$0.all, $0.local] } ?? [])
     }
 
     var objects: [JSONValue] {

@@ -78,11 +78,11 @@ struct NetworkRun {
         try await inside { cluster, services in
             var results: [IPFamily: [(name: String, result: NetworkChecks.Result)]] = [:]
             for family in families {
-                let checks = try NetworkChecks(cluster, services, family)
+                let checks = try NetworkChecks(cluster, services, family, mode)
                 try checks.waitUntilProgrammed()
                 try await checks.run { results[family, default: []].append(($0, $1)) }
             }
-            try DetectionChecks(cluster, services, families).run { name, family, result in
+            try DetectionChecks(cluster, services, families, mode).run { name, family, result in
                 results[family, default: []].append((name, result))
             }
             for family in families { report(family, results[family] ?? []) }
@@ -142,25 +142,36 @@ struct NetworkTable {
         }
     }
 
+    private static func letter(_ position: Int) -> String {
+        String(UnicodeScalar(UInt8(ascii: "a") + UInt8(position)))
+    }
+
     /// The table in Markdown: a row for each network, a column for each check by its number.
+    ///
+    /// A letter stands for the reason why a check does not apply.
     var text: String {
         let numbers = NetworkRun.names.indices.map { "\($0 + 1)" }
+        var reasons: [String] = []
         var lines = [
             "| network, mode, family | " + numbers.joined(separator: " | ") + " |",
             "|---|" + String(repeating: "---|", count: numbers.count),
         ]
         for (title, results) in rows {
-            let cells = results.map {
-                switch $0 {
-                case .passed: "✓"
-                case .failed: "✗"
-                case .left: "–"
+            let cells = results.map { result -> String in
+                switch result {
+                case .passed: return "✓"
+                case .failed: return "✗"
+                case .left(let reason):
+                    if !reasons.contains(reason) { reasons.append(reason) }
+                    return Self.letter(reasons.firstIndex(of: reason) ?? 0)
                 }
             }
             lines.append("| \(title) | " + cells.joined(separator: " | ") + " |")
         }
         lines.append("")
         lines += NetworkRun.names.enumerated().map { "\($0 + 1). \($1)" }
+        lines.append("")
+        lines += reasons.enumerated().map { "- \(Self.letter($0)): \($1)" }
         if !lacks.isEmpty {
             lines += ["", "Left out:"] + lacks.map { "\($0.kind): \($0.reason)" }
         }

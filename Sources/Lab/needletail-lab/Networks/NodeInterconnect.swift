@@ -22,8 +22,12 @@ struct SharedNetwork: NodeInterconnect {
 
 /// A route to each other node's pods by that node's address, as flannel's host-gw writes them.
 struct HostRoutes: NodeInterconnect {
+    /// The VRF whose table gets them; nil for the main table.
+    var vrf: String?
+
     func connect(_ node: Topology.Node, _ others: [Topology.Node]) throws {
-        try node.namespace.ip(others.flatMap(Self.routes))
+        let end = vrf.map { " vrf \($0)" } ?? ""
+        try node.namespace.ip(others.flatMap(Self.routes).map { $0 + end })
     }
 
     static func routes(to other: Topology.Node) -> [String] {
@@ -60,14 +64,12 @@ struct VXLANOverlay: NodeInterconnect {
     var isDirectWithinSegment = false
 
     func connect(_ node: Topology.Node, _ others: [Topology.Node]) throws {
-        let base = Self.base(node)
-        let base6 = Self.base6(node)
         try node.namespace.ip([
             "link add \(device) address \(Self.hardwareAddress(node, 4)) mtu \(1500 - Self.overhead) type vxlan id \(id) local \(node.address) dev eth0 dstport \(port) nolearning",
-            "addr add \(base)/32 dev \(device)", "link set \(device) up",
+            "addr add \(node.tunnelAddress)/32 dev \(device)", "link set \(device) up",
             // The outer header is 20 bytes longer in IPv6.
             "link add \(device6) address \(Self.hardwareAddress(node, 6)) mtu \(1480 - Self.overhead) type vxlan id \(id) local \(node.address6) dev eth0 dstport \(port) nolearning",
-            "addr add \(base6)/128 dev \(device6) nodad", "link set \(device6) up",
+            "addr add \(node.tunnelAddress6)/128 dev \(device6) nodad", "link set \(device6) up",
         ])
         for other in others {
             if isDirectWithinSegment, other.segment == node.segment {
@@ -77,10 +79,10 @@ struct VXLANOverlay: NodeInterconnect {
             let hardware = Self.hardwareAddress(other, 4)
             let hardware6 = Self.hardwareAddress(other, 6)
             try node.namespace.ip([
-                "neigh add \(Self.base(other)) lladdr \(hardware) dev \(device) nud permanent",
-                "route add \(other.podCIDR) via \(Self.base(other)) dev \(device) onlink",
-                "neigh add \(Self.base6(other)) lladdr \(hardware6) dev \(device6) nud permanent",
-                "route add \(other.podCIDR6) via \(Self.base6(other)) dev \(device6) onlink",
+                "neigh add \(other.tunnelAddress) lladdr \(hardware) dev \(device) nud permanent",
+                "route add \(other.podCIDR) via \(other.tunnelAddress) dev \(device) onlink",
+                "neigh add \(other.tunnelAddress6) lladdr \(hardware6) dev \(device6) nud permanent",
+                "route add \(other.podCIDR6) via \(other.tunnelAddress6) dev \(device6) onlink",
             ])
             for (device, hardware, address) in [
                 (device, hardware, other.address), (device6, hardware6, other.address6),
@@ -92,9 +94,6 @@ struct VXLANOverlay: NodeInterconnect {
             }
         }
     }
-
-    private static func base(_ node: Topology.Node) -> String { "10.244.\(node.index).0" }
-    private static func base6(_ node: Topology.Node) -> String { "fd44:\(node.index)::" }
 
     private static func hardwareAddress(_ node: Topology.Node, _ family: Int) -> String {
         "0e:00:00:00:0\(family):0\(node.index)"
@@ -110,7 +109,7 @@ struct IPIPTunnels: NodeInterconnect {
         try node.namespace.ip(
             [
                 "link set \(Self.device) mtu 1480 up",
-                "addr add 10.244.\(node.index).0/32 dev \(Self.device)",
+                "addr add \(node.tunnelAddress)/32 dev \(Self.device)",
             ]
                 + others.flatMap {
                     [

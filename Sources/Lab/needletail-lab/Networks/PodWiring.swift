@@ -83,28 +83,73 @@ struct RoutedWiring: PodWiring {
     }
 }
 
-/// Pods on the nodes' own network: a MACVLAN device in each, over the node's interface.
+/// Pods on the nodes' own network: a MACVLAN or IPVLAN device in each, over the node's interface.
 ///
 /// The kernel hands nothing from such a device to the interface below it, so a node and its pods
-/// do not reach each other, and a proxy does not see what pods send. Therefore the node has a
-/// MACVLAN device of its own, to which the pods route the addresses of Services.
-struct MACVLANWiring: PodWiring {
+/// do not reach each other, and a proxy does not see what pods send to each other. Therefore the
+/// node has such a device of its own, which is the pods' gateway to Services.
+struct SharedInterfaceWiring: PodWiring {
     static let nodeDevice = "shim"
+    /// The type of device, as `ip link` takes it.
+    let device: String
+    /// Whether nodes route to each other's pods, which answer no ARP; otherwise all pods are on one
+    /// link.
+    var isRouted = false
+
+    private var prefixLength: Int { isRouted ? 24 : 16 }
+    private var prefixLength6: Int { isRouted ? 64 : 16 }
 
     func prepare(_ node: Topology.Node) throws {
         try node.namespace.ip([
-            "link add link eth0 name \(Self.nodeDevice) type macvlan mode bridge",
-            "addr add \(node.podGateway)/16 dev \(Self.nodeDevice)",
-            "addr add \(node.podGateway6)/16 dev \(Self.nodeDevice) nodad",
+            "link add link eth0 name \(Self.nodeDevice) type \(device)",
+            "addr add \(node.podGateway)/\(prefixLength) dev \(Self.nodeDevice)",
+            "addr add \(node.podGateway6)/\(prefixLength6) dev \(Self.nodeDevice) nodad",
             "link set \(Self.nodeDevice) up",
         ])
     }
 
     func attach(_ pod: Topology.Pod) throws {
         try pod.node.namespace.ip([
-            "link add link eth0 name m\(pod.portNumber) type macvlan mode bridge",
+            "link add link eth0 name m\(pod.portNumber) type \(device)",
             "link set m\(pod.portNumber) netns \(pod.namespace.name) name eth0",
         ])
-        try pod.configure(prefixLength: 16, prefixLength6: 16)
+        // Where the node forwards by the interface on which the kernel shows it a pod's packet, IPv6
+        // tells the pod to go past the node, which must translate the answer.
+        try pod.namespace.setSysctl("net/ipv6/conf/eth0/accept_redirects", "0")
+        try pod.configure(prefixLength: prefixLength, prefixLength6: prefixLength6)
     }
+}
+
+/// A bridge on each node, as `BridgeWiring` has it, in a VRF with the node's uplink.
+///
+/// The VRF's table has all routes. A rule leads the node's own processes, which are in no VRF, to
+/// this table, and sockets outside of a VRF take what comes in through one.
+struct VRFWiring: PodWiring {
+    static let device = "tenant"
+    private static let table = 1001
+    private let bridges = BridgeWiring(mtu: 1500)
+
+    func prepare(_ node: Topology.Node) throws {
+        let namespace = node.namespace
+        for name in ["tcp", "udp"] {
+            try namespace.setSysctl("net/ipv4/\(name)_l3mdev_accept", "1")
+        }
+        // Joining a VRF takes an interface down and up.
+        try namespace.setSysctl("net/ipv6/conf/all/keep_addr_on_down", "1")
+        try bridges.prepare(node)
+        try namespace.ip([
+            "link add \(Self.device) up type vrf table \(Self.table)",
+            "link set eth0 master \(Self.device)",
+            "link set \(BridgeWiring.bridge) master \(Self.device)",
+            "route add default via \(Topology.clientAddress) vrf \(Self.device)",
+            "route add default via \(Topology.clientAddress6) vrf \(Self.device)",
+        ])
+        for family in ["-4", "-6"] {
+            try namespace.handle.run(
+                ["ip", family, "rule", "add", "pref", "40000", "table", "\(Self.table)"]
+            )
+        }
+    }
+
+    func attach(_ pod: Topology.Pod) throws { try bridges.attach(pod) }
 }

@@ -20,7 +20,7 @@ final class UDPTunnels: NodeInterconnect {
         try node.namespace.ip([
             "link set \(Self.device) mtu \(1500 - Self.overhead) up",
             // The whole cluster is behind the device; the bridge of the own pods is more specific.
-            "addr add 10.244.\(node.index).0/16 dev \(Self.device)",
+            "addr add \(node.tunnelAddress)/16 dev \(Self.device)",
         ])
         var pair: [Int32] = [-1, -1]
         socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &pair)
