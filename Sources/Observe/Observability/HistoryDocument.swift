@@ -132,11 +132,12 @@ extension HistoryDocument.Entry {
     private static func text(_ work: JournalEntry.Work) -> String {
         guard !work.isEmpty else { return "nothing was missing" }
         return [
-            (work.added, "elements added"), (work.removed, "elements removed"),
-            (work.objects, "changes of tables, chains, sets and rules"),
-            (work.servers, "changes of IPVS"),
+            (work.added, "element", "added"), (work.removed, "element", "removed"),
+            (work.objects, "change", "of tables, chains, sets and rules"),
+            (work.servers, "change", "of IPVS"),
         ]
-        .filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" }.joined(separator: ", ")
+        .filter { $0.0 > 0 }.map { "\($0.0) \($0.1)\($0.0 == 1 ? "" : "s") \($0.2)" }
+        .joined(separator: ", ")
     }
 }
 
