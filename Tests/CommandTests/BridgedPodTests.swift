@@ -4,7 +4,7 @@ import Testing
 
 /// Connections from a pod to another one on the same bridge, which the kernel hands to the rules
 /// with `br_netfilter`, and which in postrouting have no input interface.
-@Suite(.timeLimit(.minutes(10))) struct BridgedPodTests {
+@Suite(.timeLimit(.minutes(30))) struct BridgedPodTests {
     private static let detections = [
         ["--detect-local-mode", "BridgeInterface", "--pod-bridge-interface", "cni0"],
         ["--detect-local-mode", "InterfaceNamePrefix", "--pod-interface-name-prefix", "cni"],

@@ -3,17 +3,20 @@ import FoundationEssentials
 import Glibc
 import NetworkNamespaces
 import Testing
+import Threads
 
 /// Tests that `explain` is true of the kernel: real connections do what it says.
 @Suite(.timeLimit(.minutes(30))) struct ExplainTamperingTests {
     @Test(arguments: Tampering.all)
-    func `what happens to a connection is among what explain says`(tampering: Tampering) throws {
+    func `what happens to a connection is among what explain says`(
+        tampering: Tampering
+    ) async throws {
         let network = try Network()
         try network.suffer(tampering)
         let client = tampering.client
         let answer = try network.explain(client)
         #expect(answer.status == tampering.answer.status, "\(answer.text)")
-        let fate = try network.connect(client)
+        let fate = try await network.connect(client)
         #expect(
             answer.outcomes.contains { fate.matches($0) },
             "\(fate) is not among \(answer.text)"
@@ -107,7 +110,7 @@ import Testing
 }
 
 /// What a client sees of its connection.
-private enum Fate: Equatable {
+private enum Fate: Equatable, Sendable {
     case connected(String, isMasqueraded: Bool)
     case refused, unanswered
 
@@ -206,14 +209,35 @@ private struct Network {
     }
 
     /// Sends a connection, and looks who gets it.
-    func connect(_ client: Tampering.Client) throws -> Fate {
+    ///
+    /// A thread of its own waits, so that other tests go on.
+    func connect(_ client: Tampering.Client) async throws -> Fate {
         let namespace =
             switch client {
             case .pod: try node.pod(1)
             case .node: node.namespace
             case .outside: node.client
             }
-        let parts = Self.target(client).split(separator: ":").map(String.init)
+        let address = address(client)
+        let servers = servers
+        return try await withCheckedThrowingContinuation { continuation in
+            startThread {
+                continuation.resume(
+                    with: Result {
+                        try Self.connect(from: namespace, address, Self.target(client), servers)
+                    }
+                )
+            }
+        }
+    }
+
+    private static func connect(
+        from namespace: NetworkNamespace,
+        _ address: String,
+        _ target: String,
+        _ servers: [(name: String, stream: Stream)]
+    ) throws -> Fate {
+        let parts = target.split(separator: ":").map(String.init)
         let port = UInt16(parts[1]) ?? 0
         guard let stream = try Stream.connecting(namespace, parts[0], port, limit: 2) else {
             return errno == ECONNREFUSED ? .refused : .unanswered
@@ -226,6 +250,6 @@ private struct Network {
             return .unanswered
         }
         let peer = try #require(servers[index].stream.accepted().peer)
-        return .connected(servers[index].name, isMasqueraded: !peer.hasSuffix(address(client)))
+        return .connected(servers[index].name, isMasqueraded: !peer.hasSuffix(address))
     }
 }

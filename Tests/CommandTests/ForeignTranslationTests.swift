@@ -4,7 +4,7 @@ import Testing
 
 /// Tests with connections that other programs of the node translate: host ports of network plugins,
 /// container runtimes, administrators.
-@Suite(.timeLimit(.minutes(5))) struct ForeignTranslationTests {
+@Suite(.timeLimit(.minutes(30))) struct ForeignTranslationTests {
     private static let nodePort = "{name: http, port: 80, nodePort: 30080}"
 
     /// Adds a host port as the portmap plugin does for a pod.

@@ -160,6 +160,6 @@ import Testing
         let services = NetworkServices(topology)
         #expect(services.ingress?.local.pods.map(\.name) == ["ingress"])
         #expect(!services.all.pods.contains { $0.name == "ingress" })
-        #expect(services.objects.count == 9 * 3)
+        #expect(services.objects.count == 10 * 3)
     }
 }

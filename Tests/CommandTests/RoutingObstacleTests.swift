@@ -5,7 +5,7 @@ import Testing
 
 /// What is said about networks whose packets do not take the ways that a Service proxy needs, and
 /// that it is true.
-@Suite(.timeLimit(.minutes(10))) struct RoutingObstacleTests {
+@Suite(.timeLimit(.minutes(30))) struct RoutingObstacleTests {
     /// The second interface's clients are answered by the first one.
     @Test func `a strict reverse path filter that drops clients is told, and only then`() throws {
         let node = try Node()

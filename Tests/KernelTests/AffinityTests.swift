@@ -7,7 +7,7 @@ import ServicePlan
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(5))) struct AffinityTests {
+@Suite(.timeLimit(.minutes(30))) struct AffinityTests {
     private let frontends = [
         FrontendKey(ip("10.96.0.10"), .udp, 53), FrontendKey(ip("fd96::10"), .udp, 53),
     ]

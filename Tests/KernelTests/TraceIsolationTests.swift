@@ -11,7 +11,7 @@ import TestSupport
 import Testing
 
 /// Tests that tracing concerns one packet, and nobody notices it but the one who asks.
-@Suite(.timeLimit(.minutes(10))) struct TraceIsolationTests {
+@Suite(.timeLimit(.minutes(30))) struct TraceIsolationTests {
     private let table: KernelTable
     private let client: NetworkNamespace
     private static let frontend = FrontendKey(ip("10.96.0.1"), .udp, 80)

@@ -5,7 +5,7 @@ import NetworkTypes
 import ServicePlan
 import Testing
 
-@Suite(.timeLimit(.minutes(5))) struct DatagramTests {
+@Suite(.timeLimit(.minutes(30))) struct DatagramTests {
     private func port(_ endpoints: [String], host: String = "127.0.0.1") -> ForwardedPort {
         ForwarderBench.port(endpoints, transport: .udp, host: host, number: 30053, target: 53)
     }

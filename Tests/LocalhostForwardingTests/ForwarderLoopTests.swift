@@ -8,7 +8,7 @@ import TestSupport
 import Testing
 
 /// Tests of one round after another, at times that the test sets.
-@Suite(.timeLimit(.minutes(5))) struct ForwarderLoopTests {
+@Suite(.timeLimit(.minutes(30))) struct ForwarderLoopTests {
     private func port(_ endpoints: [String], _ key: FrontendKey) -> ForwardedPort {
         let target: UInt16 = key.transport == .udp ? 53 : 8080
         return ForwardedPort(

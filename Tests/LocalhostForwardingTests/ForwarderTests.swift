@@ -75,7 +75,7 @@ final class ForwarderBench {
     }
 }
 
-@Suite(.timeLimit(.minutes(5))) struct ForwarderTests {
+@Suite(.timeLimit(.minutes(30))) struct ForwarderTests {
     @Test func `TCP is forwarded in both families`() throws {
         let bench = try ForwarderBench()
         let server = try EchoServer(bench.namespace, port: 8080)

@@ -6,7 +6,7 @@ import ServicePlan
 import Testing
 
 /// Tests of a forwarder with its thread: unusual traffic, and its end.
-@Suite(.timeLimit(.minutes(5))) struct ForwardingEdgeTests {
+@Suite(.timeLimit(.minutes(30))) struct ForwardingEdgeTests {
     private func dns(
         _ endpoint: String = "10.244.1.5",
         host: String = "127.0.0.1",

@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 import Threads
 
-@Suite(.timeLimit(.minutes(5))) struct ThreadTests {
+@Suite(.timeLimit(.minutes(30))) struct ThreadTests {
     private struct Failure: Error, Equatable { let number: Int }
 
     private final class Collection<Element: Sendable>: Sendable {

@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// Folders as kubelets, editors and accidents make them.
-@Suite(.timeLimit(.minutes(5))) final class ManifestFolderTests {
+@Suite(.timeLimit(.minutes(30))) final class ManifestFolderTests {
     private let path: String
 
     init() throws {
