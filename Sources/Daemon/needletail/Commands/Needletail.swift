@@ -55,13 +55,19 @@ struct Needletail: AsyncParsableCommand {
         [Run.self, Render.self, Diff.self, Explain.self, Watch.self]
         as [any ParsableCommand.Type]
 
+    /// The commands that look at what the daemon of this node has programmed.
+    private static let looking =
+        [Diff.self, Explain.self, Watch.self] as [any ParsableCommand.Type]
+
     private static func rewritten(_ arguments: [String]) throws -> [String] {
         let word = arguments.first.flatMap { $0.hasPrefix("-") ? nil : $0 }
         guard word == nil || withSettings.contains(where: { $0._commandName == word }) else {
             return arguments
         }
         do throws(ConfigurationProblem) {
-            return try PlanningOptions.grammar.rewritten(arguments)
+            let flags = try PlanningOptions.grammar.rewritten(arguments)
+            guard looking.contains(where: { $0._commandName == word }) else { return flags }
+            return DaemonFlags.adopted(by: flags, from: DaemonFlags.ofFirstProcess())
         } catch {
             throw Failure(usage: error)
         }
