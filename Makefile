@@ -7,7 +7,7 @@ CONFORMANCE_DIR ?= ../shared/conformance
 CONFORMANCE_FLAGS ?=
 # The tests of what has threads of its own.
 THREADED_TESTS := KubernetesClientTests ReconcilerTests ObservabilityTests
-# Some of: tests ipvs-live nftables-live ipvs-start; or ipvs, nftables, bench, networks, matrix
+# Some of: tests ipvs-live nftables-live ipvs-start; or ipvs, nftables, bench, networks, matrix, pictures, matrix
 VM_PARTS ?=
 export CONFORMANCE_DIR
 
@@ -49,6 +49,7 @@ networks: release ## the same Services on every kind of pod network
 network-pictures: release ## draw docs/networks/ anew, from packets on networks built for it
 	@scripts/install-packages networks
 	.build/release/needletail-lab draw docs/networks
+	scripts/test-vm pictures
 
 .PHONY: test-unit
 # Targets, and of targets with servers and threads the suites that have none.
