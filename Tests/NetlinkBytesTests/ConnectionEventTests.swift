@@ -39,7 +39,8 @@ func event(_ bytes: [UInt8]) -> ConnectionEvent? { withMessage(bytes, Connection
         let event = try #require(try recorded("destroyed tcp"))
         #expect(event.sent?.packets == 6 && event.sent?.bytes == 325)
         #expect(event.received?.packets == 4 && event.received?.bytes == 224)
-        #expect(event.lifetime == 0x18EB_A34B_C464_6A4D - 0x18EB_A34B_B011_F139)
+        let (began, ended): (UInt64, UInt64) = (0x18EB_A34B_B011_F139, 0x18EB_A34B_C464_6A4D)
+        #expect(event.lifetime == ended - began)
         let beginning = try #require(try recorded("new tcp"))
         #expect(beginning.sent == nil && beginning.received == nil && beginning.lifetime == nil)
     }

@@ -136,7 +136,7 @@ struct ElementWriter {
 
 extension ElementBytes {
     /// The next key; nil after the highest.
-    fileprivate var successor: ElementBytes? {
+    var successor: ElementBytes? {
         var bytes = bytes
         guard let index = bytes.lastIndex(where: { $0 != 0xFF }) else { return nil }
         bytes[index] += 1

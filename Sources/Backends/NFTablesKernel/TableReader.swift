@@ -158,14 +158,15 @@ struct TableReader {
     /// Returns the range that begins with a key; nil if there is none in the set.
     ///
     /// The kernel keeps the two ends of a range as elements of their own (`net/netfilter/nft_set_rbtree.c:
-    /// __nft_rbtree_get`): asked for an end, it answers with the next one behind the key.
+    /// __nft_rbtree_get`): asked for an end, it answers with the first one from the key on.
+    /// Linux 6.1 takes a beginning at the very key for one, so the question is about the next key.
     func range(
         from key: ElementBytes,
         of set: SetDefinition,
         _ socket: inout NetlinkSocket
     ) throws(NetlinkError) -> Element? {
         var parser = ElementParser(set)
-        for isEnd in [false, true] {
+        for (key, isEnd) in [(key, false), (key.successor ?? key, true)] {
             try socket.ask(
                 "reading a range of set \(set.id.name) of \(place)",
                 NFT_MSG_GETSETELEM,
