@@ -103,7 +103,7 @@ package struct Informer<Object: Resource>: Sendable {
     private func wholeList(
         _ list: WatchPolicy.List,
         _ selectors: URLQuery,
-        of part: ListPart<Object> = ListPart()
+        of part: ObjectSelection<Object> = ObjectSelection()
     ) async throws(ClientError) -> ListPage<Object> {
         var query = selectors
         switch list {
@@ -296,7 +296,7 @@ package struct Informer<Object: Resource>: Sendable {
 
     private func selectors(
         _ state: State,
-        of part: ListPart<Object> = ListPart()
+        of part: ObjectSelection<Object> = ObjectSelection()
     ) -> URLQuery {
         let joined = { (selectors: [String]) in
             selectors.filter { !$0.isEmpty }.joined(separator: ",")
@@ -315,7 +315,7 @@ extension Informer {
     /// Returns the whole list, or a part of it, once; objects that cannot be read are logged and left
     /// out.
     package func list(
-        of part: ListPart<Object> = ListPart()
+        of part: ObjectSelection<Object> = ObjectSelection()
     ) async throws(ClientError) -> [Object] {
         var state = State(policy: WatchPolicy())
         while true {

@@ -80,9 +80,9 @@ struct ServiceReading {
         var names: Set = [Self.kubernetes]
         if case .service(let name) = wanted { names.insert(ObjectName(name)) }
         let early = names
-        async let blocks = server.list(ListPart<ServiceCIDR>(), isOptional: true)
+        async let blocks = server.list(ObjectSelection<ServiceCIDR>(), isOptional: true)
         async let known = server.endpoints(of: early)
-        let node = try await server.list(ListPart<Node>()).first
+        let node = try await server.list(ObjectSelection<Node>()).first
         let services = try await services(try choice(wanted, node), server)
         var result = Result()
         let others = Set(services.map(\.name)).subtracting(early)
@@ -98,7 +98,7 @@ struct ServiceReading {
     ///
     /// What the API server has allotted, nobody else gets, so most Services can be read alone.
     private func services(_ choice: ServiceChoice, _ server: Server) async throws -> [Service] {
-        var part = ListPart<Service>()
+        var part = ObjectSelection<Service>()
         switch choice.wanted {
         case .service(let text):
             let name = ObjectName(text)
@@ -106,7 +106,7 @@ struct ServiceReading {
             part.isWanted = choice.isWanted
             let chosen = try await server.list(part)
             guard chosen.contains(where: { !$0.externalAddresses.isEmpty }) else { return chosen }
-            var all = ListPart<Service>()
+            var all = ObjectSelection<Service>()
             all.isWanted = choice.contest(chosen).includes
             return try await server.list(all)
         case .frontend(let address, let port, _):
@@ -145,7 +145,7 @@ private struct Server {
     let endpoints: EndpointsSource
 
     func list<Object: Resource>(
-        _ part: ListPart<Object>,
+        _ part: ObjectSelection<Object>,
         isOptional: Bool = false
     ) async throws(ClientError) -> [Object] {
         try await Informer<Object>(
@@ -182,12 +182,12 @@ private struct Server {
     ) async throws(ClientError) -> [KubernetesObject] {
         switch endpoints {
         case .endpointSlices:
-            var part = ListPart<EndpointSlice>()
+            var part = ObjectSelection<EndpointSlice>()
             part.namespace = service.namespace
             part.labels = "\(EndpointSlice.serviceLabel)=\(service.name)"
             return try await list(part).map(KubernetesObject.endpointSlice)
         case .endpoints:
-            var part = ListPart<Endpoints>()
+            var part = ObjectSelection<Endpoints>()
             part.namespace = service.namespace
             part.fields = "metadata.name=\(service.name)"
             part.isWanted = { $0.name == service }
@@ -200,11 +200,11 @@ private struct Server {
     ) async throws(ClientError) -> [KubernetesObject] {
         switch endpoints {
         case .endpointSlices:
-            var part = ListPart<EndpointSlice>()
+            var part = ObjectSelection<EndpointSlice>()
             part.isWanted = { $0.service.map(services.contains) ?? false }
             return try await list(part).map(KubernetesObject.endpointSlice)
         case .endpoints:
-            var part = ListPart<Endpoints>()
+            var part = ObjectSelection<Endpoints>()
             part.isWanted = { services.contains($0.name) }
             return try await list(part).map(KubernetesObject.endpoints)
         }

@@ -1,5 +1,5 @@
-/// The part of a list that somebody needs; an API server that cannot find it sends more.
-package struct ListPart<Object: Resource>: Sendable {
+/// The objects of a list that somebody needs; an API server that cannot find it sends more.
+package struct ObjectSelection<Object: Resource>: Sendable {
     /// Empty: all namespaces.
     package var namespace = ""
     package var labels = ""
