@@ -17,11 +17,7 @@ import Testing
         namespace = try NetworkNamespace()
         folder = try Folder()
         try namespace.ip(["link set lo up"])
-        let server = APIServer()
-        self.server = server
-        let listener = try namespace.inside { try server.listen() }
-        listener.start()
-        url = listener.url
+        (server, url) = try APIServer.listening(in: namespace)
         try server.apply(["kind": "Node", "metadata": ["name": "here"]])
         try server.apply([
             "kind": "Service", "metadata": ["name": "web", "namespace": "test"],
@@ -223,9 +219,7 @@ import Testing
 
     @Test func `a kubeconfig that changes is taken over, and a bad one is not`() async throws {
         defer { server.stop() }
-        let other = APIServer()
-        let listener = try namespace.inside { try other.listen() }
-        listener.start()
+        let (other, otherURL) = try APIServer.listening(in: namespace)
         defer { other.stop() }
         try server.apply(slice("10.244.1.5"))
         for object in server.objects("Service") + server.objects("Node") { try other.apply(object) }
@@ -248,7 +242,7 @@ import Testing
         try daemon.wait(for: "the credentials that were read before stay in force")
         try server.apply(slice("10.244.1.7"))
         try daemon.wait { try ruleset.contains(": 10.244.1.7 . 8080") }
-        try write(listener.url)
+        try write(otherURL)
         try daemon.wait { try ruleset.contains(": 10.244.1.6 . 8080") }
         #expect(server.objects("Event").contains { $0["reason"] == "InvalidKubeconfig" })
     }

@@ -16,11 +16,7 @@ import Testing
         namespace = try NetworkNamespace()
         folder = try Folder()
         try namespace.ip(["link set lo up", "addr add 192.0.2.1/32 dev lo"])
-        let server = APIServer()
-        self.server = server
-        let listener = try namespace.inside { try server.listen() }
-        listener.start()
-        url = listener.url
+        (server, url) = try APIServer.listening(in: namespace)
         try server.apply([
             "kind": "Node", "metadata": ["name": "here"],
             "status": ["addresses": [["type": "InternalIP", "address": "127.0.0.1"]]],

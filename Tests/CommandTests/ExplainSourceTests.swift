@@ -7,15 +7,13 @@ import Testing
 /// Tests of what `explain` reads of a cluster.
 @Suite(.timeLimit(.minutes(30))) struct ExplainSourceTests {
     private let namespace: NetworkNamespace
-    private let server = APIServer()
+    private let server: APIServer
     private let url: String
 
     init() throws {
         namespace = try NetworkNamespace()
         try namespace.ip(["link set lo up"])
-        let listener = try namespace.inside { [server] in try server.listen() }
-        listener.start()
-        url = listener.url
+        (server, url) = try APIServer.listening(in: namespace)
         try server.apply(["kind": "Node", "metadata": ["name": "here"]])
         for index in 1...20 {
             try add("web-\(index)", ["clusterIP": .string("10.96.0.\(index)")], "10.244.1.\(index)")

@@ -19,11 +19,7 @@ import Testing
         namespace = try NetworkNamespace()
         folder = try Folder()
         try namespace.ip(["link set lo up", "addr add 192.0.2.50/32 dev lo"])
-        let server = APIServer()
-        self.server = server
-        let listener = try namespace.inside { try server.listen() }
-        listener.start()
-        url = listener.url
+        (server, url) = try APIServer.listening(in: namespace)
         try server.apply(["kind": "Node", "metadata": ["name": "here"]])
     }
 
@@ -101,8 +97,8 @@ import Testing
                 == "added, frontend +10.96.0.10:80/tcp,"
                 + " endpoints +10.244.1.5:8080 +10.244.1.6:8080"
         )
-        let first = try #require(all[1].objects?.last)
-        #expect(first.kind == "Service" && first.name == "web")
+        let first = try #require(all[1].objects?.first { $0.kind == "Service" })
+        #expect(first.name == "web")
         #expect(first.resourceVersion == "\(versions.created)")
         #expect(all[2].text == "endpoints -10.244.1.6:8080")
         let second = try #require(all[2].objects?.first)

@@ -17,12 +17,8 @@ import Testing
     init() throws {
         namespace = try NetworkNamespace()
         folder = try Folder()
-        let server = APIServer()
-        self.server = server
         try namespace.ip(["link set lo up"])
-        let listener = try namespace.inside { try server.listen() }
-        listener.start()
-        url = listener.url
+        (server, url) = try APIServer.listening(in: namespace)
     }
 
     @discardableResult

@@ -36,10 +36,10 @@ import Testing
     ) throws -> (outcomes: [Evaluation.Outcome], doubts: [String], questionCount: Int) {
         try table.namespace.inside {
             var socket = try NetlinkSocket(.netfilter)
-            let result = try PacketEvaluation.evaluate([packet], servers, &socket)
-            return (
-                result.evaluations[0].outcomes, result.evaluations[0].doubts, result.questionCount
-            )
+            let recorder = RequestRecorder()
+            socket.recorder = recorder
+            let evaluation = try PacketEvaluation.evaluate([packet], servers, &socket)[0]
+            return (evaluation.outcomes, evaluation.doubts, recorder.elementQuestions.count)
         }
     }
 
@@ -101,8 +101,7 @@ import Testing
             ]
         )
         _ = try await table.client.evaluate([packet])
-        let subsystem: UInt16 = 10 << 8
-        let elements = recorder.requests.filter { $0.type == subsystem + 13 }
+        let elements = recorder.elementQuestions
         #expect(elements.count > 10 && elements.allSatisfy { !$0.isDump && $0.answerCount <= 1 })
         #expect(elements.count < 80, "\(elements.count)")
         #expect(recorder.requests.reduce(0) { $0 + $1.answerCount } < 400)
@@ -184,5 +183,13 @@ import Testing
             ]
         )
         #expect(try evaluate({ _ in [] }).outcomes.map(\.fate) == [.rejected])
+    }
+}
+
+extension RequestRecorder {
+    /// The requests of the type `NFT_MSG_GETSETELEM`.
+    fileprivate var elementQuestions: [Request] {
+        let subsystem: UInt16 = 10 << 8
+        return requests.filter { $0.type == subsystem + 13 }
     }
 }

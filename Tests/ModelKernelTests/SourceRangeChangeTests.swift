@@ -24,10 +24,10 @@ private final class WatchedTables: TableKernel {
     ) throws(TableFault) -> TableContents { try tables.outline(family, variant) }
 
     func find(
-        _ wanted: [Element],
+        _ keys: Set<ElementBytes>,
         in set: SetDefinition,
         _ family: IPFamily
-    ) throws(TableFault) -> [Element] { try tables.find(wanted, in: set, family) }
+    ) throws(TableFault) -> [ElementBytes: Element] { try tables.find(keys, in: set, family) }
 
     func commit(
         _ changes: [TableTransaction],

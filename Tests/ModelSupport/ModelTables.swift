@@ -55,14 +55,11 @@ package final class ModelTables: TableKernel, Sendable {
     }
 
     package func find(
-        _ wanted: [Element],
+        _ keys: Set<ElementBytes>,
         in set: SetDefinition,
         _ family: IPFamily
-    ) throws(TableFault) -> [Element] {
-        kernel.withLock { kernel in
-            let all = kernel.elements(of: set, family)
-            return wanted.compactMap { all[$0.key] }
-        }
+    ) throws(TableFault) -> [ElementBytes: Element] {
+        kernel.withLock { $0.elements(of: set, family).filter { keys.contains($0.key) } }
     }
 
     package func commit(

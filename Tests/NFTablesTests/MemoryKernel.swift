@@ -110,11 +110,11 @@ final class MemoryKernel: TableKernel {
     }
 
     func find(
-        _ wanted: [Element],
+        _ keys: Set<ElementBytes>,
         in set: SetDefinition,
         _ family: IPFamily
-    ) throws(TableFault) -> [Element] {
-        wanted.compactMap { elements(family)[set.id]?[$0.key] }
+    ) throws(TableFault) -> [ElementBytes: Element] {
+        (elements(family)[set.id] ?? [:]).filter { keys.contains($0.key) }
     }
 
     func commit(

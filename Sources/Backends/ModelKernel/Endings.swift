@@ -11,6 +11,8 @@ struct Endings {
     /// Nil: every way is followed.
     var companion: Companion?
 
+    var isEmpty: Bool { order.isEmpty }
+
     mutating func add(_ traveller: Traveller, _ outcome: Outcome) {
         guard companion?.ends(traveller, outcome) != false else { return }
         var exit: Exit?

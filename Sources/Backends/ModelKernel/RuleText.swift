@@ -3,11 +3,17 @@ internal import NFTables
 extension Ruleset {
     /// A rule's place, and what it says, as far as it is simple: close to nft's notation.
     package func text(_ reference: RuleReference) -> String {
-        let rule = tables[reference.table]?.chains[reference.chain]?.rules.first {
+        let words = words(of: reference)
+        return words.isEmpty ? reference.description : "\(reference): \(words)"
+    }
+
+    /// What a rule says; empty if it is not there, or if it is a policy.
+    package func words(of reference: RuleReference) -> String { self[reference]?.text ?? "" }
+
+    package subscript(reference: RuleReference) -> Rule? {
+        tables[reference.table]?.chains[reference.chain]?.rules.first {
             $0.handle == reference.handle
         }
-        guard let text = rule?.text, !text.isEmpty else { return reference.description }
-        return "\(reference): \(text)"
     }
 }
 
@@ -38,10 +44,7 @@ extension Possibility {
         switch outcome {
         case .dropped, .rejected: return Array(rules.suffix(1))
         case .delivered, .unroutable, .undecided:
-            return rules.filter { reference in
-                let rules = ruleset.tables[reference.table]?.chains[reference.chain]?.rules ?? []
-                return rules.first { $0.handle == reference.handle }?.isChanging ?? false
-            }
+            return rules.filter { ruleset[$0]?.isChanging ?? false }
         }
     }
 }

@@ -55,35 +55,32 @@ package enum Expectation: Sendable, Hashable {
     case end(Outcome)
 }
 
-/// How far an evaluation went together with a real packet.
-package struct Following: Sendable {
-    /// The ends that it came to; empty if it parted.
-    package let possibilities: [Possibility]
+/// Where an evaluation parts from a real packet.
+package struct Parting: Sendable {
     /// How many sightings it went along with.
     package let length: Int
-    /// What it took for possible after those; empty if it did not part.
+    /// What it took for possible after those.
     package let expectations: [Expectation]
     /// Why it could not go on evaluating; empty if it could.
     package let doubts: [Doubt]
 }
 
 extension Evaluator {
-    /// Follows a packet as a real one went, as far as that is possible by the rules and routes.
-    package func following(
-        _ witness: Witness,
+    /// Follows a packet as a real one went, as far as that is possible by the rules and routes; nil
+    /// if it is possible to its end.
+    package func parting(
+        from witness: Witness,
         _ packet: Packet,
         _ tracking: Tracking = .new
-    ) -> Following {
+    ) -> Parting? {
         var walk = Walk(evaluator: self, entry: tracking)
         walk.endings.companion = Companion(witness, routing)
         walk.start(packet)
-        let possibilities = walk.endings.possibilities
-        let companion = walk.endings.companion
-        return Following(
-            possibilities: possibilities,
-            length: possibilities.isEmpty ? companion?.length ?? 0 : witness.sightings.count,
-            expectations: possibilities.isEmpty ? companion?.expectations ?? [] : [],
-            doubts: companion?.doubts ?? []
+        guard walk.endings.isEmpty, let companion = walk.endings.companion else { return nil }
+        return Parting(
+            length: companion.length,
+            expectations: companion.expectations,
+            doubts: companion.doubts
         )
     }
 }

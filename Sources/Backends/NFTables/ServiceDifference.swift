@@ -15,12 +15,8 @@ extension NodeTables {
         for family in families {
             var contents = try kernel.outline(family, Program.Variant(inputs, family))
             if !contents.isUnusable {
-                for (id, wanted) in TableState.questions(services, inputs, family) {
-                    let found = try kernel.find(wanted, in: SetDefinition(id), family)
-                    contents.elements[id] = Dictionary(
-                        found.map { ($0.key, $0) },
-                        uniquingKeysWith: { first, _ in first }
-                    )
+                for (id, keys) in TableState.questions(services, inputs, family) {
+                    contents.elements[id] = try kernel.find(keys, in: SetDefinition(id), family)
                 }
             }
             let (state, changes) = TableState.adopting(
@@ -37,15 +33,15 @@ extension NodeTables {
 }
 
 extension TableState {
-    /// The elements to look for.
+    /// The keys of the elements to look for.
     fileprivate static func questions(
         _ services: [ServicePlan],
         _ inputs: TableInputs,
         _ family: IPFamily
-    ) -> [(set: SetID, elements: [Element])] {
-        var questions: [SetID: [ElementBytes: Element]] = [:]
+    ) -> [SetID: Set<ElementBytes>] {
+        var questions: [SetID: Set<ElementBytes>] = [:]
         let ask = { (set: SetID, element: Element) in
-            questions[set, default: [:]][element.key] = element
+            _ = questions[set, default: []].insert(element.key)
         }
         let memberships = SetID.constant(Program.Variant(inputs, family)).filter {
             let set = SetDefinition($0)
@@ -63,7 +59,6 @@ extension TableState {
         for (set, elements) in TableState(family, inputs.role).elements(of: inputs) {
             for element in elements { ask(set, element) }
         }
-        return questions.map { ($0.key, Array($0.value.values)) }
-            .sorted { $0.set.name < $1.set.name }
+        return questions
     }
 }

@@ -19,13 +19,13 @@ package protocol TableKernel: AnyObject {
         _ variant: Program.Variant
     ) throws(TableFault) -> TableContents
 
-    /// Looks for single elements of a set, and returns those that have the keys of the wanted ones, as
-    /// they are; a range must begin with the key.
+    /// Looks for single elements of a set by their keys, and returns those that there are; a range
+    /// must begin with the key.
     func find(
-        _ wanted: [Element],
+        _ keys: Set<ElementBytes>,
         in set: SetDefinition,
         _ family: IPFamily
-    ) throws(TableFault) -> [Element]
+    ) throws(TableFault) -> [ElementBytes: Element]
 
     /// Commits all of these changes or none.
     ///

@@ -5,7 +5,7 @@ internal import Netlink
 
 /// Collects the elements of one set from the messages of a dump.
 struct ElementParser {
-    private let set: SetDefinition
+    let set: SetDefinition
     private(set) var elements: [ElementBytes: Element] = [:]
     /// The number of packets that have matched each element, in sets that count them.
     private(set) var counters: [ElementBytes: UInt64] = [:]

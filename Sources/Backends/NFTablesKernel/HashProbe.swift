@@ -51,10 +51,6 @@ enum HashProbe {
         _ batch: inout NetlinkBatch,
         _ body: (UnsafeMutablePointer<nlmsghdr>) -> Void
     ) {
-        batch.append({ operation }) { buffer, sequence in
-            let message = LibraryMessage(type, .ipv4, flags: Constant.create, sequence: sequence)
-            body(message.header)
-            buffer.appendMessage(message.bytes)
-        }
+        batch.append(operation, type, .ipv4, flags: Constant.create, body)
     }
 }

@@ -15,9 +15,6 @@ final class KernelElements: ElementSource {
     private var socket: NetlinkSocket
     private var answers: [Question: Finding] = [:]
 
-    /// How many elements the kernel was asked for.
-    var questionCount: Int { answers.count }
-
     init(recorder: RequestRecorder?) throws(NetlinkError) {
         socket = try NetlinkSocket(.netfilter)
         socket.recorder = recorder

@@ -1,5 +1,6 @@
 internal import CMnl
 internal import CNftnl
+internal import NFTables
 internal import NetworkTypes
 internal import Netlink
 
@@ -25,6 +26,23 @@ struct LibraryMessage: ~Copyable {
 
     var bytes: UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(start: header, count: Int(header.pointee.nlmsg_len))
+    }
+}
+
+extension NetlinkBatch {
+    /// Appends a message whose body libnftnl writes.
+    mutating func append(
+        _ operation: String,
+        _ type: nf_tables_msg_types,
+        _ family: IPFamily,
+        flags: UInt16,
+        _ body: (UnsafeMutablePointer<nlmsghdr>) -> Void
+    ) {
+        append({ operation }) { buffer, sequence in
+            let message = LibraryMessage(type, family, flags: flags, sequence: sequence)
+            body(message.header)
+            buffer.appendMessage(message.bytes)
+        }
     }
 }
 
@@ -73,6 +91,14 @@ struct LibraryChain: ~Copyable {
 
     func set(_ attribute: nftnl_chain_attr, _ value: UInt32) {
         nftnl_chain_set_u32(handle, UInt16(attribute.rawValue), value)
+    }
+
+    /// Puts the chain at a hook, with the policy accept.
+    func setBase(_ type: BaseChain.ChainType, _ hook: BaseChain.Hook, priority: Int32) {
+        set(NFTNL_CHAIN_TYPE, type.rawValue)
+        set(NFTNL_CHAIN_HOOKNUM, hook.rawValue)
+        set(NFTNL_CHAIN_PRIO, UInt32(bitPattern: priority))
+        set(NFTNL_CHAIN_POLICY, Constant.accept)
     }
 
     func text(_ attribute: nftnl_chain_attr) -> String {

@@ -42,19 +42,18 @@ final class NetlinkTables: TableKernel {
     }
 
     func find(
-        _ wanted: [Element],
+        _ keys: Set<ElementBytes>,
         in set: SetDefinition,
         _ family: IPFamily
-    ) throws(TableFault) -> [Element] {
+    ) throws(TableFault) -> [ElementBytes: Element] {
         try TableFault.translating { () throws(NetlinkError) in
             let reader = TableReader(family: family)
-            var found: [Element] = []
-            for element in wanted {
-                let answer =
+            var found: [ElementBytes: Element] = [:]
+            for key in keys {
+                found[key] =
                     set.isInterval
-                    ? try reader.range(from: element.key, of: set, &socket)
-                    : try reader.element(element.key, of: set, &socket)
-                if let answer { found.append(answer) }
+                    ? try reader.range(from: key, of: set, &socket)
+                    : try reader.element(key, of: set, &socket)
             }
             return found
         }

@@ -14,7 +14,7 @@ extension TableProgrammer {
         servers: VirtualServers? = nil
     ) throws(CommitError) -> [Evaluation] {
         try CommitError.translating { () throws(NetlinkError) in
-            try PacketEvaluation.evaluate(packets, servers, &netlink.socket).evaluations
+            try PacketEvaluation.evaluate(packets, servers, &netlink.socket)
         }
     }
 }
@@ -24,34 +24,27 @@ package enum PacketEvaluation {
     /// How often everything is read again while other programs change it.
     private static let attempts = 5
 
-    /// Returns the evaluations, and how many elements the kernel was asked for.
     package static func evaluate(
         _ packets: [FirstPacket],
         _ servers: VirtualServers?,
         _ socket: inout NetlinkSocket
-    ) throws(NetlinkError) -> (evaluations: [Evaluation], questionCount: Int) {
-        var result: (evaluations: [Evaluation], questionCount: Int) = ([], 0)
+    ) throws(NetlinkError) -> [Evaluation] {
+        var result: [Evaluation] = []
         for attempt in 1...attempts {
-            let generation = try RulesetListener.generation(&socket)
-            let read = try RulesetReader.read(&socket)
-            let elements = try KernelElements(recorder: socket.recorder)
-            let routes = try KernelRoutes()
-            let evaluators = [read.ruleset, read.reordered].compactMap { $0 }.map {
-                Evaluator($0, elements: elements, routing: routes.routing, servers: servers)
-            }
-            var doubts = unevaluated(read, Set(packets.map(\.frontend.address.family)))
+            let families = Set(packets.map(\.frontend.address.family))
+            let reading = try KernelReading(families, servers, &socket)
             let evaluations = packets.map { packet in
-                evaluators.map {
-                    ConnectionEvaluation(Packet(packet), $0, ownAddress: routes.ownAddress).outcomes
+                reading.evaluators.map {
+                    ConnectionEvaluation(Packet(packet), $0, ownAddress: reading.ownAddress)
+                        .outcomes
                 }
             }
-            let isSteady = try RulesetListener.generation(&socket) == generation
+            let isSteady = try reading.isSteady(&socket)
+            var doubts = reading.doubts
             if !isSteady, attempt == attempts {
                 doubts.append("the rules change faster than they can be read")
             }
-            result = (
-                evaluations.map { joined($0, doubts: doubts) }, elements.questionCount
-            )
+            result = evaluations.map { joined($0, doubts: doubts) }
             if isSteady { break }
         }
         return result
@@ -81,10 +74,40 @@ package enum PacketEvaluation {
     private static let tie =
         "chains of several tables have the same hook and priority, and the kernel does not tell which"
         + " comes first"
+}
 
+/// What the kernel has at one moment, ready to be evaluated.
+struct KernelReading {
+    /// One for each order in which the kernel may call chains at the same place.
+    let evaluators: [Evaluator]
     /// What may stop packets and is not evaluated, as text.
-    static func unevaluated(_ read: RulesetReader.Result, _ families: Set<IPFamily>) -> [String] {
-        read.unseen + legacyDoubts(families)
+    let doubts: [String]
+    private let routes: KernelRoutes
+    private let generation: UInt32
+
+    /// - Parameter believing: makes, of the rules that the kernel has, those that are evaluated
+    init(
+        _ families: Set<IPFamily>,
+        _ servers: VirtualServers?,
+        believing: (Ruleset) -> Ruleset = { $0 },
+        _ socket: inout NetlinkSocket
+    ) throws(NetlinkError) {
+        generation = try RulesetListener.generation(&socket)
+        let read = try RulesetReader.read(&socket)
+        let elements = try KernelElements(recorder: socket.recorder)
+        let routes = try KernelRoutes()
+        self.routes = routes
+        evaluators = [read.ruleset, read.reordered].compactMap { $0 }.map {
+            Evaluator(believing($0), elements: elements, routing: routes.routing, servers: servers)
+        }
+        doubts = read.unseen + Self.legacyDoubts(families)
+    }
+
+    func ownAddress(toward address: IPAddress) -> IPAddress? { routes.ownAddress(toward: address) }
+
+    /// Whether the rules are still those that were read.
+    func isSteady(_ socket: inout NetlinkSocket) throws(NetlinkError) -> Bool {
+        try RulesetListener.generation(&socket) == generation
     }
 
     /// The rules of iptables-legacy, which are no rules of nf_tables.

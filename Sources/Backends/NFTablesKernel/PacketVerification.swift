@@ -44,8 +44,7 @@ package struct PacketVerification {
 
     /// What was seen, and what was known before.
     private struct Observation {
-        let evaluators: [Evaluator]
-        let doubts: [String]
+        let reading: KernelReading
         let packet: TracedPacket
         /// The port that it was sent from; 0: any.
         let port: UInt16
@@ -68,32 +67,24 @@ package struct PacketVerification {
             )
         )
         var socket = try NetlinkSocket(.netfilter)
-        let generation = try RulesetListener.generation(&socket)
-        let read = try RulesetReader.read(&socket)
-        let doubts = PacketEvaluation.unevaluated(read, [wanted.frontend.address.family])
-        let elements = try KernelElements(recorder: nil)
-        let routes = try KernelRoutes()
-        let evaluators = [read.ruleset, read.reordered].compactMap { $0 }.map {
-            Evaluator(
-                believing($0),
-                elements: elements,
-                routing: routes.routing,
-                servers: servers
-            )
-        }
+        let reading = try KernelReading(
+            [wanted.frontend.address.family],
+            servers,
+            believing: believing,
+            &socket
+        )
         // The packet itself may enter elements: those that it finds are read before.
         var expected = Packet(wanted)
         expected.sourcePort = port
-        for evaluator in evaluators { _ = evaluator.possibilities(of: expected) }
+        for evaluator in reading.evaluators { _ = evaluator.possibilities(of: expected) }
         let code = own?.send() ?? 0
         let packet = try watch(trace, table.id, isSent: code == 0)
-        let isSteady = try RulesetListener.generation(&socket) == generation
+        let isSteady = try reading.isSteady(&socket)
         try table.remove()
         // What closes it sends a reset, which nobody needs to see.
         withExtendedLifetime(own) {}
         return Observation(
-            evaluators: evaluators,
-            doubts: doubts,
+            reading: reading,
             packet: packet,
             port: port,
             table: table.id,
@@ -131,7 +122,7 @@ package struct PacketVerification {
 
     private func compare(_ seen: Observation) throws(NetlinkError) -> Verification {
         let packet = realPacket(seen)
-        let way = TracedWay(seen.packet.events, by: seen.table, seen.evaluators[0].ruleset)
+        let way = TracedWay(seen.packet.events, by: seen.table, seen.reading.evaluators[0].ruleset)
         if seen.packet.events.isEmpty, let reason = absence(seen.code) {
             return Verification(
                 client: nil,
@@ -192,7 +183,7 @@ package struct PacketVerification {
                 interface: interface
             )
         case .stopped:
-            let refuses = seen.evaluators[0].ruleset.refuses(way.sightings.last)
+            let refuses = seen.reading.evaluators[0].ruleset.refuses(way.sightings.last)
             return refuses ? .refused : .dropped
         case .queued: return .queued
         case nil: return .lost
@@ -212,32 +203,33 @@ package struct PacketVerification {
             case .queued, nil: .lost
             }
         let witness = Witness(way.sightings, end, tracing: seen.table)
-        var best: (following: Following, ruleset: Ruleset)?
-        for evaluator in seen.evaluators {
+        var best: (parting: Parting, ruleset: Ruleset)?
+        for evaluator in seen.reading.evaluators {
             for tracking in [.new] + trackings(entry) {
-                let following = evaluator.following(witness, packet, tracking)
-                if !following.possibilities.isEmpty { return .agrees }
-                if following.length > best?.following.length ?? -1 {
-                    best = (following, evaluator.ruleset)
+                guard let parting = evaluator.parting(from: witness, packet, tracking) else {
+                    return .agrees
+                }
+                if parting.length > best?.parting.length ?? -1 {
+                    best = (parting, evaluator.ruleset)
                 }
             }
         }
-        guard let (following, ruleset) = best else { return .cannotTell("nothing was evaluated") }
-        let count = way.stepCount(before: following.length)
-        if let doubt = following.doubts.first {
+        guard let (parting, ruleset) = best else { return .cannotTell("nothing was evaluated") }
+        let count = way.stepCount(before: parting.length)
+        if let doubt = parting.doubts.first {
             let rule = doubt.rule.map { ruleset.text($0) + ": " } ?? ""
             return .cannotTell("behind step \(count) nobody can evaluate: \(rule)\(doubt.reason)")
         }
         guard seen.isSteady else {
             return .cannotTell("the rules were changed while the packet was under way")
         }
-        if seen.packet.end == nil, !seen.doubts.isEmpty {
-            let doubts = seen.doubts.joined(separator: "; ")
+        if seen.packet.end == nil, !seen.reading.doubts.isEmpty {
+            let doubts = seen.reading.doubts.joined(separator: "; ")
             return .cannotTell("behind step \(count) it was seen no more: \(doubts)")
         }
         return .parts(
             after: count,
-            expected: following.expectations.map { ruleset.text($0, seen.table) }
+            expected: parting.expectations.map { ruleset.text($0, seen.table) }
         )
     }
 
@@ -262,11 +254,9 @@ package struct PacketVerification {
 
 extension Connection {
     fileprivate init(_ entry: TrackedConnection, _ state: State) {
-        let isMasqueraded =
-            entry.seenAsAddress != entry.clientAddress || entry.seenAsPort != entry.clientPort
         var status = Status.sourceDecided | Status.destinationDecided
         if entry.isTranslated { status |= Status.destinationTranslated }
-        if isMasqueraded { status |= Status.sourceTranslated }
+        if entry.isMasqueraded { status |= Status.sourceTranslated }
         self.init(
             state,
             original: ConnectionTuple(
@@ -283,7 +273,7 @@ extension Connection {
             ),
             status: status
         )
-        self.isMasqueraded = isMasqueraded
+        isMasqueraded = entry.isMasqueraded
         mark = nil
     }
 }
@@ -299,9 +289,9 @@ extension Ruleset {
     /// Whether a rule refuses what it stops.
     fileprivate func refuses(_ sighting: Witness.Sighting?) -> Bool {
         guard case .matched(let reference)? = sighting else { return false }
-        let rules = tables[reference.table]?.chains[reference.chain]?.rules ?? []
-        let rule = rules.first { $0.handle == reference.handle }
-        return rule?.expressions.contains { if case .reject = $0 { true } else { false } } ?? false
+        return self[reference]?.expressions.contains {
+            if case .reject = $0 { true } else { false }
+        } ?? false
     }
 
     /// - Parameter tracing: the table whose last chains stand for the ends of hooks

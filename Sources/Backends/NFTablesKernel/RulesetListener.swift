@@ -48,10 +48,13 @@ struct RulesetListener: ~Copyable {
                 timeout: 0,
                 { message in
                     if let generation = Self.generation(message) {
-                        news.generations.append(generation)
-                    } else if Self.concernsUs(message) {
+                        return news.generations.append(generation)
+                    }
+                    // The first attribute of all objects is the name of their table.
+                    let table = message.netfilterAttributes[Int(NFTA_TABLE_NAME.rawValue)]?.text
+                    if Self.concernsUs(message, table) {
                         news.touchesTables = true
-                    } else if Self.concernsForwarding(message, forwardChains) {
+                    } else if Self.concernsForwarding(message, table, forwardChains) {
                         news.touchesForwarding = true
                     }
                 }
@@ -69,19 +72,17 @@ struct RulesetListener: ~Copyable {
         return message.netfilterAttributes[Int(NFTA_GEN_ID.rawValue)]?.bigEndianWord
     }
 
-    /// Whether the message is about one of needletail's tables; the table's name is the first
-    /// attribute of all objects.
-    private static func concernsUs(_ message: NetlinkMessage) -> Bool {
-        message.netfilterAttributes[Int(NFTA_TABLE_NAME.rawValue)]?.text == RulesetPrinter.tableName
+    /// Whether the message is about one of needletail's tables.
+    private static func concernsUs(_ message: NetlinkMessage, _ table: String?) -> Bool {
+        table == RulesetPrinter.tableName
             && IPFamily(netfilterFamily: message.netfilterFamily) != nil
     }
 
     private static func concernsForwarding(
         _ message: NetlinkMessage,
+        _ table: String?,
         _ chains: Set<ChainPlace>
     ) -> Bool {
-        // The first attribute of all objects is the name of their table.
-        let table = message.netfilterAttributes[Int(NFTA_TABLE_NAME.rawValue)]?.text
         guard table?.hasPrefix(TraceTable.prefix) != true else { return false }
         switch message.type {
         case Int(Constant.messageType(NFT_MSG_NEWTABLE)),
@@ -90,9 +91,8 @@ struct RulesetListener: ~Copyable {
             Int(Constant.messageType(NFT_MSG_DELCHAIN)):
             return true
         case Int(Constant.messageType(NFT_MSG_NEWRULE)), Int(Constant.messageType(NFT_MSG_DELRULE)):
-            let rule = message.netfilterAttributes
-            guard !chains.isEmpty, let table = rule[Int(NFTA_RULE_TABLE.rawValue)]?.text,
-                let chain = rule[Int(NFTA_RULE_CHAIN.rawValue)]?.text
+            guard !chains.isEmpty, let table,
+                let chain = message.netfilterAttributes[Int(NFTA_RULE_CHAIN.rawValue)]?.text
             else { return false }
             return chains.contains(ChainPlace(message.netfilterFamily, table, chain))
         default: return false

@@ -141,17 +141,7 @@ struct TableReader {
         _ socket: inout NetlinkSocket
     ) throws(NetlinkError) -> Element? {
         var parser = ElementParser(set)
-        try socket.ask(
-            "reading an element of set \(set.id.name) of \(place)",
-            NFT_MSG_GETSETELEM,
-            family,
-            attributes: { buffer in
-                buffer.appendElement(of: set.id.name, table) { element in
-                    key.withBytes { element.appendKey($0) }
-                }
-            },
-            { parser.add($0) }
-        )
+        try ask(for: key, &parser, &socket)
         return parser.elements[key]
     }
 
@@ -166,27 +156,36 @@ struct TableReader {
         _ socket: inout NetlinkSocket
     ) throws(NetlinkError) -> Element? {
         var parser = ElementParser(set)
-        for (key, isEnd) in [(key, false), (key.successor ?? key, true)] {
-            try socket.ask(
-                "reading a range of set \(set.id.name) of \(place)",
-                NFT_MSG_GETSETELEM,
-                family,
-                attributes: { buffer in
-                    buffer.appendElement(of: set.id.name, table) { element in
-                        if isEnd {
-                            element.attribute(
-                                UInt16(NFTA_SET_ELEM_FLAGS.rawValue),
-                                bigEndian: UInt32(NFT_SET_ELEM_INTERVAL_END.rawValue)
-                            )
-                        }
-                        key.withBytes { element.appendKey($0) }
-                    }
-                },
-                { parser.add($0) }
-            )
-        }
+        try ask(for: key, &parser, &socket)
+        try ask(for: key.successor ?? key, isEnd: true, &parser, &socket)
         parser.finish(family)
         return parser.elements[key]
+    }
+
+    private func ask(
+        for key: ElementBytes,
+        isEnd: Bool = false,
+        _ parser: inout ElementParser,
+        _ socket: inout NetlinkSocket
+    ) throws(NetlinkError) {
+        let set = parser.set.id.name
+        try socket.ask(
+            "reading an element of set \(set) of \(place)",
+            NFT_MSG_GETSETELEM,
+            family,
+            attributes: { buffer in
+                buffer.appendElement(of: set, table) { element in
+                    if isEnd {
+                        element.attribute(
+                            UInt16(NFTA_SET_ELEM_FLAGS.rawValue),
+                            bigEndian: UInt32(NFT_SET_ELEM_INTERVAL_END.rawValue)
+                        )
+                    }
+                    key.withBytes { element.appendKey($0) }
+                }
+            },
+            { parser.add($0) }
+        )
     }
 
     /// Returns the number of elements in a set; nil if the kernel does not report it (before Linux

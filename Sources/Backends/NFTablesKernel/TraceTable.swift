@@ -12,7 +12,9 @@ internal import Netlink
 /// does, the kernel removes it, and nobody else can change it.
 struct TraceTable: ~Copyable {
     private var socket: NetlinkSocket
-    let id: Ruleset.TableID
+    private let writer: TraceTableWriter
+
+    var id: Ruleset.TableID { Ruleset.TableID(Ruleset.Family(writer.family), writer.name) }
 
     /// What the names of such tables begin with.
     static let prefix = "\(RulesetPrinter.tableName)-verify-"
@@ -63,7 +65,7 @@ struct TraceTable: ~Copyable {
         socket.advance(to: batch.sequenceAfter)
         try batch.commit(&socket, subsystem: Constant.subsystem)
         self.socket = socket
-        id = Ruleset.TableID(Ruleset.Family(flow.frontend.address.family), name)
+        self.writer = writer
     }
 
     /// Removes the table.
@@ -73,8 +75,7 @@ struct TraceTable: ~Copyable {
             generation: nil,
             firstSequence: socket.nextSequence()
         )
-        let family: IPFamily = id.family == .ip ? .ipv4 : .ipv6
-        TraceTableWriter(name: id.name, family: family).removeTable(&batch)
+        writer.removeTable(&batch)
         socket.advance(to: batch.sequenceAfter)
         try batch.commit(&socket, subsystem: Constant.subsystem)
     }
@@ -126,11 +127,7 @@ private struct TraceTableWriter {
         _ body: (UnsafeMutablePointer<nlmsghdr>) -> Void
     ) {
         let text = "\(operation) table \(family.nftName) \(name)"
-        batch.append({ text }) { buffer, sequence in
-            let message = LibraryMessage(type, family, flags: flags, sequence: sequence)
-            body(message.header)
-            buffer.appendMessage(message.bytes)
-        }
+        batch.append(text, type, family, flags: flags, body)
     }
 
     func addTable(owner: UInt32, _ batch: inout NetlinkBatch) {
@@ -150,10 +147,7 @@ private struct TraceTableWriter {
     func add(_ place: TraceTable.Place, _ batch: inout NetlinkBatch) {
         append("adding a chain to", NFT_MSG_NEWCHAIN, Constant.create, &batch) { header in
             let chain = LibraryChain(table: name, name: place.rawValue)
-            chain.set(NFTNL_CHAIN_TYPE, BaseChain.ChainType.filter.rawValue)
-            chain.set(NFTNL_CHAIN_HOOKNUM, place.hook.rawValue)
-            chain.set(NFTNL_CHAIN_PRIO, UInt32(bitPattern: place.priority))
-            chain.set(NFTNL_CHAIN_POLICY, Constant.accept)
+            chain.setBase(.filter, place.hook, priority: place.priority)
             chain.write(header)
         }
     }

@@ -53,9 +53,7 @@ struct TracedWay {
             if !isPolicy || event.verdict == KernelExpression.Verdict.drop.rawValue {
                 see(.matched(reference))
             }
-            text = String(
-                ruleset.text(reference).trimmingPrefix("\(reference)").drop { ": ".contains($0) }
-            )
+            text = ruleset.words(of: reference)
         }
         steps.append(
             Verification.Step(

@@ -101,11 +101,7 @@ struct TransactionEncoder {
         ) { header in
             let handle = LibraryChain(table: table, name: chain.name.text)
             if let base = chain.base {
-                handle.set(NFTNL_CHAIN_TYPE, base.type.rawValue)
-                handle.set(NFTNL_CHAIN_HOOKNUM, base.hook.rawValue)
-                handle.set(NFTNL_CHAIN_PRIO, UInt32(bitPattern: base.priority))
-                // NF_ACCEPT
-                handle.set(NFTNL_CHAIN_POLICY, 1)
+                handle.setBase(base.type, base.hook, priority: base.priority)
             }
             handle.write(header)
         }
@@ -154,10 +150,6 @@ struct TransactionEncoder {
         _ batch: inout NetlinkBatch,
         _ body: (UnsafeMutablePointer<nlmsghdr>) -> Void
     ) {
-        batch.append({ operation }) { buffer, sequence in
-            let message = LibraryMessage(type, family, flags: flags, sequence: sequence)
-            body(message.header)
-            buffer.appendMessage(message.bytes)
-        }
+        batch.append(operation, type, family, flags: flags, body)
     }
 }

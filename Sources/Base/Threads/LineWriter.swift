@@ -74,33 +74,33 @@ package final class LineWriter: Sendable {
         }
         var text = bytes
         if lost > 0 { text += lossLine(lost).utf8 }
-        let isWritten = writeAll(text)
+        let isWritten = writeAll(text, to: descriptor)
         state.withLock { state in
             state.isWriting = false
             if !isWritten { state.lost += lost + lines }
         }
     }
+}
 
-    /// Returns whether all bytes were written.
-    private func writeAll(_ bytes: [UInt8]) -> Bool {
-        var rest = bytes[...]
-        while !rest.isEmpty {
-            let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-            if count >= 0 {
-                rest = rest.dropFirst(count)
-                continue
-            }
-            switch errno {
-            case EINTR: break
-            // The descriptor is shared with another process that made it non-blocking.
-            case EAGAIN:
-                var entry = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
-                poll(&entry, 1, -1)
-            default: return false
-            }
+/// Writes to a descriptor until it has taken everything; returns false if it takes no more.
+package func writeAll(_ bytes: [UInt8], to descriptor: Int32) -> Bool {
+    var rest = bytes[...]
+    while !rest.isEmpty {
+        let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+        if count >= 0 {
+            rest = rest.dropFirst(count)
+            continue
         }
-        return true
+        switch errno {
+        case EINTR: break
+        // The descriptor is shared with another process that made it non-blocking.
+        case EAGAIN:
+            var entry = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+            poll(&entry, 1, -1)
+        default: return false
+        }
     }
+    return true
 }
 
 /// Makes a write to a pipe without a reader an error on this thread, instead of ending the process.

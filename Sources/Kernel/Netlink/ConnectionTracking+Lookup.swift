@@ -25,15 +25,11 @@ extension ConnectionTracking {
         )
         request.endNest(ip)
         let proto = request.beginNest(UInt16(CTA_TUPLE_PROTO.rawValue))
-        withUnsafeBytes(of: frontend.transport.rawValue) {
-            request.attribute(UInt16(CTA_PROTO_NUM.rawValue), bytes: $0)
-        }
+        request.attribute(UInt16(CTA_PROTO_NUM.rawValue), frontend.transport.rawValue)
         for (type, port) in [
             (CTA_PROTO_SRC_PORT, client.port), (CTA_PROTO_DST_PORT, frontend.port),
         ] {
-            withUnsafeBytes(of: port.bigEndian) {
-                request.attribute(UInt16(type.rawValue), bytes: $0)
-            }
+            request.attribute(UInt16(type.rawValue), port.bigEndian)
         }
         request.endNest(proto)
         request.endNest(tuple)

@@ -25,6 +25,10 @@ package struct TrackedConnection: Sendable, Hashable {
     package var isTranslated: Bool {
         endpointAddress != frontend.address || endpointPort != frontend.port
     }
+
+    package var isMasqueraded: Bool {
+        seenAsAddress != clientAddress || seenAsPort != clientPort
+    }
 }
 
 /// The kernel's connection tracking table, over ctnetlink.

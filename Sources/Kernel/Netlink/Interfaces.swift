@@ -5,7 +5,6 @@ package import NetworkTypes
 /// The interfaces of this network namespace and their addresses, read once over rtnetlink.
 package struct Interfaces: Sendable {
     package struct Interface: Sendable {
-        fileprivate let index: Int32
         package let name: String
         /// The name of its driver, such as `bridge`; nil for hardware.
         package let kind: String?
@@ -16,14 +15,13 @@ package struct Interfaces: Sendable {
 
     package init() throws(NetlinkError) {
         var socket = try NetlinkSocket(.route)
-        let links = try Self.links(&socket)
-        let addresses = try InterfaceAddresses.all(&socket)
+        let links = try socket.links()
+        let addresses = Dictionary(grouping: try InterfaceAddresses.all(&socket), by: \.interface)
         all = links.map { link in
             Interface(
-                index: link.index,
                 name: link.name,
                 kind: link.kind,
-                addresses: addresses.filter { $0.interface == link.index }.map(\.address)
+                addresses: (addresses[link.index] ?? []).map(\.address)
             )
         }
     }
@@ -41,11 +39,45 @@ package struct Interfaces: Sendable {
                     })
         }.map(\.name).sorted()
     }
+}
 
-    private typealias Link = (index: Int32, name: String, kind: String?)
+/// An interface that is down, or whose other end is.
+package struct DeadLink: Sendable, Hashable {
+    package let interface: String
+    /// The bridge that it is a port of.
+    package let bridge: String?
 
-    private static func links(_ socket: inout NetlinkSocket) throws(NetlinkError) -> [Link] {
-        let sequence = socket.nextSequence()
+    /// Returns the dead interfaces of this network namespace, by name.
+    package static func all() throws(NetlinkError) -> [DeadLink] {
+        var socket = try NetlinkSocket(.route)
+        let links = try socket.links()
+        return links.filter { !$0.isAlive }
+            .map { link in
+                DeadLink(
+                    interface: link.name,
+                    bridge: link.bridge.flatMap { bridge in
+                        links.first { $0.index == bridge }?.name
+                    }
+                )
+            }
+            .sorted { $0.interface < $1.interface }
+    }
+}
+
+/// What the kernel reports of an interface.
+private struct Link {
+    let index: Int32
+    let name: String
+    let kind: String?
+    /// Whether it is up and has a carrier (`IFF_UP`, `IFF_LOWER_UP`).
+    let isAlive: Bool
+    /// The index of the bridge that it is a port of.
+    let bridge: Int32?
+}
+
+extension NetlinkSocket {
+    fileprivate mutating func links() throws(NetlinkError) -> [Link] {
+        let sequence = nextSequence()
         var request = MessageBuffer(capacity: 64)
         request.beginMessage(
             type: UInt16(RTM_GETLINK),
@@ -55,7 +87,7 @@ package struct Interfaces: Sendable {
         request.appendLinkHeader(index: 0)
         request.endMessage()
         var found: [Link] = []
-        try socket.dump(
+        try dump(
             "the interfaces",
             request: request,
             sequence: sequence,
@@ -64,8 +96,18 @@ package struct Interfaces: Sendable {
             guard message.payload.count >= MemoryLayout<ifinfomsg>.size else { return }
             let attributes = message.attributes(after: MemoryLayout<ifinfomsg>.size)
             guard let name = attributes[IFLA_IFNAME]?.text else { return }
-            let index = message.payload.loadUnaligned(fromByteOffset: 4, as: Int32.self)
-            found.append((index, name, attributes[IFLA_LINKINFO]?.nested[IFLA_INFO_KIND]?.text))
+            let alive: UInt32 = 1 | 1 << 16
+            // struct ifinfomsg: the index, then the flags
+            let flags = message.payload.loadUnaligned(fromByteOffset: 8, as: UInt32.self)
+            found.append(
+                Link(
+                    index: message.payload.loadUnaligned(fromByteOffset: 4, as: Int32.self),
+                    name: name,
+                    kind: attributes[IFLA_LINKINFO]?.nested[IFLA_INFO_KIND]?.text,
+                    isAlive: flags & alive == alive,
+                    bridge: attributes[IFLA_MASTER]?.word.map { Int32(bitPattern: $0) }
+                )
+            )
         }
         return found
     }
@@ -81,5 +123,6 @@ extension MessageBuffer {
 }
 
 let IFLA_IFNAME = 3
+private let IFLA_MASTER = 10
 let IFLA_LINKINFO = 18
 let IFLA_INFO_KIND = 1

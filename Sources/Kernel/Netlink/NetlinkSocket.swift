@@ -76,7 +76,7 @@ package struct NetlinkSocket: ~Copyable {
         _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
     }
 
-    private func setBufferSize(_ option: Int32, _ size: Int) {
+    func setBufferSize(_ option: Int32, _ size: Int) {
         var size = Int32(clamping: size)
         _ = setsockopt(descriptor, SOL_SOCKET, option, &size, 4)
     }

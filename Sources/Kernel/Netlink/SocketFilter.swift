@@ -53,10 +53,7 @@ extension NetlinkSocket {
 
     /// Sets the size of the receive buffer in bytes, as far as the kernel lets it grow or shrink.
     package func setReceiveBuffer(_ bytes: Int) {
-        var size = Int32(clamping: bytes)
-        for option in [SO_RCVBUF, SO_RCVBUFFORCE] {
-            setsockopt(descriptor, SOL_SOCKET, option, &size, 4)
-        }
+        for option in [SO_RCVBUF, SO_RCVBUFFORCE] { setBufferSize(option, bytes) }
     }
 }
 

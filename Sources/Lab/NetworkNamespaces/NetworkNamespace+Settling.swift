@@ -1,3 +1,4 @@
+internal import FoundationEssentials
 internal import Glibc
 
 extension NetworkNamespace {
@@ -41,23 +42,13 @@ extension NetworkNamespace {
 
     private static func lines(_ name: String) throws -> [[Substring]] {
         let path = "/proc/thread-self/net/\(name)"
-        let file = open(path, O_RDONLY | O_CLOEXEC)
-        // A kernel without IPv6 has no such files.
-        guard file >= 0 else { return [] }
-        defer { close(file) }
-        var bytes: [UInt8] = []
-        try withUnsafeTemporaryAllocation(byteCount: 16_384, alignment: 1) { buffer in
-            while true {
-                let count = read(file, buffer.baseAddress, buffer.count)
-                guard count >= 0 else {
-                    throw CommandError("\(path): \(String(cString: strerror(errno)))")
-                }
-                guard count > 0 else { return }
-                bytes += buffer[..<count]
-            }
+        do {
+            return try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n")
+                .map { $0.split(separator: " ") }
+        } catch let error as CocoaError where error.code == .fileReadNoSuchFile {
+            // A kernel without IPv6 has no such files.
+            return []
         }
-        return String(decoding: bytes, as: UTF8.self).split(separator: "\n")
-            .map { $0.split(separator: " ") }
     }
 
     /// Whether an interface is up and has a carrier.

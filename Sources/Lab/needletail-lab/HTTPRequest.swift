@@ -21,22 +21,26 @@ struct HTTPRequest: Hashable {
         from namespace: Namespace,
         patience: Int
     ) throws -> Outcome {
-        let descriptor = try openSocket(
-            SOCK_STREAM,
-            target.address.socketDomain,
-            in: namespace.handle,
-            patience: patience
-        )
-        defer { close(descriptor) }
-        let connected = SocketAddress(target.address, target.port).with {
-            connect(descriptor, $0, $1)
+        let descriptor: Int32
+        switch try connectSocket(SOCK_STREAM, to: target, in: namespace.handle, patience: patience)
+        {
+        case .success(let socket): descriptor = socket
+        case .failure(let failure): return failure.code == ECONNREFUSED ? .refused : .silent
         }
-        guard connected == 0 else { return errno == ECONNREFUSED ? .refused : .silent }
+        defer { close(descriptor) }
         let lines = ["GET \(path) HTTP/1.0", "Host: \(host ?? "\(target.address)")", "", ""]
         guard Transfer.send(descriptor, Array(lines.joined(separator: "\r\n").utf8)) else {
             return .silent
         }
         return HTTPAnswer(from: descriptor).map(Outcome.answered) ?? .silent
+    }
+
+    /// Returns what a program of the lab answers; nil if it does not, or not with status 200.
+    func body(of server: FrontendKey, from namespace: Namespace) throws -> String? {
+        guard case .answered(let answer) = try send(to: server, from: namespace, patience: 5),
+            answer.status == 200
+        else { return nil }
+        return answer.body
     }
 }
 

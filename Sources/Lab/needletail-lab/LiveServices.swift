@@ -25,15 +25,9 @@ struct LiveServices {
         from place: LiveTopology.Place
     ) throws -> [JSONValue] {
         let server = try FrontendKey(Topology.apiAddress, .tcp, Topology.apiPort)
-        let request = HTTPRequest(path: path)
-        guard
-            case .answered(let answer) = try request.send(
-                to: server,
-                from: place.namespace,
-                patience: 5
-            ), answer.status == 200
+        guard let body = try HTTPRequest(path: path).body(of: server, from: place.namespace)
         else { throw LabError("the lab's API server does not answer") }
-        let list = try JSONDecoder().decode(JSONValue.self, from: Data(answer.body.utf8))
+        let list = try JSONDecoder().decode(JSONValue.self, from: Data(body.utf8))
         return list["items"].array ?? []
     }
 

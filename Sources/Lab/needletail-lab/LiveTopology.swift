@@ -84,15 +84,7 @@ struct LiveTopology {
     /// What the proxy of a node says about its mode; nil if none runs.
     private static func mode(_ node: Place) throws -> String? {
         let proxy = try FrontendKey("127.0.0.1", .tcp, 10_249)
-        let request = HTTPRequest(path: "/proxyMode")
-        guard
-            case .answered(let answer) = try request.send(
-                to: proxy,
-                from: node.namespace,
-                patience: 5
-            ), answer.status == 200
-        else { return nil }
-        return answer.body
+        return try HTTPRequest(path: "/proxyMode").body(of: proxy, from: node.namespace)
     }
 
     /// Addresses 172.31.S.10+N and 10.244.N.x tell a node's number.

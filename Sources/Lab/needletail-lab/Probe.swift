@@ -25,17 +25,12 @@ struct Probe {
     }
 
     private func sendDatagram(from namespace: Namespace) throws -> Outcome {
-        let descriptor = try openSocket(
-            SOCK_DGRAM,
-            target.address.socketDomain,
-            in: namespace.handle,
-            patience: patience
-        )
-        defer { close(descriptor) }
-        let connected = SocketAddress(target.address, target.port).with {
-            connect(descriptor, $0, $1)
+        let descriptor: Int32
+        switch try connectSocket(SOCK_DGRAM, to: target, in: namespace.handle, patience: patience) {
+        case .success(let socket): descriptor = socket
+        case .failure(let failure): return failure.code == ECONNREFUSED ? .refused : .silent
         }
-        guard connected == 0 else { return errno == ECONNREFUSED ? .refused : .silent }
+        defer { close(descriptor) }
         _ = Glibc.send(descriptor, "?", 1, 0)
         var answer: [UInt8] = Array(repeating: 0, count: 256)
         let count = recv(descriptor, &answer, answer.count, 0)

@@ -58,6 +58,33 @@ func openSocket(
     return descriptor
 }
 
+/// Connects a socket in a namespace; every call on it waits at most so many seconds.
+///
+/// - Returns: the descriptor, or the code of the error of `connect`
+func connectSocket(
+    _ type: __socket_type,
+    to target: FrontendKey,
+    in namespace: NetworkNamespace,
+    patience: Int
+) throws -> Result<Int32, ConnectFailure> {
+    let descriptor = try openSocket(
+        type,
+        target.address.socketDomain,
+        in: namespace,
+        patience: patience
+    )
+    let connected = SocketAddress(target.address, target.port).with { connect(descriptor, $0, $1) }
+    guard connected != 0 else { return .success(descriptor) }
+    let code = errno
+    close(descriptor)
+    return .failure(ConnectFailure(code: code))
+}
+
+struct ConnectFailure: Error {
+    /// An `errno` value.
+    let code: Int32
+}
+
 /// Limits the time of each call on a socket, in seconds.
 func limitWaiting(on descriptor: Int32, _ seconds: Int) {
     var limit = timeval(tv_sec: seconds, tv_usec: 0)

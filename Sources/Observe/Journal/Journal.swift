@@ -8,9 +8,6 @@ internal import Synchronization
 /// It takes 4 MiB at most, and the oldest entries go first. The reconciler's task writes; any thread
 /// reads, and works on a copy, so that neither waits for the other.
 package final class Journal: SyncObserver {
-    /// The memory that the entries may take, in bytes.
-    package static let limit = JournalRing.limit
-
     private struct State {
         var ring = JournalRing()
         var writer = JournalWriter()

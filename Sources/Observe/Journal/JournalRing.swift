@@ -25,12 +25,14 @@ struct JournalRing: Sendable {
 
     private(set) var chunks: [Chunk] = []
     private(set) var next: UInt64 = 0
-    private(set) var count = 0
     /// The number of bytes of all entries.
     private(set) var size = 0
     /// The time from which on everything is known, in nanoseconds on the journal's clock; nil while
     /// the journal is empty.
     private(set) var since: Int64?
+
+    /// The number of entries.
+    var count: Int { Int(next - (chunks.first?.first ?? next)) }
 
     /// The memory that is in use.
     var memory: Int { chunks.reduce(0) { $0 + $1.bytes.capacity + Self.header } }
@@ -49,7 +51,6 @@ struct JournalRing: Sendable {
         chunks[last].count += 1
         chunks[last].lastTime = max(chunks[last].lastTime, time)
         next += 1
-        count += 1
         size += needed
     }
 
@@ -58,7 +59,6 @@ struct JournalRing: Sendable {
         var bytes: [UInt8] = []
         if chunks.count == Self.chunkLimit {
             var oldest = chunks.removeFirst()
-            count -= Int(oldest.count)
             size -= oldest.bytes.count
             since = oldest.lastTime
             swap(&bytes, &oldest.bytes)

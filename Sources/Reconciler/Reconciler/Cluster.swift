@@ -43,8 +43,9 @@ package struct Cluster: Sendable {
             apiServers: apiServers.union(state.apiServers)
         )
         let dirty = changes.services.union(services(touchedBy: newView))
-        let nodeChanges = nodeChanges(to: newView)
-        view = newView
+        let newFacts = facts
+        let nodeChanges = nodeChanges(to: newView, newFacts)
+        (view, lastFacts) = (newView, newFacts)
         let update = compiled.update(dirty, for: newView, input: state.input)
         findOccupied(update.diagnosed, newView)
         noteLocalEndpoints(update.changes)
@@ -53,7 +54,7 @@ package struct Cluster: Sendable {
             diagnostics: update.diagnosed.map { name in
                 (name, (compiled.diagnostics[name] ?? []) + (occupied[name]?.diagnostics ?? []))
             } + state.nodeDiagnostics,
-            facts: facts,
+            facts: newFacts,
             nodePortAddresses: newView.nodePortAddresses + newView.localhostAddresses,
             nodeChanges: nodeChanges,
             pending: pending
@@ -71,9 +72,7 @@ package struct Cluster: Sendable {
     }
 
     /// Returns what has changed about the node since the last compilation, as text.
-    private mutating func nodeChanges(to newView: NodeView) -> [String] {
-        let newFacts = facts
-        defer { lastFacts = newFacts }
+    private func nodeChanges(to newView: NodeView, _ newFacts: NodeFacts) -> [String] {
         guard let view, view != newView || lastFacts != newFacts else { return [] }
         return view.changes(to: newView) + lastFacts.changes(to: newFacts)
     }
@@ -98,6 +97,7 @@ package struct Cluster: Sendable {
             sample.append(endpoint.address)
             if sample.count == Self.sampleSize { break }
         }
+        guard !sample.isEmpty else { return }
         let known = localEndpoints.filter { !sample.contains($0) }
         localEndpoints = Array((sample + known).prefix(Self.sampleSize))
     }
@@ -111,10 +111,8 @@ package struct Cluster: Sendable {
 
     func plan(of service: ObjectName) -> ServicePlan? { compiled.plans[service] }
 
-    /// The addresses of the Node object, and those that were given for it.
-    var nodeAddresses: [IPAddress] {
-        Set((state.node?.addresses ?? []) + (view?.primaryAddresses ?? [])).sorted()
-    }
+    /// The addresses that were given for the node, or the first of each family that it has.
+    var primaryAddresses: [IPAddress] { view?.primaryAddresses ?? [] }
 
     package var localGaps: [LocalGap: Int] { compiled.localGaps }
 
@@ -158,8 +156,12 @@ package struct ClusterSummary: Sendable {
     package var pendingEndpoints = 0
     package var localGaps: [LocalGap: Int] = [:]
     package var node: Node?
-    /// The addresses by which other nodes know this one.
-    package var nodeAddresses: [IPAddress] = []
+    package var primaryAddresses: [IPAddress] = []
     /// Addresses of a few endpoints on this node.
     package var localEndpoints: [IPAddress] = []
+
+    /// The addresses by which other nodes know this one.
+    package var nodeAddresses: [IPAddress] {
+        Set((node?.addresses ?? []) + primaryAddresses).sorted()
+    }
 }

@@ -162,7 +162,7 @@ package actor Reconciler {
             pendingEndpoints: state.pending.endpoints,
             localGaps: cluster.localGaps,
             node: state.node,
-            nodeAddresses: cluster.nodeAddresses,
+            primaryAddresses: cluster.primaryAddresses,
             localEndpoints: cluster.localEndpoints
         )
         published.withLock { $0 = summary }

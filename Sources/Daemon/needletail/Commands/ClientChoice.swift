@@ -42,7 +42,7 @@ struct ClientChoice {
         of plan: ServicePlan
     ) -> Place? {
         switch kind {
-        case .node: return node(frontend)
+        case .node: return node(toward: frontend.key.address)
         case .pod: return chosen(pods(frontend, plan), frontend) { isPod($0) }
         case .outside: return chosen(outsiders(frontend), frontend) { !isPod($0) }
         }
@@ -100,14 +100,9 @@ struct ClientChoice {
     }
 
     /// The node itself, with the address that the kernel gives its packets.
-    private func node(_ frontend: Frontend) -> Place? {
-        var lookup = try? RouteLookup()
-        let question = RouteQuestion(to: frontend.key.address)
-        let preferred = (try? lookup?.route(question))??.preferredSource
-        let primary = snapshot.view.primaryAddresses.first {
-            $0.family == frontend.key.address.family
-        }
-        return (preferred ?? primary).map { ($0, nil) }
+    func node(toward address: IPAddress) -> Place? {
+        let primary = snapshot.view.primaryAddresses.first { $0.family == address.family }
+        return (ways.ownAddress(toward: address) ?? primary).map { ($0, nil) }
     }
 
     // MARK: Candidates
@@ -198,5 +193,10 @@ private final class Ways {
         let answer = route.flatMap { $0.isLocal ? nil : $0.interface }
         known[address] = .some(answer)
         return answer
+    }
+
+    /// The address that the kernel gives the node's packets to another one.
+    func ownAddress(toward address: IPAddress) -> IPAddress? {
+        (try? lookup?.route(RouteQuestion(to: address)))??.preferredSource
     }
 }

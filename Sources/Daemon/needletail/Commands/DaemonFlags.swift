@@ -1,4 +1,5 @@
 internal import Configuration
+internal import FoundationEssentials
 internal import Glibc
 
 /// The flags of the daemon in whose container a command runs.
@@ -35,15 +36,7 @@ enum DaemonFlags {
     }
 
     private static func read(_ path: String) -> String {
-        let file = open(path, O_RDONLY | O_CLOEXEC)
-        guard file >= 0 else { return "" }
-        defer { close(file) }
-        var bytes: [UInt8] = []
-        withUnsafeTemporaryAllocation(byteCount: 4096, alignment: 1) { buffer in
-            while case let count = Glibc.read(file, buffer.baseAddress, buffer.count), count > 0 {
-                bytes += buffer[..<count]
-            }
-        }
-        return String(decoding: bytes, as: UTF8.self)
+        (try? Data(contentsOf: URL(filePath: path))).map { String(decoding: $0, as: UTF8.self) }
+            ?? ""
     }
 }

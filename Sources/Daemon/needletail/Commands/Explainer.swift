@@ -222,14 +222,12 @@ struct Explainer {
         .sorted { ($0.frontend, $0.clientPort) < ($1.frontend, $1.clientPort) }
         .map { found in
             let endpoint = AddressAndPort(found.endpointAddress, found.endpointPort)
-            let isMasqueraded =
-                found.seenAsAddress != found.clientAddress || found.seenAsPort != found.clientPort
             return Explanation.Connection(
                 from: AddressAndPort(found.clientAddress, found.clientPort).description,
                 to: found.frontend.description,
                 endpoint: found.isTranslated ? endpoint.description : nil,
                 isServing: serving[found.frontend]?.contains(endpoint) == true,
-                masqueradedAs: isMasqueraded
+                masqueradedAs: found.isMasqueraded
                     ? AddressAndPort(found.seenAsAddress, found.seenAsPort).description : nil
             )
         }

@@ -30,8 +30,7 @@ struct ServiceReading {
     private func choice(_ wanted: Wanted, _ node: Node?) throws -> ServiceChoice {
         let configuration = try effective.nodeConfiguration()
         let view = configuration.view(node: node, interfaceAddresses: interfaceAddresses)
-        let own = view.addresses.union(view.nodePortAddresses)
-        return ServiceChoice(wanted: wanted, nodeAddresses: own)
+        return ServiceChoice(wanted: wanted, nodeAddresses: view.addresses)
     }
 
     // MARK: Manifests

@@ -99,9 +99,6 @@ extension Explainer {
             // An interface stands for a client elsewhere, whatever leads to it.
             return clients.place(of: address, clients.kind(address)) ?? (address, "")
         }
-        var lookup = try? RouteLookup()
-        let route = (try? lookup?.route(RouteQuestion(to: frontend))) ?? nil
-        let primary = snapshot.view.primaryAddresses.first { $0.family == frontend.family }
-        return (route?.preferredSource ?? primary).map { ($0, nil) }
+        return clients.node(toward: frontend)
     }
 }

@@ -48,10 +48,11 @@ struct RoutingObstacles {
             let back = try lookup.route(RouteQuestion(to: client))?.interface
         else { return [] }
         for interface in interfaces.all where interface.name != back {
-            guard isStrict(interface.name),
+            guard
                 let address = interface.addresses.first(where: {
                     $0.family == .ipv4 && nodeAddresses.contains($0)
-                })
+                }),
+                isStrict(interface.name)
             else { continue }
             var question = RouteQuestion(to: address)
             question.source = client

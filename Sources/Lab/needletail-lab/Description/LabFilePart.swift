@@ -70,11 +70,7 @@ struct LabFilePart {
         }
         var fields: [String: LabFilePart] = [:]
         for entry in entries {
-            let part = LabFilePart(
-                node: YAMLNode(entry.value.content, line: entry.line),
-                file: file,
-                path: path.isEmpty ? entry.key : "\(path).\(entry.key)"
-            )
+            let part = child(entry.key, YAMLNode(entry.value.content, line: entry.line))
             guard allowed.contains(entry.key) else { throw part.unknown(entry.key, "key", allowed) }
             guard fields[entry.key] == nil else { throw part.failure("is there twice") }
             guard !entry.value.isNull else {
@@ -83,6 +79,11 @@ struct LabFilePart {
             fields[entry.key] = part
         }
         return fields
+    }
+
+    /// The part of a mapping that has a key.
+    func child(_ key: String, _ node: YAMLNode) -> LabFilePart {
+        LabFilePart(node: node, file: file, path: path.isEmpty ? key : "\(path).\(key)")
     }
 
     func unknown(_ word: String, _ role: String, _ allowed: [String]) -> LabFileError {

@@ -30,12 +30,9 @@ struct LabManifest {
             throw part.failure("is no Kubernetes object: it has no kind")
         }
         guard kind.hasSuffix("List") else { return [try LabManifest(part)] }
-        guard let items = part.node["items"] else { return [] }
+        guard let items = part["items"] else { return [] }
         var manifests: [LabManifest] = []
-        for item in try LabFilePart(node: items, file: part.file, path: part.path + ".items").list()
-        {
-            manifests += try all(in: item)
-        }
+        for item in try items.list() { manifests += try all(in: item) }
         return manifests
     }
 
@@ -125,9 +122,7 @@ struct LabManifest {
 extension LabFilePart {
     /// Returns a part of a mapping.
     fileprivate subscript(key: String) -> LabFilePart? {
-        node[key].map {
-            LabFilePart(node: $0, file: file, path: path.isEmpty ? key : "\(path).\(key)")
-        }
+        node[key].map { child(key, $0) }
     }
 
     /// Makes the error about a field of an object, on the line of the nearest part that exists.

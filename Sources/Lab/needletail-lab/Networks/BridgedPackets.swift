@@ -37,10 +37,8 @@ extension NetworkChecks {
         guard case .strayAnswer(let source) = connection.outcome, source == expected else {
             return .failed("\(target) past the rules of \(bridge): \(connection.outcome)")
         }
-        for check in [podToOtherNodes, podToItself, fromNode, nodePort, localNodePort] {
-            let result = try check()
-            guard case .passed = result else { return result }
+        return try first([podToOtherNodes, podToItself, fromNode, nodePort, localNodePort]) {
+            try $0()
         }
-        return .passed
     }
 }

@@ -67,6 +67,7 @@ struct DetectionChecks {
         for (position, name) in Self.names.enumerated() {
             for (index, family) in families.enumerated() {
                 let result = results[position]?[index]
+                    .excused(topology.kind.limit(of: name, family, mode))
                 report(name, family, result ?? .left("it does not apply to this network"))
             }
         }

@@ -338,7 +338,7 @@ extension NetworkChecks {
     }
 
     /// Returns the first result that is not a success.
-    private func first<Element>(
+    func first<Element>(
         _ elements: [Element],
         _ check: (Element) throws -> Result
     ) rethrows -> Result {

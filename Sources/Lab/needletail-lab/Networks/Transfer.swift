@@ -11,17 +11,18 @@ struct Transfer {
 
     /// Sends bytes from inside a namespace, and returns what came of it; nil if all came back.
     func failure(from namespace: Namespace) throws -> String? {
-        let descriptor = try openSocket(
+        let descriptor: Int32
+        switch try connectSocket(
             SOCK_STREAM,
-            target.address.socketDomain,
+            to: target,
             in: namespace.handle,
             patience: Self.patience
-        )
-        defer { close(descriptor) }
-        let connected = SocketAddress(target.address, target.port).with {
-            connect(descriptor, $0, $1)
+        ) {
+        case .success(let socket): descriptor = socket
+        case .failure(let failure):
+            return "no connection: \(String(cString: strerror(failure.code)))"
         }
-        guard connected == 0 else { return "no connection: \(String(cString: strerror(errno)))" }
+        defer { close(descriptor) }
         let bytes = (0..<Self.size).map { UInt8(truncatingIfNeeded: $0 &* 31) }
         guard Self.send(descriptor, bytes) else { return "the way there stalls" }
         shutdown(descriptor, Int32(SHUT_WR))

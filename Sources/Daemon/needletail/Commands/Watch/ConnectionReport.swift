@@ -38,16 +38,13 @@ struct ConnectionReport: Encodable {
         at: String
     ) {
         let connection = event.connection
-        let isMasqueraded =
-            connection.seenAsAddress != connection.clientAddress
-            || connection.seenAsPort != connection.clientPort
         let name = names.frontend(connection.frontend)
         let place = connection.isTranslated ? names.place(of: connection.endpointAddress) : nil
         self.at = at
         self.event = event.change.rawValue
         client = AddressAndPort(connection.clientAddress, connection.clientPort).description
         masqueradedAs =
-            isMasqueraded
+            connection.isMasqueraded
             ? AddressAndPort(connection.seenAsAddress, connection.seenAsPort).description : nil
         frontend = connection.frontend.description
         service = name?.service

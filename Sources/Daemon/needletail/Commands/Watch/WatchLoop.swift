@@ -206,20 +206,7 @@ struct TextOutput {
 
     /// Waits until everything is written.
     mutating func flush() {
-        var rest = waiting[...]
-        while !rest.isEmpty, !isClosed {
-            let count = rest.withUnsafeBytes {
-                Glibc.write(STDOUT_FILENO, $0.baseAddress, $0.count)
-            }
-            if count >= 0 {
-                rest = rest.dropFirst(count)
-            } else if errno == EAGAIN {
-                var entry = pollfd(fd: STDOUT_FILENO, events: Int16(POLLOUT), revents: 0)
-                poll(&entry, 1, -1)
-            } else if errno != EINTR {
-                isClosed = true
-            }
-        }
+        isClosed = isClosed || !writeAll(waiting, to: STDOUT_FILENO)
         waiting.removeAll(keepingCapacity: true)
     }
 }
