@@ -9,7 +9,7 @@ CONFORMANCE_FLAGS ?=
 THREADED_TESTS := KubernetesClientTests ReconcilerTests ObservabilityTests
 # Some of: tests ipvs-live nftables-live ipvs-start; or ipvs, nftables, bench, networks, matrix, pictures
 VM_PARTS ?=
-export CONFORMANCE_DIR
+export CONFORMANCE_DIR SWIFT
 
 .PHONY: help
 help: ## this list
@@ -22,8 +22,8 @@ demo: release ## a cluster in network namespaces, real connections, who answered
 .PHONY: test
 test: packages-test check oracle ## everything that proves the product on this machine
 	$(SWIFT) build --build-tests
-	$(SWIFT) test --skip-build
-	NEEDLETAIL_HISTORIES=10000 $(SWIFT) test --skip-build --disable-xctest --filter ModelKernelTests.HistoryTests
+	scripts/run-tests --skip-build
+	NEEDLETAIL_HISTORIES=10000 scripts/run-tests --skip-build --disable-xctest --filter ModelKernelTests.HistoryTests
 
 .PHONY: release
 release: packages
@@ -77,8 +77,10 @@ conformance-verify: release packages-test ## packet-level cases, and what explai
 # Long properties of pure Swift, and what runs the program.
 UNSANITIZED := CommandTests HistoryTests PlantedMistakeTests EvaluatorPropertyTests
 sanitize: packages-test ## the tests under the address sanitizer, those of threads under the thread sanitizer
-	LSAN_OPTIONS=suppressions=$(CURDIR)/scripts/lsan.suppressions $(SWIFT) test --disable-xctest --sanitize=address --scratch-path .build-asan $(addprefix --skip ,$(UNSANITIZED))
-	TSAN_OPTIONS=suppressions=$(CURDIR)/scripts/tsan.suppressions $(SWIFT) test --disable-xctest --sanitize=thread --scratch-path .build-tsan $(addprefix --filter ,$(THREADED_TESTS))
+	$(SWIFT) build --build-tests --sanitize=address --scratch-path .build-asan
+	LSAN_OPTIONS=suppressions=$(CURDIR)/scripts/lsan.suppressions scripts/run-tests --skip-build --disable-xctest --sanitize=address --scratch-path .build-asan $(addprefix --skip ,$(UNSANITIZED))
+	$(SWIFT) build --build-tests --sanitize=thread --scratch-path .build-tsan
+	TSAN_OPTIONS=suppressions=$(CURDIR)/scripts/tsan.suppressions scripts/run-tests --skip-build --disable-xctest --sanitize=thread --scratch-path .build-tsan $(addprefix --filter ,$(THREADED_TESTS))
 
 .PHONY: fuzz
 FUZZ_SECONDS ?= 60

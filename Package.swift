@@ -308,15 +308,16 @@ let package = Package(
             "KernelTests",
             [
                 "NetworkTypes", "ServicePlan", "Backend", "NFTables", "Netlink", "NFTablesKernel",
-                "KubeProxyLeftovers", "NetworkNamespaces", "ModelKernel", "ModelSupport", logging,
+                "KubeProxyLeftovers", "NetworkNamespaces", "ModelKernel", "ModelSupport",
+                "Threads", logging,
             ]
         ),
         tests(
             "CommandTests",
             [
                 "BinarySupport", "EmbeddedAPIServer", "NetworkNamespaces", "NetworkTypes",
-                "Threads",
-                "Backend", "Reconciler", "Configuration", "KubernetesClient", "LocalhostForwarding",
+                "Threads", "Backend", "Reconciler", "Configuration", "KubernetesClient",
+                "LocalhostForwarding",
                 "Journal", "Observability", "PlanCompiler", "ServicePlan", "NFTables",
                 "NFTablesKernel", "ModelKernel", "ModelSupport", "needletail", "needletail-lab",
                 logging,

@@ -86,8 +86,13 @@ package final class Daemon {
     @discardableResult
     package func stop(_ signal: Int32 = SIGTERM) -> Int32 {
         guard isRunning else { return 0 }
-        isRunning = false
         kill(child, signal)
+        return end()
+    }
+
+    /// Waits until the program ends by itself, and returns its wait status.
+    package func end() -> Int32 {
+        isRunning = false
         var status: Int32 = 0
         waitpid(child, &status, 0)
         return status

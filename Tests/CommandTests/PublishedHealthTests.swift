@@ -8,16 +8,23 @@ import NetworkTypes
 import Observability
 import PlanCompiler
 import Reconciler
+import Synchronization
 import TestSupport
 import Testing
+import Threads
 
 @testable import needletail
 
 @Suite(.timeLimit(.minutes(30))) struct PublishedHealthTests {
-    private struct NoRequest: Error {}
+    private struct Answer {
+        let path: String
+        let expected: Int
+        /// One of each server.
+        let statuses: [Int]
+    }
 
     // A Service that took 15 s to compile once delayed `/healthz` by as much.
-    @Test func `health, metrics and status are told while the reconciler is busy`() async throws {
+    @Test func `health, metrics and status are told while the reconciler is busy`() async {
         let reconciler = Reconciler(
             Cluster(NodeConfiguration(nodeName: "here")),
             awaiting: [.services],
@@ -29,21 +36,27 @@ import Testing
         for list in [ObjectList.services, .nodes] {
             await reconciler.update(completing: list) { _ in }
         }
-        let (entered, leave) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
-        let work = Task.detached {
-            await reconciler.update { _ in
-                entered.signal()
-                leave.wait()
-            }
+        let (isBusy, isAnswered) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+        let answers = Mutex<[Answer]>([])
+        // Nothing on this thread can wait for an actor.
+        startThread {
+            isBusy.wait()
+            let all = ask(reconciler)
+            answers.withLock { $0 = all }
+            isAnswered.signal()
         }
-        try ask(reconciler, once: entered)
-        leave.signal()
-        await work.value
+        await reconciler.update { _ in
+            isBusy.signal()
+            isAnswered.wait()
+        }
+        let all = answers.withLock(\.self)
+        #expect(all.count == 10)
+        for answer in all {
+            #expect(answer.statuses.contains(answer.expected), "\(answer)")
+        }
     }
 
-    /// This function is not asynchronous, so nothing in it can wait for an actor.
-    private func ask(_ reconciler: Reconciler, once entered: DispatchSemaphore) throws {
-        entered.wait()
+    private func ask(_ reconciler: Reconciler) -> [Answer] {
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let endpoints = ProxyEndpoints(
             monitor: ProxyMonitor(
@@ -68,14 +81,14 @@ import Testing
             ("/metrics/slis", 200), ("/status", 200), ("/statusz", 200), ("/configz", 200),
             ("/history", 200), ("/history/plan?service=a/b&at=0", 202),
         ]
-        for (path, status) in expected {
+        return expected.compactMap { path, expected in
             let text = "GET \(path) HTTP/1.0\r\n\r\n"
             guard case .complete(var request) = HTTPRequest.read(Array(text.utf8)) else {
-                throw NoRequest()
+                return nil
             }
             request.isOnLoopback = true
-            let answers = endpoints.servers.map { $0.routes.answer(request).status }
-            #expect(answers.contains(status), "\(path): \(answers)")
+            let statuses = endpoints.servers.map { $0.routes.answer(request).status }
+            return Answer(path: path, expected: expected, statuses: statuses)
         }
     }
 }

@@ -19,20 +19,12 @@ import Testing
 
     private func tables() throws -> String { try node.namespace.run(["nft", "list", "tables"]) }
 
-    /// Starts the program; the closure waits for its end and returns what it has printed.
-    private func start(
-        _ words: [String]
-    ) throws -> (child: Int32, output: () throws -> (text: String, status: Int32)) {
+    /// Starts an explanation that waits for a packet, and returns when it does.
+    private func startVerifying(_ words: [String]) throws -> Daemon {
         let log = "\(node.folder.path)/.verification"
-        let child = try Command.start([Binary.path] + words, in: node.namespace, log: log)
-        return (
-            child,
-            {
-                var status: Int32 = 0
-                waitpid(child, &status, 0)
-                return (try String(contentsOfFile: log, encoding: .utf8), status >> 8)
-            }
-        )
+        let program = try Daemon(words, of: "explain", in: node.namespace, log: log)
+        try program.wait { try tables().contains("needletail-verify") }
+        return program
     }
 
     @Test func `the way of a packet is shown, and leaves nothing behind`() throws {
@@ -74,12 +66,12 @@ import Testing
         let words = ["explain", "10.96.0.10:80", "--verify", "--from", "10.244.1.3"]
         let unable = try node.command(words)
         #expect(unable.status == 3 && unable.output.contains("--wait 30s"), "\(unable.output)")
-        let verifying = try start(words + ["--wait", "60s"] + node.flags)
-        while try !tables().contains("needletail-verify") {}
+        let verifying = try startVerifying(words.dropFirst() + ["--wait", "60s"] + node.flags)
         let ignored = try node.command(["explain", "10.96.0.10:80"])
         #expect(ignored.status == 0 && ignored.output.contains("kernel: does this"))
         _ = try Stream.connecting(node.pod(1), "10.96.0.10", 80, limit: 1)
-        let (text, status) = try verifying.output()
+        let status = verifying.end()
+        let text = verifying.output
         #expect(status == 0, "\(text)")
         #expect(text.contains("  1. prerouting, table ip needletail"))
         #expect(text.contains("delivered to 10.244.1.2:8080, which sees 10.244.1.3:"))
@@ -91,18 +83,14 @@ import Testing
 
     @Test func `nothing is left of a verification that was killed`() throws {
         #expect(try node.once("nftables").status == 0)
-        let words = [
-            "explain", "10.96.0.10:80", "--verify", "--from", "10.244.1.3", "--wait", "60s",
-        ]
-        let verifying = try start(words + node.flags)
-        while try !tables().contains("needletail-verify") {}
+        let words = ["10.96.0.10:80", "--verify", "--from", "10.244.1.3", "--wait", "60s"]
+        let verifying = try startVerifying(words + node.flags)
         // Nobody else can change the table, or take it away.
         let name = try #require(
             try tables().split(separator: "\n").first { $0.contains("needletail-verify") }
         )
         #expect(throws: CommandError.self) { try node.namespace.run(["nft", "delete \(name)"]) }
-        kill(verifying.child, SIGKILL)
-        _ = try verifying.output()
+        verifying.stop(SIGKILL)
         #expect(try !tables().contains("verify"))
     }
 

@@ -1,4 +1,5 @@
 import Backend
+import Dispatch
 import Glibc
 import NFTables
 import NFTablesKernel
@@ -9,6 +10,7 @@ import ServicePlan
 import Synchronization
 import TestSupport
 import Testing
+import Threads
 
 /// Tests that tracing concerns one packet, and nobody notices it but the one who asks.
 @Suite(.timeLimit(.minutes(30))) struct TraceIsolationTests {
@@ -82,29 +84,41 @@ import Testing
         Glibc.send(descriptor, "x", 1, 0)
     }
 
-    private final class Ending: Sendable {
-        private let state = Mutex(false)
+    /// Sends again and again, from a thread of its own: a task might wait for a thread that its own
+    /// test holds.
+    private final class Sender: Sendable {
+        private let isStopped = Mutex(false)
+        private let end = DispatchSemaphore(value: 0)
 
-        var isThere: Bool { state.withLock { $0 } }
+        init(_ send: @escaping @Sendable () throws -> Void) {
+            startThread { [self] in
+                while !isStopped.withLock({ $0 }) { try? send() }
+                end.signal()
+            }
+        }
 
-        func come() { state.withLock { $0 = true } }
+        func stop() {
+            isStopped.withLock { $0 = true }
+            end.wait()
+        }
     }
 
     /// Keeps sending while the body runs.
-    private func during<Result>(_ body: () throws -> Result) async throws -> Result {
-        let (ending, namespace) = (Ending(), table.namespace)
-        let sending = Task.detached { while !ending.isThere { try Self.send(namespace) } }
-        let result = Swift.Result { try body() }
-        ending.come()
-        try await sending.value
-        return try result.get()
+    private func during<Result>(_ body: () throws -> Result) rethrows -> Result {
+        let namespace = table.namespace
+        let sender = Sender { try Self.send(namespace) }
+        defer { sender.stop() }
+        return try body()
     }
 
     /// Another one who receives what is traced.
     private final class Listener {
         private let trace: PacketTrace
 
-        init() throws { trace = try PacketTrace() }
+        init() throws {
+            trace = try PacketTrace()
+            try trace.start()
+        }
 
         func events() throws -> [TraceEvent] {
             var events: [TraceEvent] = []
@@ -117,7 +131,7 @@ import Testing
     func `no packet is traced but the one`(transport: TransportProtocol) async throws {
         try await program()
         let listener = try table.namespace.inside { try Listener() }
-        let seen = try await during { try verify(transport) }
+        let seen = try during { try verify(transport) }
         #expect(seen.judgement == .agrees, "\(seen)")
         let packets = try listener.events().compactMap(\.packet)
         #expect(!packets.isEmpty)
@@ -139,7 +153,7 @@ import Testing
                 """
         )
         for _ in 0..<10 {
-            let seen = try await during { try verify(.udp) }
+            let seen = try during { try verify(.udp) }
             #expect(seen.judgement == .agrees, "\(seen)")
             #expect(seen.steps.contains { $0.table == "ip other" })
         }
@@ -170,30 +184,29 @@ import Testing
 
     // MARK: Packets of others
 
-    /// Verifies a client's next packet; the client sends until it is there.
-    private func await(_ port: UInt16) async throws -> Verification {
-        async let verification = Task.detached {
-            try verify(.udp, from: Self.outsider, port, .awaited(.seconds(60)))
-        }.value
-        while try !table.nft("list", "tables").contains("needletail-verify") {}
-        while try table.nft("list", "tables").contains("needletail-verify") {
+    /// Verifies a client's next packet; the client sends as soon as it is awaited.
+    private func await(_ port: UInt16) throws -> Verification {
+        let (table, client) = (table, client)
+        let sender = Sender {
+            guard try table.nft("list", "tables").contains("needletail-verify") else { return }
             try Self.send(client, from: port)
         }
-        return try await verification
+        defer { sender.stop() }
+        return try verify(.udp, from: Self.outsider, port, .awaited(.seconds(60)))
     }
 
     @Test func `a client's next packet is awaited, and one of a known connection is told`()
         async throws
     {
         try await program()
-        let first = try await self.await(40_000)
+        let first = try self.await(40_000)
         #expect(first.judgement == .agrees, "\(first)")
         #expect(first.client == AddressAndPort(Self.outsider, 40_000))
         #expect(first.steps.contains { $0.chain == "pick" })
-        let second = try await self.await(40_000)
+        let second = try self.await(40_000)
         #expect(second.judgement == .agrees, "\(second)")
         #expect(!second.steps.contains { $0.chain == "pick" })
-        let any = try await self.await(0)
+        let any = try self.await(0)
         #expect(any.judgement == .agrees && any.client?.address == Self.outsider, "\(any)")
         for seen in [first, second, any] {
             #expect(seen.steps.first?.hook == "prerouting")

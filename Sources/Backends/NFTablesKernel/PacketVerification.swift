@@ -28,7 +28,7 @@ package struct PacketVerification {
     /// Sends the packet, or waits for it.
     package func perform() -> Verification {
         do throws(NetlinkError) {
-            return try compare(observe())
+            return try compare(observeOneOf(3))
         } catch {
             let isRefused = error.isPermissionDenied || error.isUnsupported
             let reason = isRefused ? "packets cannot be traced here: \(error)" : "\(error)"
@@ -55,9 +55,36 @@ package struct PacketVerification {
         let isSteady: Bool
     }
 
+    /// Sends another packet if the reports about one were lost among those about others' packets.
+    private func observeOneOf(_ count: Int) throws(NetlinkError) -> Observation {
+        do throws(NetlinkError) {
+            return try observe()
+        } catch  where error.isTooLarge && origin == .sent && count > 1 {
+            return try observeOneOf(count - 1)
+        }
+    }
+
+    /// Takes a port from which conntrack knows no connection, so that the packet opens one.
+    private func newPacket() throws(NetlinkError) -> OwnPacket {
+        var tracking = try ConnectionTracking()
+        // While they are there, each has another port.
+        var packets = [try OwnPacket(wanted)]
+        while wanted.sourcePort == 0, packets.count < 100,
+            try tracking.connection(
+                from: AddressAndPort(wanted.source, packets[packets.count - 1].port),
+                to: wanted.frontend
+            ) != nil
+        {
+            packets.append(try OwnPacket(wanted))
+        }
+        return packets[packets.count - 1]
+    }
+
     private func observe() throws(NetlinkError) -> Observation {
-        let own = origin == .sent ? try OwnPacket(wanted) : nil
+        let own = origin == .sent ? try newPacket() : nil
         let trace = try PacketTrace()
+        // What is awaited may come as soon as it is traced.
+        if own == nil { try trace.start() }
         let port = own?.port ?? wanted.sourcePort
         var table = try TraceTable(
             TraceTable.Flow(
@@ -77,6 +104,7 @@ package struct PacketVerification {
         var expected = Packet(wanted)
         expected.sourcePort = port
         for evaluator in reading.evaluators { _ = evaluator.possibilities(of: expected) }
+        if own != nil { try trace.start() }
         let code = own?.send() ?? 0
         let packet = try watch(trace, table.id, isSent: code == 0)
         let isSteady = try reading.isSteady(&socket)
@@ -110,8 +138,13 @@ package struct PacketVerification {
         while !packet.isComplete, clock.now < deadline {
             let count = packet.events.count
             let rest = (deadline - clock.now) / .milliseconds(1)
-            _ = try trace.receive(milliseconds: Int32(clamping: Int(rest.rounded(.up)))) {
-                packet.take($0)
+            do throws(NetlinkError) {
+                _ = try trace.receive(milliseconds: Int32(clamping: Int(rest.rounded(.up)))) {
+                    packet.take($0)
+                }
+            } catch  where error.isTooLarge && count == 0 && origin != .sent {
+                // What was lost may have been about others; if not, there will be another packet.
+                continue
             }
             if packet.events.count > count { deadline = clock.now + Self.patience }
         }

@@ -123,18 +123,19 @@ package struct PacketTrace: ~Copyable {
     /// The value of `NFNLGRP_NFTRACE`.
     private static let group: Int32 = 9
 
-    /// Starts to receive; what is reported from now on waits until it is read.
     package init() throws(NetlinkError) {
-        let socket = try NetlinkSocket(.netfilter)
-        try socket.setMembership(of: Self.group, true)
+        socket = try NetlinkSocket(.netfilter)
         socket.setNonBlocking()
-        self.socket = socket
     }
+
+    /// Starts to receive; what is reported from now on waits until it is read.
+    package func start() throws(NetlinkError) { try socket.setMembership(of: Self.group, true) }
 
     /// Waits for events, and passes them to the closure.
     ///
     /// - Returns: false if there were none within the time
-    /// - Throws: also if events were lost, because others have more packets traced than can be read
+    /// - Throws: an error with `isTooLarge` if events were lost, because others have more packets
+    ///   traced than can be read
     package func receive(
         milliseconds: Int32,
         _ body: (TraceEvent) -> Void
