@@ -204,7 +204,7 @@ let package = Package(
                 "IPVS", "Netlink", "ManifestSource", "KubernetesClient", "NFTablesKernel",
                 "IPVSKernel", "Backend", "KubeProxyLeftovers", "Reconciler", "Configuration",
                 "Journal", "Observability", "LocalhostForwarding", "Threads", argumentParser,
-                logging, lifecycle, signals,
+                logging, lifecycle, signals, subprocess, system,
             ]
         ),
         // Lab

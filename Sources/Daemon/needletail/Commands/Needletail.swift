@@ -21,7 +21,7 @@ struct Needletail: AsyncParsableCommand {
         version: version,
         subcommands: [
             Run.self, Render.self, Diff.self, Explain.self, Watch.self, History.self, Status.self,
-            Cleanup.self, Version.self, Reference.self,
+            Kubectl.self, Cleanup.self, Version.self, Reference.self,
         ],
         defaultSubcommand: Run.self
     )
@@ -30,7 +30,7 @@ struct Needletail: AsyncParsableCommand {
 
     static func main() async {
         do {
-            var command = try parseAsRoot(rewritten(Array(CommandLine.arguments.dropFirst())))
+            var command = try parseAsRoot(rewritten(arguments))
             if var command = command as? any AsyncParsableCommand {
                 try await command.run()
             } else {
@@ -48,6 +48,13 @@ struct Needletail: AsyncParsableCommand {
             guard message.contains("\nUSAGE: needletail run ") else { exit(withError: error) }
             print(message, flagHelp, separator: "\n\n")
         }
+    }
+
+    /// The arguments, among them the command's name that the program's own stands for.
+    private static var arguments: [String] {
+        let arguments = CommandLine.arguments
+        let name = arguments.first?.split(separator: "/").last
+        return (name == "kubectl-needletail" ? [Kubectl._commandName] : []) + arguments.dropFirst()
     }
 
     /// The commands that take the flags of settings; without a command name, the first one runs.

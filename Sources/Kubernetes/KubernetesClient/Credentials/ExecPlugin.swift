@@ -1,6 +1,7 @@
 internal import FoundationEssentials
 internal import Subprocess
 internal import SystemPackage
+internal import Threads
 
 /// A program, named by a kubeconfig, that prints credentials (client.authentication.k8s.io).
 package struct ExecPlugin: Sendable, Hashable {
@@ -153,25 +154,6 @@ extension ExecPlugin {
 
     private func problem(_ text: String) -> ClientError {
         .configuration("exec plugin \(command) \(text)")
-    }
-}
-
-/// Runs the operation, and cancels it when the time limit passes.
-private func withTimeLimit<T: Sendable>(
-    _ limit: Duration,
-    _ operation: @escaping @Sendable () async throws -> T
-) async throws -> T {
-    try await withThrowingTaskGroup(of: T?.self) { group in
-        group.addTask { try await operation() }
-        group.addTask {
-            try await Task.sleep(for: limit)
-            return nil
-        }
-        defer { group.cancelAll() }
-        guard let first = try await group.next(), let value = first else {
-            throw CancellationError()
-        }
-        return value
     }
 }
 

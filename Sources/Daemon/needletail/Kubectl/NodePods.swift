@@ -1,0 +1,156 @@
+internal import FoundationEssentials
+internal import NetworkTypes
+internal import Subprocess
+internal import SystemPackage
+internal import Threads
+
+/// The daemon's pod of one node.
+struct NodePod: Sendable, Hashable {
+    let node: String
+    let pod: String
+    let container: String
+    /// Why nothing can be run in it; nil if something can.
+    let obstacle: String?
+}
+
+/// kubectl, with the user's own rights.
+struct KubectlAccess: Sendable {
+    /// The flags that go before every command.
+    let flags: [String]
+    let timeLimit: Duration
+
+    private static let program = Executable.name("kubectl")
+    private static let outputLimit = 16 << 20
+    /// The names of the daemon's container, in our manifests and in kubeadm's.
+    private static let containers = ["needletail", "kube-proxy"]
+
+    /// Finds the daemons' pods, one for each node.
+    func pods(_ selector: String) async throws -> [NodePod] {
+        let words = ["get", "pods", "--selector", selector, "--output", "json"]
+        let (text, status, problem) = try await run(words)
+        guard status == 0 else { throw Failure("kubectl get pods: \(problem)") }
+        let list: PodList
+        do {
+            list = try JSONDecoder().decode(PodList.self, from: Data(text.utf8))
+        } catch {
+            throw Failure("kubectl get pods printed no list of pods: \(error)")
+        }
+        let pods = list.items.filter { $0.metadata.deletionTimestamp == nil }
+            .sorted {
+                ($0.metadata.creationTimestamp ?? "") < ($1.metadata.creationTimestamp ?? "")
+            }
+        // While pods are replaced a node may have two: the younger one counts.
+        var byNode: [String: NodePod] = [:]
+        for pod in pods {
+            guard let node = pod.spec.nodeName else { continue }
+            let container = pod.spec.containers.map(\.name).first(where: Self.containers.contains)
+            let phase = pod.status?.phase ?? "without a phase"
+            byNode[node] = NodePod(
+                node: node,
+                pod: pod.metadata.name,
+                container: container ?? "",
+                obstacle: container == nil
+                    ? "pod \(pod.metadata.name) has no container named \(Self.containers.joined(separator: " or "))"
+                    : phase == "Running" ? nil : "pod \(pod.metadata.name) is \(phase)"
+            )
+        }
+        return byNode.values.sorted { $0.node < $1.node }
+    }
+
+    /// Runs needletail with these words in a pod.
+    func ask(_ pod: NodePod, _ words: [String]) async -> NodeAnswer {
+        if let obstacle = pod.obstacle {
+            return NodeAnswer(node: pod.node, result: .failed(obstacle))
+        }
+        do {
+            let (text, status, problem) = try await run(execution(pod, words))
+            // What ends with an error has printed nothing.
+            let isAnswer = status == 0 || [1, 3].contains(status) && !text.isEmpty
+            return NodeAnswer(
+                node: pod.node,
+                result: isAnswer ? .printed(text, status: status) : .failed(problem)
+            )
+        } catch {
+            return NodeAnswer(node: pod.node, result: .failed("\(error)"))
+        }
+    }
+
+    /// Runs needletail in a pod, and passes on each line that it prints, until it ends.
+    ///
+    /// - Returns: why it ended with an error; nil if it did not
+    func follow(
+        _ pod: NodePod,
+        _ words: [String],
+        _ line: @escaping @Sendable (String) -> Void
+    ) async throws -> String? {
+        if let obstacle = pod.obstacle { return obstacle }
+        let result = try await Subprocess.run(
+            Self.program,
+            arguments: Arguments(flags + execution(pod, words)),
+            input: .none,
+            output: .sequence,
+            error: .string(limit: Self.outputLimit)
+        ) { execution in
+            for try await text in execution.standardOutput.strings() {
+                line(text)
+            }
+        }
+        return result.terminationStatus.isSuccess
+            ? nil : Self.problem(result.standardError, result.terminationStatus)
+    }
+
+    private func execution(_ pod: NodePod, _ words: [String]) -> [String] {
+        ["exec", pod.pod, "--container", pod.container, "--", "needletail"] + words
+    }
+
+    private func run(
+        _ words: [String]
+    ) async throws -> (text: String, status: Int32, problem: String) {
+        let arguments = Arguments(flags + words)
+        do {
+            let result = try await withTimeLimit(timeLimit) {
+                try await Subprocess.run(
+                    Self.program,
+                    arguments: arguments,
+                    output: .string(limit: Self.outputLimit),
+                    error: .string(limit: Self.outputLimit)
+                )
+            }
+            let status: Int32 =
+                if case .exited(let code) = result.terminationStatus { code } else { -1 }
+            let problem = Self.problem(result.standardError, result.terminationStatus)
+            return (result.standardOutput, status, problem)
+        } catch is CancellationError {
+            throw Failure("no end within \(timeLimit)")
+        } catch let error as SubprocessError {
+            throw Failure("kubectl cannot be run: \(error)")
+        }
+    }
+
+    /// The last line that a program has printed about its failure.
+    private static func problem(_ text: String, _ status: TerminationStatus) -> String {
+        let lines = text.split(separator: "\n").filter { !$0.hasPrefix("command terminated") }
+        return lines.last.map { String($0).printable } ?? "kubectl failed: \(status)"
+    }
+}
+
+private struct PodList: Decodable {
+    struct Pod: Decodable {
+        struct Metadata: Decodable {
+            let name: String
+            let creationTimestamp: String?
+            let deletionTimestamp: String?
+        }
+        struct Spec: Decodable {
+            struct Container: Decodable { let name: String }
+            let nodeName: String?
+            let containers: [Container]
+        }
+        struct Status: Decodable { let phase: String? }
+
+        let metadata: Metadata
+        let spec: Spec
+        let status: Status?
+    }
+    let items: [Pod]
+}
