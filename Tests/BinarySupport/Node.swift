@@ -18,7 +18,7 @@ package final class Node {
     ///
     /// - Parameter pods: the last parts of the pods' addresses in 10.244.1.0/24
     package init(pods: [Int] = [2, 3]) throws {
-        let prefix = "nltest-\(getpid())-\(UInt32.random(in: 0...0xFFFF))"
+        let prefix = "nltest-\(getpid())-\(String(UInt64.random(in: 0 ... .max), radix: 36))"
         names = ["node", "client"].map { "\(prefix)-\($0)" } + pods.map { "\(prefix)-pod\($0)" }
         for name in names { try Command.run(["ip", "netns", "add", name]) }
         namespace = try NetworkNamespace(named: names[0])
