@@ -2,6 +2,8 @@ import BinarySupport
 import NetworkNamespaces
 import Testing
 
+@testable import needletail
+
 /// Tests of what `explain` says about existing connections.
 @Suite(.timeLimit(.minutes(30))) struct ExplainTests {
     @Test func `a connection is found, with its endpoint and the address that this sees`() throws {
@@ -130,5 +132,35 @@ import Testing
         )
         try node.namespace.run(["nft", "flush chain ip needletail no-service"])
         #expect(try node.command(["explain", "192.0.2.77:80"]).status == 1)
+    }
+
+    @Test func `a picture shows each outcome as what it is`() throws {
+        let node = try Node()
+        try node.write([2, 3])
+        #expect(try node.once("nftables").status == 0)
+        func picture() throws -> String {
+            try node.command(["explain", "10.96.0.10:80", "--from", "10.244.1.3", "-o", "svg"])
+                .output
+        }
+        func count(_ look: ExplanationPicture.Look, in picture: String) -> Int {
+            picture.split(separator: "\n").count { $0.contains("class=\"\(look.rawValue)\"") }
+        }
+        // Another program's parser reads it.
+        func check(_ picture: String) throws {
+            try Command.run(
+                ["python3", "-c", "import sys, xml.dom.minidom as d; d.parse(sys.stdin)"],
+                input: picture
+            )
+        }
+        let good = try picture()
+        try check(good)
+        #expect(count(.wanted, in: good) == 2 && count(.dropped, in: good) == 0, "\(good)")
+        try node.namespace.run([
+            "nft", "add chain ip needletail foreign; insert rule ip needletail pick counter drop",
+        ])
+        let bad = try picture()
+        try check(bad)
+        #expect(count(.wanted, in: bad) == 0 && count(.dropped, in: bad) == 1, "\(bad)")
+        #expect(bad.contains("chain pick, handle"))
     }
 }

@@ -42,6 +42,19 @@ extension String {
         }
     }
 
+    /// The `printable` text for use between the tags of XML and HTML, and in quoted attributes.
+    package var markup: String {
+        printable.escaping { scalar in
+            switch scalar {
+            case "&": "&amp;"
+            case "<": "&lt;"
+            case ">": "&gt;"
+            case "\"": "&quot;"
+            default: nil
+            }
+        }
+    }
+
     /// Replaces each scalar for which the closure returns a string.
     package func escaping(_ replacement: (Unicode.Scalar) -> String?) -> String {
         var result = String.UnicodeScalarView()

@@ -27,7 +27,7 @@ struct Explain: AsyncParsableCommand {
             """
     )
 
-    enum Format: String, ExpressibleByArgument, CaseIterable { case text, json }
+    enum Format: String, ExpressibleByArgument, CaseIterable { case text, json, svg }
 
     @Argument(help: "NAMESPACE/NAME, ADDRESS, ADDRESS:PORT or ADDRESS:PORT/PROTOCOL.")
     var target: String
@@ -41,7 +41,7 @@ struct Explain: AsyncParsableCommand {
     @Option(help: "The address at which the daemon serves metrics, for --at.")
     var address = "127.0.0.1:10249"
 
-    @Option(name: .shortAndLong, help: "text, or json.")
+    @Option(name: .shortAndLong, help: "text, json, or svg: a picture.")
     var output = Format.text
 
     @OptionGroup var verifying: VerificationOptions
@@ -71,6 +71,7 @@ struct Explain: AsyncParsableCommand {
         case .json:
             print(jsonText(document, pretty: true))
         case .text: print(document.text, terminator: "")
+        case .svg: print(ExplanationPicture(document).svg, terminator: "")
         }
         let answers = [document.kernel.agrees] + (document.verifications ?? []).map(\.agrees)
         if answers.contains(false) { throw ExitCode.failure }
@@ -100,6 +101,8 @@ extension Explain {
         switch output {
         case .json: print(past.json)
         case .text: print(PastPlanText.lines(past).joined(separator: "\n"))
+        case .svg:
+            throw Failure("there is no picture of the past: leave out -o svg", status: EX_USAGE)
         }
     }
 }

@@ -122,7 +122,7 @@ extension Explanation.Outcome {
         }
     }
 
-    fileprivate var line: String {
+    var line: String {
         let may = isCertain ? "" : "perhaps "
         return "\(may)\(words), \(share)"
     }

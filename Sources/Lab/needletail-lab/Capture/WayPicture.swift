@@ -1,3 +1,5 @@
+internal import NetworkTypes
+
 /// A picture of the way of one packet: a lane for each place, a row for each hop.
 ///
 /// The colour of a row tells what the packet is like there: as the client has sent it, translated,
@@ -51,9 +53,9 @@ struct WayPicture {
         let opening = """
             <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 \(width) \(height)" \
             width="\(width)" height="\(height)" font-family="sans-serif" font-size="13">
-            <title>\(title.escaped)</title>
+            <title>\(title.markup)</title>
             <rect width="\(width)" height="\(height)" fill="white"/>
-            <text x="20" y="26" font-size="16" font-weight="bold">\(title.escaped)</text>
+            <text x="20" y="26" font-size="16" font-weight="bold">\(title.markup)</text>
             """
         return ([opening] + lanes.indices.map(lane) + rows.indices.map(row) + [legend, "</svg>"])
             .joined(separator: "\n") + "\n"
@@ -64,7 +66,7 @@ struct WayPicture {
     private func lane(_ index: Int) -> String {
         let bottom = Self.top + rows.count * Self.rowHeight
         return """
-            <text x="\(center(index))" y="56" text-anchor="middle" font-weight="bold">\(lanes[index].escaped)</text>
+            <text x="\(center(index))" y="56" text-anchor="middle" font-weight="bold">\(lanes[index].markup)</text>
             <line x1="\(center(index))" y1="64" x2="\(center(index))" y2="\(bottom)" stroke="#ddd"/>
             """
     }
@@ -86,9 +88,9 @@ struct WayPicture {
             """
             <rect x="\(x - 55)" y="\(y)" width="110" height="24" rx="4" fill="white" \
             stroke="\(row.color)" stroke-width="1.5"/>
-            <text x="\(x)" y="\(y + 17)" text-anchor="middle">\(row.label.escaped)</text>
+            <text x="\(x)" y="\(y + 17)" text-anchor="middle">\(row.label.markup)</text>
             <text x="\(20 + lanes.count * Self.laneWidth + 10)" y="\(y + 17)" fill="\(row.color)" \
-            font-family="monospace" font-size="12">\(row.text.escaped)</text>
+            font-family="monospace" font-size="12">\(row.text.markup)</text>
             """
         )
         return parts.joined(separator: "\n")
@@ -115,11 +117,5 @@ extension SeenPacket {
             let end = layer.text.split(separator: " > ").last.map(String.init) ?? ""
             return "\(layer.source) > \(end)"
         }
-    }
-}
-
-extension String {
-    fileprivate var escaped: String {
-        replacing("&", with: "&amp;").replacing("<", with: "&lt;").replacing(">", with: "&gt;")
     }
 }
