@@ -32,9 +32,12 @@ extension Ruleset.Rule {
     fileprivate var text: String {
         var writer = RuleWriter()
         let text = expressions.compactMap { writer.word(for: $0) }.joined(separator: " ")
-        return ["tcp", "udp", "sctp"].reduce(text) { text, name in
-            text.replacing("meta l4proto \(name) th ", with: "\(name) ")
-        }
+        // What a later expression implies is left out.
+        return [
+            ("meta l4proto tcp th ", "tcp "), ("meta l4proto udp th ", "udp "),
+            ("meta l4proto sctp th ", "sctp "), ("meta nfproto ipv4 ip ", "ip "),
+            ("meta nfproto ipv6 ip6 ", "ip6 "),
+        ].reduce(text) { $0.replacing($1.0, with: $1.1) }
     }
 }
 

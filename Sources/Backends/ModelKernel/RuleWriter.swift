@@ -16,7 +16,7 @@ struct RuleWriter {
         switch expression {
         case .payload(let base, let offset, let length, let register):
             name(register, Self.field(base, offset, length))
-        case .meta(let key, let register): name(register, "meta \(Self.name(key))")
+        case .meta(let key, let register): name(register, Self.name(key))
         case .connection(let key, let direction, let register):
             name(register, Self.name(key, direction))
         case .route(let result, let flags, let register):
@@ -69,7 +69,9 @@ struct RuleWriter {
         {
             return "\(value.name)\(Self.sign(comparison))\(address)/\(length)"
         }
-        return "\(value.name) & \(Self.hex(mask))\(Self.sign(comparison))\(Self.hex(bytes))"
+        let sign = comparison == .equal ? " == " : Self.sign(comparison)
+        let parts = [mask, bytes].map { Self.value($0, of: value.name) }
+        return "\(value.name) & \(parts[0])\(sign)\(parts[1])"
     }
 
     private static func action(_ expression: KernelExpression) -> String? {
@@ -80,7 +82,7 @@ struct RuleWriter {
         case .masquerade: "masquerade"
         case .redirect: "redirect"
         case .noTrack: "notrack"
-        case .setMeta(let key, _): "meta \(name(key)) set"
+        case .setMeta(let key, _): "\(name(key)) set"
         case .unknownMatch(let text), .unknownAction(let text): text
         default: nil
         }
@@ -100,17 +102,29 @@ struct RuleWriter {
         case (.network, 24, 16): "ip6 daddr"
         case (.transport, 0, 2): "th sport"
         case (.transport, 2, 2): "th dport"
+        case (.network, 9, 1): "ip protocol"
+        case (.network, 6, 1): "ip6 nexthdr"
+        // A block of addresses that ends with a byte is compared as if it were shorter.
+        case (.network, 12, 1...3): "ip saddr"
+        case (.network, 16, 1...3): "ip daddr"
+        case (.network, 8, 2...15): "ip6 saddr"
+        case (.network, 24, 2...15): "ip6 daddr"
         default: "@\(base),\(offset * 8),\(length * 8)"
         }
     }
 
     private static func name(_ key: KernelExpression.MetaKey) -> String {
-        let names: [KernelExpression.MetaKey: String] = [
-            .mark: "mark", .inputIndex: "iif", .outputIndex: "oif", .inputName: "iifname",
-            .outputName: "oifname", .family: "nfproto", .transport: "l4proto",
-            .etherType: "protocol",
-        ]
-        return names[key] ?? "\(key.rawValue)"
+        switch key {
+        case .inputIndex: "iif"
+        case .outputIndex: "oif"
+        case .inputName: "iifname"
+        case .outputName: "oifname"
+        case .mark: "meta mark"
+        case .family: "meta nfproto"
+        case .transport: "meta l4proto"
+        case .etherType: "meta protocol"
+        default: "meta \(key.rawValue)"
+        }
     }
 
     private static func name(
@@ -159,16 +173,23 @@ struct RuleWriter {
         if name.hasSuffix("port") || name.hasPrefix("ct") && name.contains(" proto-") {
             return "\(bytes.reduce(0) { $0 << 8 | Int($1) })"
         }
-        if name.hasSuffix("addr"), let address = IPAddress(networkOrder: bytes) {
-            return "\(address)"
+        if name.hasSuffix("addr"), let address = address(bytes, of: name) { return address }
+        if name.hasSuffix("nfproto"), let family = Ruleset.Family(rawValue: bytes[0]) {
+            return family == .ip ? "ipv4" : family == .ip6 ? "ipv6" : hex(bytes)
+        }
+        if name.hasSuffix(" mark"), let word {
+            let digits = String(word, radix: 16)
+            return "0x" + String(repeating: "0", count: 8 - digits.count) + digits
         }
         if name.hasSuffix("ifname") {
-            return "\"\(String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self))\""
+            // A whole name ends with a zero; the beginning of names does not.
+            let text = String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+            return "\"\(text)\(bytes.contains(0) ? "" : "*")\""
         }
-        if name.hasSuffix("l4proto"), bytes.count == 1,
-            let transport = TransportProtocol(rawValue: bytes[0])
+        if ["l4proto", "ip protocol", "nexthdr"].contains(where: name.hasSuffix),
+            let protocolName = bytes.first.flatMap({ protocolNames[$0] })
         {
-            return "\(transport)"
+            return protocolName
         }
         if name.hasSuffix("direction") { return bytes == [0] ? "original" : "reply" }
         // The values are those of `RTN_UNICAST` and its like in `linux/rtnetlink.h`.
@@ -181,6 +202,21 @@ struct RuleWriter {
         if name.hasPrefix("fib"), word == 0 { return "missing" }
         if name.hasSuffix("iif") || name.hasSuffix("oif"), let word { return "\(word)" }
         return hex(bytes)
+    }
+
+    /// What nft calls the numbers of IANA.
+    private static let protocolNames: [UInt8: String] = [
+        1: "icmp", 2: "igmp", 6: "tcp", 17: "udp", 33: "dccp", 50: "esp", 51: "ah", 58: "ipv6-icmp",
+        108: "comp", 132: "sctp", 136: "udplite",
+    ]
+
+    /// An address, or a block of which the first bytes are given.
+    private static func address(_ bytes: [UInt8], of name: String) -> String? {
+        if let address = IPAddress(networkOrder: bytes) { return "\(address)" }
+        let count = name.contains("ip6") ? 16 : 4
+        guard bytes.count < count else { return nil }
+        let whole = bytes + [UInt8](repeating: 0, count: count - bytes.count)
+        return IPAddress(networkOrder: whole).map { "\($0)/\(bytes.count * 8)" }
     }
 
     /// A number in the machine's order, as the kernel keeps most of them.

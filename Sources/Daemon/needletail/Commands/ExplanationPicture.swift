@@ -83,7 +83,8 @@ struct ExplanationPicture {
     private let looks: [Look]
 
     init(_ explanation: Explanation) {
-        title = explanation.services.isEmpty
+        title =
+            explanation.services.isEmpty
             ? "no Service" : explanation.services.joined(separator: ", ")
         verdict = ([explanation.unserved].compactMap(\.self) + explanation.kernel.lines.prefix(1))
             .joined(separator: "; ")
@@ -219,7 +220,9 @@ struct ExplanationPicture {
         #"<path d="M\#(x) \#(y)L\#(toX) \#(toY)" stroke="\#(color)" stroke-width="\#(width)"/>"#
     }
 
-    private func box(_ x: Int, _ middle: Int, _ width: Int, _ text: String, _ below: String) -> String {
+    private func box(_ x: Int, _ middle: Int, _ width: Int, _ text: String, _ below: String)
+        -> String
+    {
         """
         <rect x="\(x)" y="\(middle - 15)" width="\(width)" height="30" rx="5" fill="#eceff1" stroke="#546e7a"/>
         <text x="\(x + width / 2)" y="\(middle + 5)" text-anchor="middle">\(text.markup)</text>
