@@ -189,4 +189,20 @@ import Testing
         #expect(open.contentType == "application/openmetrics-text; version=1.0.0; charset=utf-8")
         #expect(open.body == "# HELP g Help.\n# TYPE g gauge\ng 0\n# EOF\n")
     }
+
+    @Test(arguments: [
+        ("service=shop/web&at=1.5", ["service": "shop/web", "at": "1.5"]),
+        ("target=10.96.0.10%3A80%2Ftcp&from=", ["target": "10.96.0.10:80/tcp", "from": ""]),
+        ("a=x+y&a=%e2%82%AC", ["a": "€"]), ("a=x+y%2b", ["a": "x y+"]),
+        ("a=%&b=%4&c=%zz&d=100%", ["a": "%", "b": "%4", "c": "%zz", "d": "100%"]),
+        ("a=%+1", ["a": "% 1"]), ("a=%C3%28", ["a": "\u{FFFD}("]), ("", [:]), ("a", ["a": ""]),
+    ])
+    func `parameters are as forms send them`(query: String, parameters: [String: String]) throws {
+        let text = "GET /x?\(query) HTTP/1.0\r\n\r\n"
+        guard case .complete(let request) = HTTPRequest.read(Array(text.utf8)) else {
+            Issue.record("no request")
+            return
+        }
+        #expect(request.parameters == parameters)
+    }
 }

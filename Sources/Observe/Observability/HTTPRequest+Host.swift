@@ -37,14 +37,31 @@ extension Substring {
 }
 
 extension HTTPRequest {
-    /// The parameters of the query; the last of several with one name counts, and nothing is
-    /// decoded.
+    /// The parameters of the query, as forms send them; the last of several with one name counts.
     package var parameters: [String: String] {
         var parameters: [String: String] = [:]
         for part in query.split(separator: "&") {
             let words = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            parameters[String(words[0])] = words.count > 1 ? String(words[1]) : ""
+            parameters[Self.decoded(words[0])] = words.count > 1 ? Self.decoded(words[1]) : ""
         }
         return parameters
+    }
+
+    /// Decodes `%2F` and `+`; a percent sign without two digits stands for itself.
+    private static func decoded(_ text: Substring) -> String {
+        var bytes: [UInt8] = []
+        var rest = text.utf8[...]
+        while let byte = rest.popFirst() {
+            let digits = String(Substring(rest.prefix(2)))
+            if byte == UInt8(ascii: "%"), digits.utf8.count == 2,
+                digits.allSatisfy(\.isHexDigit), let decoded = UInt8(digits, radix: 16)
+            {
+                bytes.append(decoded)
+                rest = rest.dropFirst(2)
+            } else {
+                bytes.append(byte == UInt8(ascii: "+") ? UInt8(ascii: " ") : byte)
+            }
+        }
+        return String(decoding: bytes, as: UTF8.self)
     }
 }

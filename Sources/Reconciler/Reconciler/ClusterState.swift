@@ -93,6 +93,18 @@ package struct ClusterState: Sendable {
         services[name].map { ($0, slices[name] ?? []) }
     }
 
+    /// Returns these Services with their slices, and what belongs to the node, all of it changed.
+    package func part(_ names: some Sequence<ObjectName>) -> ClusterState {
+        var part = ClusterState(nodeName: nodeName, endpointsFrom: source)
+        for name in names {
+            if let service = services[name] { part.set(service) }
+            for slice in slices[name] ?? [] { part.set(slice) }
+        }
+        for block in serviceCIDRObjects.values { part.set(block) }
+        part.set(node)
+        return part
+    }
+
     /// Returns the changes since the last call, and forgets them.
     package mutating func takeChanges() -> (services: Set<ObjectName>, node: Bool) {
         defer { (dirty, isNodeDirty, pending) = ([], false, PendingChanges()) }

@@ -15,7 +15,7 @@ package actor Reconciler {
     private let observer: any SyncObserver
     private let logger: Logger
     private let clock: any SyncClock
-    private let apiServers: APIServerAddresses
+    package nonisolated let apiServers: APIServerAddresses
 
     private var missing: Set<ObjectList>
     private var arrived: Set<ObjectList> = []
@@ -186,6 +186,14 @@ package actor Reconciler {
         _ body: @Sendable (ServicePlan?) -> Result
     ) -> Result {
         body(waiting.old(of: service.description) ?? cluster.plan(of: service))
+    }
+
+    /// Calls a closure with the objects that are known and their plans, as last compiled; whatever
+    /// else there is to do waits for it.
+    package func withCluster<Result: Sendable>(
+        _ body: @Sendable (borrowing Cluster) -> Result
+    ) -> Result {
+        body(cluster)
     }
 
     // MARK: Working

@@ -65,7 +65,7 @@ struct ServiceReading {
     }
 
     /// The Service whose endpoints are the API servers.
-    private static let kubernetes = ObjectName(namespace: "default", name: "kubernetes")
+    static let kubernetes = ObjectName(namespace: "default", name: "kubernetes")
 
     // MARK: An API server
 

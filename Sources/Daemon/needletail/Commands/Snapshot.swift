@@ -70,12 +70,35 @@ struct Snapshot {
             endpointsFrom: effective.endpoints
         )
         state.replaceAll(read.objects)
-        localEndpoints = read.localEndpoints
+        try self.init(
+            state,
+            localEndpoints: read.localEndpoints,
+            effective,
+            apiServers.all,
+            addresses
+        )
+    }
+
+    /// Compiles all changes of a state.
+    ///
+    /// - Parameters:
+    ///   - apiServers: addresses and ports at which this program reaches API servers
+    ///   - addresses: of the node's interfaces
+    init(
+        _ changed: ClusterState,
+        localEndpoints: Set<IPAddress>,
+        _ effective: KubeProxyConfiguration,
+        _ apiServers: Set<FrontendKey>,
+        _ addresses: [IPAddress]
+    ) throws {
+        let configuration = try effective.nodeConfiguration()
+        var state = changed
+        self.localEndpoints = localEndpoints
         var plans = ClusterPlans()
         view = configuration.view(
             node: state.node,
             interfaceAddresses: addresses,
-            apiServers: apiServers.all.union(state.apiServers)
+            apiServers: apiServers.union(state.apiServers)
         )
         _ = plans.update(state.takeChanges().services, for: view, input: state.input)
         self.state = state

@@ -35,7 +35,7 @@ struct HistoryRoutes {
             return HTTPResponse(
                 403,
                 HTTPResponse.plain,
-                "the history is told to this node only, at a loopback address: ask at 127.0.0.1 on the node,"
+                "this is told to this node only, at a loopback address: ask at 127.0.0.1 on the node,"
                     + " with metricsBindAddress 127.0.0.1:10249 or 0.0.0.0:10249\n"
             )
         }

@@ -92,6 +92,7 @@ struct ProxyEndpoints {
         }
         routes.get("/status") { [self] _ in HTTPResponse(200, HTTPResponse.json, status().json) }
         HistoryRoutes(journal: journal, reconciler: reconciler, nodeName: nodeName).add(to: &routes)
+        PageRoutes(reconciler: reconciler, configuration: configuration).add(to: &routes)
         if configuration.enableProfiling {
             routes.put("/debug/flags/v") { request in Self.setVerbosity(request) }
         }
