@@ -182,4 +182,46 @@ import Testing
         #expect(try plugin().status == 64)
         #expect(try plugin("--help").text.contains("kubectl needletail"))
     }
+
+    @Test func `nodes agree though they have other addresses and pods`() {
+        func answer(_ node: String, _ address: String, _ text: String, _ status: Int32 = 0)
+            -> NodeAnswer
+        {
+            let text = """
+                10.96.0.10:80/tcp  ClusterIP of shop/web
+                \(address):30080/tcp  NodePort of shop/web
+                [fd00::\(address.last ?? "0")]:30080/tcp  NodePort of shop/web
+                \(text)
+                node \(node), zone \(node)-1
+                  addresses \(address), fd00::\(address.last ?? "0")
+                  NodePorts at \(address)
+                kernel: does this
+
+                """
+            return NodeAnswer(node: node, result: .printed(text, status: status))
+        }
+        let local = "    + 10.244.1.2:8080: ready, on this node"
+        let remote = "    + 10.244.1.2:8080: ready"
+        let both = NodeAnswers([
+            answer("b", "192.0.2.12", remote), answer("a", "192.0.2.1", local),
+        ])
+        #expect(both.grouped.first == "== all 2 nodes:" && both.status == 0)
+        // Another endpoint, though it begins with the node's own address.
+        let other = NodeAnswers([
+            answer("a", "192.0.2.1", "    + 192.0.2.12:8080: ready"),
+            answer("b", "192.0.2.2", "    + 192.0.2.22:8080: ready"),
+        ])
+        #expect(other.grouped.filter { $0.hasPrefix("==") } == ["== node a:", "== node b:"])
+        let dropped = NodeAnswers([
+            answer("a", "192.0.2.1", "dropped by table ip guard, chain f, handle 2: drop", 1),
+            answer("b", "192.0.2.2", "dropped by table ip guard, chain f, handle 31: drop", 1),
+            answer("c", "192.0.2.3", local),
+        ])
+        #expect(
+            dropped.grouped.filter { $0.hasPrefix("==") } == [
+                "== node c:", "== nodes a, b (exit status 1):",
+            ]
+        )
+        #expect(dropped.status == 1)
+    }
 }

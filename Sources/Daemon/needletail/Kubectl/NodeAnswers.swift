@@ -98,16 +98,32 @@ struct NodeAnswers {
         return (nodes.count == 1 ? "node " : "nodes ") + names + rest
     }
 
-    /// The text without what only says which node has printed it.
+    /// The text without what differs from node to node where they do the same: the node's name, zone
+    /// and addresses, which endpoints are its own, and the kernel's numbers of rules.
     private static func withoutNode(_ text: String, _ node: String) -> String {
         var isAboutNode = false
+        var addresses: Set<Substring> = []
         let lines = text.split(separator: "\n").filter { line in
             if !line.hasPrefix("  ") {
                 isAboutNode = line == "node \(node)" || line.hasPrefix("node \(node),")
             }
+            for words in ["  addresses ", "  NodePorts at "]
+            where isAboutNode && line.hasPrefix(words) {
+                addresses.formUnion(
+                    line.dropFirst(words.count).split(separator: ",").map { $0.drop { $0 == " " } }
+                )
+            }
             return !isAboutNode
         }
-        return lines.joined(separator: "\n").replacing(", on this node", with: "")
+        return lines.joined(separator: "\n")
+            .replacing(", on this node", with: "")
+            .replacing(/handle [0-9]+/, with: "handle")
+            .replacing(/[0-9a-f:.]+/) { match in
+                let isOwn = addresses.contains {
+                    match.output == $0 || !$0.contains(":") && match.output.hasPrefix("\($0):")
+                }
+                return isOwn ? "node" : String(match.output)
+            }
     }
 
     // MARK: A line for each

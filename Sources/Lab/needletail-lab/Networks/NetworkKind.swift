@@ -152,6 +152,8 @@ enum NetworkKind: String, CaseIterable, ExpressibleByArgument, Sendable {
         case (.vrf, "node → NodePort, Local, endpoint elsewhere")
         where family == .ipv4 && mode == .ipvs:
             "fib does not know the node's addresses in a VRF, and in mode ipvs nothing else tells its packets from those that IPVS forwards"
+        case (.vrf, "pods told by BridgeInterface"), (.vrf, "pods told by InterfaceNamePrefix"):
+            "the VRF is the input interface of what its interfaces receive, so endpoints see the node; ClusterCIDR and NodeCIDR tell pods"
         default: nil
         }
     }
