@@ -70,6 +70,10 @@ import Testing
     /// Makes the four things happen of which the journal has to tell.
     private func makeHistory(_ daemon: Daemon) throws -> (created: Int64, gone: Int64) {
         try server.apply(slice("web", [5, 6]))
+        // They come by different watches: a Service before its slice would be two changes.
+        try daemon.wait {
+            try Binary.run(["status"], in: namespace).output.contains("endpoints    2\n")
+        }
         let created = try server.apply(service("web", "10.96.0.10"))
         try daemon.wait { try entries("shop/web").count == 2 }
         let gone = try server.apply(slice("web", [5]))
