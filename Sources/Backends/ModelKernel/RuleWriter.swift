@@ -174,12 +174,11 @@ struct RuleWriter {
             return "\(bytes.reduce(0) { $0 << 8 | Int($1) })"
         }
         if name.hasSuffix("addr"), let address = address(bytes, of: name) { return address }
-        if name.hasSuffix("nfproto"), let family = Ruleset.Family(rawValue: bytes[0]) {
+        if name.hasSuffix("nfproto"), let family = bytes.first.flatMap(Ruleset.Family.init) {
             return family == .ip ? "ipv4" : family == .ip6 ? "ipv6" : hex(bytes)
         }
         if name.hasSuffix(" mark"), let word {
-            let digits = String(word, radix: 16)
-            return "0x" + String(repeating: "0", count: 8 - digits.count) + digits
+            return hex(withUnsafeBytes(of: word.bigEndian, Array.init))
         }
         if name.hasSuffix("ifname") {
             // A whole name ends with a zero; the beginning of names does not.

@@ -55,6 +55,11 @@ extension String {
         }
     }
 
+    /// The text with spaces behind it up to a number of characters.
+    package func padded(to width: Int) -> String {
+        self + String(repeating: " ", count: max(0, width - count))
+    }
+
     /// Replaces each scalar for which the closure returns a string.
     package func escaping(_ replacement: (Unicode.Scalar) -> String?) -> String {
         var result = String.UnicodeScalarView()

@@ -66,9 +66,12 @@ package struct ClusterState: Sendable {
         return [node, (ObjectName(namespace: "", name: "servicecidrs"), blocks)].compactMap(\.self)
     }
 
-    /// The API servers' addresses and ports: the endpoints of Service default/kubernetes.
+    /// The Service whose endpoints are the API servers.
+    package static let apiService = ObjectName(namespace: "default", name: "kubernetes")
+
+    /// The API servers' addresses and ports.
     package var apiServers: Set<FrontendKey> {
-        let slices = slices[ObjectName(namespace: "default", name: "kubernetes")] ?? []
+        let slices = slices[Self.apiService] ?? []
         return Set(
             slices.flatMap { slice in
                 slice.ports.flatMap { port in

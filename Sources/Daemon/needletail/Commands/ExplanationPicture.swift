@@ -57,9 +57,9 @@ struct ExplanationPicture {
         let share: Double
         let label: String
         /// The rules to blame.
-        let detail: String
+        var detail = ""
         /// Whether it is so only if something unknown is so.
-        let isDoubtful: Bool
+        var isDoubtful = false
     }
 
     private struct Row {
@@ -73,14 +73,15 @@ struct ExplanationPicture {
     }
 
     fileprivate static let endHeight = 42
-    private static let (clientX, hookX, frontendX, endX, width) = (20, 230, 400, 800, 1400)
+    /// Where the columns of boxes begin and end.
+    private static let (client, hook, frontend) = (20..<190, 230..<340, 400..<650)
+    private static let (endX, width) = (800, 1400)
     private static let top = 60
     private static let shownEnds = 12
 
     private let title: String
     private let verdict: String
     private let rows: [Row]
-    private let looks: [Look]
 
     init(_ explanation: Explanation) {
         title =
@@ -99,13 +100,22 @@ struct ExplanationPicture {
                 )
             }
         }
-        let seen = Set(rows.flatMap { $0.ends.map(\.look) })
-        looks = Look.allCases.filter(seen.contains)
     }
 
     private static func ends(_ flow: Explanation.Flow) -> [End] {
-        guard let kernel = flow.kernel else { return planned(flow.wanted) }
-        let shown = kernel.outcomes.prefix(shownEnds).map { outcome in
+        let all = flow.kernel.map(evaluated) ?? planned(flow.wanted)
+        let rest = all.dropFirst(shownEnds)
+        guard let first = rest.first else { return all }
+        let others = End(
+            look: first.look,
+            share: rest.reduce(0) { $0 + $1.share },
+            label: "and \(rest.count) more"
+        )
+        return all.prefix(shownEnds) + [others]
+    }
+
+    private static func evaluated(_ kernel: Explanation.KernelFlow) -> [End] {
+        kernel.outcomes.map { outcome in
             End(
                 look: look(outcome),
                 share: number(outcome.share),
@@ -114,22 +124,13 @@ struct ExplanationPicture {
                 isDoubtful: !outcome.isCertain
             )
         }
-        let rest = kernel.outcomes.dropFirst(shownEnds)
-        guard let first = rest.first else { return shown }
-        let share = rest.reduce(0) { $0 + number($1.share) }
-        let label = "and \(rest.count) more"
-        return shown
-            + [End(look: look(first), share: share, label: label, detail: "", isDoubtful: false)]
     }
 
     private static func planned(_ flow: FlowExplanation) -> [End] {
         let labels =
             flow.outcome == .balanced
             ? flow.endpoints.map(\.description) : ["\(flow.outcome.rawValue): \(flow.why)"]
-        return labels.prefix(shownEnds).map { label in
-            let share = 1 / Double(labels.count)
-            return End(look: .planned, share: share, label: label, detail: "", isDoubtful: false)
-        }
+        return labels.map { End(look: .planned, share: 1 / Double(labels.count), label: $0) }
     }
 
     private static func look(_ outcome: Explanation.Outcome) -> Look {
@@ -175,23 +176,22 @@ struct ExplanationPicture {
         let middle = top + row.height / 2
         var parts = [
             "<path d=\"M20 \(top)H\(Self.width - 20)\" stroke=\"#eee\"/>",
-            line(Self.clientX + 170, middle, Self.hookX, middle, "#546e7a", 3),
-            line(Self.hookX + 110, middle, Self.frontendX, middle, "#546e7a", 3),
-            box(Self.clientX, middle, 170, row.client, "client"),
-            box(Self.hookX, middle, 110, row.hook, "hook"),
-            box(Self.frontendX, middle, 250, row.frontend, row.service),
+            line(from: Self.client, to: Self.hook, middle),
+            line(from: Self.hook, to: Self.frontend, middle),
+            box(Self.client, middle, row.client, "client"),
+            box(Self.hook, middle, row.hook, "hook"),
+            box(Self.frontend, middle, row.frontend, row.service),
         ]
         for (index, end) in row.ends.enumerated() {
             let y = top + 13 + index * Self.endHeight + Self.endHeight / 2
-            let width = 1.5 + 9 * end.share
-            parts.append(draw(end, y, from: middle, width))
+            parts.append(draw(end, y, from: middle))
         }
         return "<g>\n" + parts.joined(separator: "\n") + "\n</g>"
     }
 
-    private func draw(_ end: End, _ y: Int, from middle: Int, _ width: Double) -> String {
-        let (start, bend) = (Self.frontendX + 250, 70)
-        let thousandths = Int(width * 1000)
+    private func draw(_ end: End, _ y: Int, from middle: Int) -> String {
+        let (start, bend) = (Self.frontend.upperBound, 70)
+        let thousandths = Int((1.5 + 9 * end.share) * 1000)
         let dashes = end.isDoubtful || end.look == .planned ? #" stroke-dasharray="6 5""# : ""
         var parts = [
             """
@@ -214,24 +214,24 @@ struct ExplanationPicture {
         return parts.joined(separator: "\n")
     }
 
-    private func line(_ x: Int, _ y: Int, _ toX: Int, _ toY: Int, _ color: String, _ width: Int)
-        -> String
-    {
-        #"<path d="M\#(x) \#(y)L\#(toX) \#(toY)" stroke="\#(color)" stroke-width="\#(width)"/>"#
+    private func line(from one: Range<Int>, to next: Range<Int>, _ y: Int) -> String {
+        """
+        <path d="M\(one.upperBound) \(y)H\(next.lowerBound)" stroke="#546e7a" stroke-width="3"/>
+        """
     }
 
-    private func box(_ x: Int, _ middle: Int, _ width: Int, _ text: String, _ below: String)
-        -> String
-    {
-        """
-        <rect x="\(x)" y="\(middle - 15)" width="\(width)" height="30" rx="5" fill="#eceff1" stroke="#546e7a"/>
-        <text x="\(x + width / 2)" y="\(middle + 5)" text-anchor="middle">\(text.markup)</text>
-        <text x="\(x + width / 2)" y="\(middle + 29)" text-anchor="middle" font-size="11" fill="#555">\(below.markup)</text>
-        """
+    private func box(_ place: Range<Int>, _ y: Int, _ text: String, _ below: String) -> String {
+        let center = (place.lowerBound + place.upperBound) / 2
+        return """
+            <rect x="\(place.lowerBound)" y="\(y - 15)" width="\(place.count)" height="30" rx="5" fill="#eceff1" stroke="#546e7a"/>
+            <text x="\(center)" y="\(y + 5)" text-anchor="middle">\(text.markup)</text>
+            <text x="\(center)" y="\(y + 29)" text-anchor="middle" font-size="11" fill="#555">\(below.markup)</text>
+            """
     }
 
     private var legend: String {
-        looks.enumerated().map { index, look in
+        let seen = Set(rows.lazy.flatMap(\.ends).map(\.look))
+        return Look.allCases.filter(seen.contains).enumerated().map { index, look in
             let x = 30 + index * 230
             return look.mark(x, height - 20)
                 + #"<text x="\#(x + 16)" y="\#(height - 16)" font-size="12">\#(look.words)</text>"#

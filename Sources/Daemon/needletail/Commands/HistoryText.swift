@@ -7,7 +7,7 @@ enum HistoryText {
     /// Returns an entry as `TIME KIND WHAT (WHY; HOW LONG)`.
     static func line(_ entry: HistoryDocument.Entry) -> String {
         let kind = word(entry.kind)
-        var text = "\(time(entry.at)) \(kind)\(String(repeating: " ", count: 10 - kind.count))"
+        var text = "\(time(entry.at)) \(kind.padded(to: 10))"
         if let service = entry.service { text += "\(service): " }
         text += entry.text
         var reasons: [String] = []

@@ -19,10 +19,10 @@ struct ServiceChoice: Sendable {
         }
     }
 
-    /// Returns those that may claim a frontend of one of these, and these.
-    func withRivals(_ chosen: [Service], among all: [Service]) -> [Service] {
-        let contest = contest(chosen)
-        return all.filter { contest.includes($0) }
+    /// Returns those that are wanted, and those that may claim one of their frontends.
+    func names(among all: some Collection<Service>) -> Set<ObjectName> {
+        let contest = contest(all.filter(isWanted))
+        return Set(all.lazy.filter(contest.includes).map(\.name))
     }
 
     /// What several Services may claim.

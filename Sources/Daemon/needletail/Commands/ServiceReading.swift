@@ -47,9 +47,8 @@ struct ServiceReading {
             default: break
             }
         }
-        let choice = try choice(wanted, node)
-        let chosen = choice.withRivals(services.filter(choice.isWanted), among: services)
-        let names = Set(chosen.map(\.name)).union([Self.kubernetes])
+        let names = try choice(wanted, node).names(among: services)
+            .union([ClusterState.apiService])
         var result = Result()
         for object in all {
             result.note(object, nodeName)
@@ -64,9 +63,6 @@ struct ServiceReading {
         return result
     }
 
-    /// The Service whose endpoints are the API servers.
-    static let kubernetes = ObjectName(namespace: "default", name: "kubernetes")
-
     // MARK: An API server
 
     private func ask(_ wanted: Wanted) async throws -> Result {
@@ -76,7 +72,7 @@ struct ServiceReading {
             endpoints: effective.endpoints
         )
         // What can be asked for at once is: each answer takes its time on the way.
-        var names: Set = [Self.kubernetes]
+        var names: Set = [ClusterState.apiService]
         if case .service(let name) = wanted { names.insert(ObjectName(name)) }
         let early = names
         async let blocks = server.list(ObjectSelection<ServiceCIDR>(), isOptional: true)

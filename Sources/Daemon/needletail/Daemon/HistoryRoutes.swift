@@ -20,27 +20,8 @@ struct HistoryRoutes {
     }
 
     func add(to routes: inout Routes) {
-        routes.get(Self.historyPath) { [self] request in
-            Self.refusal(request) ?? history(request.parameters)
-        }
-        routes.get(Self.planPath) { [self] request in
-            Self.refusal(request) ?? plan(request.parameters, question: request.query)
-        }
-    }
-
-    /// Returns the refusal of a request that only this node may send; nil for one that may be
-    /// answered.
-    static func refusal(_ request: HTTPRequest) -> HTTPResponse? {
-        guard request.isOnLoopback else {
-            return HTTPResponse(
-                403,
-                HTTPResponse.plain,
-                "this is told to this node only, at a loopback address: ask at 127.0.0.1 on the node,"
-                    + " with metricsBindAddress 127.0.0.1:10249 or 0.0.0.0:10249\n"
-            )
-        }
-        // The server's address may be the wildcard, for which another name would do.
-        return request.isMeant(for: .loopback(.ipv4)) ? nil : .refusal(421)
+        routes.getHere(Self.historyPath) { [self] in history($0.parameters) }
+        routes.getHere(Self.planPath) { [self] in plan($0.parameters, question: $0.query) }
     }
 
     private static func bad(_ parameter: String, _ wanted: String) -> HTTPResponse {

@@ -168,7 +168,7 @@ struct Kubectl: AsyncParsableCommand {
         let screen = FollowedLines()
         let hasFailed = await withTaskGroup(of: Bool.self) { group in
             for pod in pods {
-                let name = pod.node + String(repeating: " ", count: width - pod.node.count)
+                let name = pod.node.padded(to: width)
                 group.addTask { [words] in
                     do {
                         let reason = try await access.follow(pod, words) {
@@ -197,7 +197,7 @@ private final class FollowedLines: Sendable {
             guard line.hasPrefix("TIME ") else { return print("\(node)  \(line.printable)") }
             guard heading == nil else { return }
             heading = line
-            print("\(String(repeating: " ", count: node.count))  \(line)")
+            print("\("".padded(to: node.count))  \(line)")
         }
         fflush(nil)
     }

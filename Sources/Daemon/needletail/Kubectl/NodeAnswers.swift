@@ -151,8 +151,9 @@ struct NodeAnswers {
         }
         let widths = rows[0].indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
         return rows.map { row in
-            let cells = zip(row, widths).map { $0 + String(repeating: " ", count: $1 - $0.count) }
-            return String(cells.joined(separator: "  ").reversed().drop { $0 == " " }.reversed())
+            var line = zip(row, widths).map { $0.padded(to: $1) }.joined(separator: "  ")
+            while line.last == " " { line.removeLast() }
+            return line
         } + failureLines
     }
 
@@ -164,12 +165,18 @@ struct NodeAnswers {
             guard case .printed(let text, _) = answer.result else { continue }
             lines += text.split(separator: "\n").map { ($0, answer.node) }
         }
-        // The sort is stable: lines of one time stay in their node's order.
-        lines.sort { $0.line.prefix { $0 != " " } < $1.line.prefix { $0 != " " } }
-        return lines.map { line, node in
-            node + String(repeating: " ", count: width - node.count) + "  " + line
+        // Lines of one time stay in their node's order.
+        let sorted = lines.enumerated().sorted { one, other in
+            (Self.time(one.element.line), one.offset) < (
+                Self.time(other.element.line), other.offset
+            )
+        }
+        return sorted.map(\.element).map { line, node in
+            "\(node.padded(to: width))  \(line)"
         } + failureLines
     }
+
+    private static func time(_ line: Substring) -> Substring { line.prefix { $0 != " " } }
 
     // MARK: For machines
 

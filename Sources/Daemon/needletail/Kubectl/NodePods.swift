@@ -8,9 +8,21 @@ internal import Threads
 struct NodePod: Sendable, Hashable {
     let node: String
     let pod: String
-    let container: String
+    /// The daemon's; nil if the pod has none that could be it.
+    let container: String?
+    let phase: String?
+
+    /// The names of the daemon's container, in our manifests and in kubeadm's.
+    static let containers = ["needletail", "kube-proxy"]
+
     /// Why nothing can be run in it; nil if something can.
-    let obstacle: String?
+    var obstacle: String? {
+        guard container != nil else {
+            let names = Self.containers.joined(separator: " or ")
+            return "pod \(pod) has no container named \(names)"
+        }
+        return phase == "Running" ? nil : "pod \(pod) is \(phase ?? "without a phase")"
+    }
 }
 
 /// kubectl, with the user's own rights.
@@ -21,9 +33,6 @@ struct KubectlAccess: Sendable {
 
     private static let program = Executable.name("kubectl")
     private static let outputLimit = 16 << 20
-    /// The names of the daemon's container, in our manifests and in kubeadm's.
-    private static let containers = ["needletail", "kube-proxy"]
-
     /// Finds the daemons' pods, one for each node.
     func pods(_ selector: String) async throws -> [NodePod] {
         let words = ["get", "pods", "--selector", selector, "--output", "json"]
@@ -43,15 +52,12 @@ struct KubectlAccess: Sendable {
         var byNode: [String: NodePod] = [:]
         for pod in pods {
             guard let node = pod.spec.nodeName else { continue }
-            let container = pod.spec.containers.map(\.name).first(where: Self.containers.contains)
-            let phase = pod.status?.phase ?? "without a phase"
             byNode[node] = NodePod(
                 node: node,
                 pod: pod.metadata.name,
-                container: container ?? "",
-                obstacle: container == nil
-                    ? "pod \(pod.metadata.name) has no container named \(Self.containers.joined(separator: " or "))"
-                    : phase == "Running" ? nil : "pod \(pod.metadata.name) is \(phase)"
+                container: pod.spec.containers.map(\.name)
+                    .first(where: NodePod.containers.contains),
+                phase: pod.status?.phase
             )
         }
         return byNode.values.sorted { $0.node < $1.node }
@@ -100,7 +106,7 @@ struct KubectlAccess: Sendable {
     }
 
     private func execution(_ pod: NodePod, _ words: [String]) -> [String] {
-        ["exec", pod.pod, "--container", pod.container, "--", "needletail"] + words
+        ["exec", pod.pod, "--container", pod.container ?? "", "--", "needletail"] + words
     }
 
     private func run(

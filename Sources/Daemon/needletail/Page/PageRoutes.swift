@@ -9,9 +9,6 @@ internal import ServicePlan
 
 /// The page to look at, and what it asks for; for clients of this node only.
 struct PageRoutes {
-    static let servicesPath = "/services"
-    static let explanationPath = "/explain"
-
     let reconciler: Reconciler
     let configuration: KubeProxyConfiguration
     private let questions = DeferredAnswers()
@@ -22,13 +19,9 @@ struct PageRoutes {
 
     func add(to routes: inout Routes) {
         let page = HTTPResponse(200, "text/html; charset=utf-8", Page.html)
-        routes.get("/") { HistoryRoutes.refusal($0) ?? page }
-        routes.get(Self.servicesPath) { [self] request in
-            HistoryRoutes.refusal(request) ?? services(request)
-        }
-        routes.get(Self.explanationPath) { [self] request in
-            HistoryRoutes.refusal(request) ?? explanation(request)
-        }
+        routes.getHere("/") { _ in page }
+        routes.getHere("/services") { [self] in services($0) }
+        routes.getHere("/explain") { [self] in explanation($0) }
     }
 
     // MARK: Services
@@ -110,11 +103,10 @@ private struct ClusterPart: Sendable {
         _ addresses: [IPAddress]
     ) {
         let view = node.view(node: state.node, interfaceAddresses: addresses)
-        let choice = ServiceChoice(wanted: wanted, nodeAddresses: view.addresses)
-        let all = Array(state.services.values)
-        let chosen = choice.withRivals(all.filter(choice.isWanted), among: all)
-        self.state = state.part(chosen.map(\.name) + [ServiceReading.kubernetes])
-        let endpoints = chosen.flatMap { state.input($0.name)?.slices ?? [] }.flatMap(\.endpoints)
+        let chosen = ServiceChoice(wanted: wanted, nodeAddresses: view.addresses)
+            .names(among: state.services.values)
+        self.state = state.part(chosen.union([ClusterState.apiService]))
+        let endpoints = chosen.flatMap { state.input($0)?.slices ?? [] }.flatMap(\.endpoints)
         localEndpoints = Set(
             endpoints.lazy.filter { $0.nodeName == node.nodeName }.map(\.address)
         )
