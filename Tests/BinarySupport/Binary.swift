@@ -82,6 +82,15 @@ package final class Daemon {
         }
     }
 
+    /// Runs `work` while the program stands still.
+    package func whilePaused<Value>(_ work: () throws -> Value) rethrows -> Value {
+        kill(child, SIGSTOP)
+        // On a busy machine its threads go on until one of them has taken the signal.
+        waitpid(child, nil, WUNTRACED)
+        defer { kill(child, SIGCONT) }
+        return try work()
+    }
+
     /// Stops the daemon with a signal and returns its wait status.
     @discardableResult
     package func stop(_ signal: Int32 = SIGTERM) -> Int32 {
@@ -126,6 +135,15 @@ package final class Folder {
             throw CommandError("\(file) cannot be written")
         }
         return file
+    }
+
+    /// Writes a script that can be run at once.
+    ///
+    /// Another process writes it: what a test starts in the meantime would have a descriptor of the
+    /// file for a moment, and a file that is open for writing cannot be run (ETXTBSY).
+    package func writeProgram(_ text: String, to name: String) throws {
+        let file = "\(path)/\(name)"
+        try Command.run(["sh", "-c", "cat > '\(file)' && chmod 755 '\(file)'"], input: text)
     }
 
     deinit { try? FileManager.default.removeItem(atPath: path) }

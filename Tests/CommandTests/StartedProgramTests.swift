@@ -1,3 +1,4 @@
+import BinarySupport
 import FoundationEssentials
 import Glibc
 import NetworkNamespaces
@@ -44,5 +45,26 @@ import Threads
         #expect(waitpid(program, nil, WNOHANG) == 0)
         kill(program, SIGKILL)
         #expect(waitpid(program, nil, 0) == program)
+    }
+
+    // A daemon that another test started had a script open for writing, which then could not be run.
+    @Test func `a program has no file of this process but those that it was given`() throws {
+        let folder = try Folder()
+        let file = open("\(folder.path)/file", O_WRONLY | O_CREAT, 0o600)
+        defer { close(file) }
+        let program = try Command.start(["sleep", "60"], log: "\(folder.path)/log")
+        defer {
+            kill(program, SIGKILL)
+            waitpid(program, nil, 0)
+        }
+        // While it starts it has its libraries open.
+        let deadline = ContinuousClock.now + .seconds(60)
+        var files: [String] = []
+        while files != ["0", "1", "2"], .now < deadline {
+            files = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(program)/fd")
+                .sorted()
+            usleep(1000)
+        }
+        #expect(files == ["0", "1", "2"])
     }
 }

@@ -107,9 +107,9 @@ import Testing
             _ = try Stream.connecting(node.pod(1), "10.96.0.10", 80)
             return first.isEmpty ? try listens(node) : watch.output.contains(first)
         }
-        kill(watch.child, SIGSTOP)
-        for _ in 0..<50 { _ = try Stream.connecting(node.pod(1), "10.96.0.10", 80) }
-        kill(watch.child, SIGCONT)
+        try watch.whilePaused {
+            for _ in 0..<50 { _ = try Stream.connecting(node.pod(1), "10.96.0.10", 80) }
+        }
         if words.contains("--top") {
             // The table comes at the end.
             try watch.wait { try drained(node) }

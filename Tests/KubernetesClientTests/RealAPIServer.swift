@@ -2,6 +2,7 @@ import FoundationEssentials
 import Glibc
 @testable import KubernetesClient
 import KubernetesModel
+import NetworkNamespaces
 import TestSupport
 
 /// The kube-apiserver and etcd of `KUBEBUILDER_ASSETS`, on loopback, until they are stopped.
@@ -18,20 +19,19 @@ final class RealAPIServer: Sendable {
             withIntermediateDirectories: true
         )
         let key = "\(folder)/service-accounts.key"
-        let openssl = try Self.spawn(["openssl", "genrsa", "-out", key, "2048"], folder)
-        waitpid(openssl, nil, 0)
+        try Command.run(["openssl", "genrsa", "-out", key, "2048"])
         let ports = (0..<3).map { _ in Self.freePort() }
         let etcd = "http://127.0.0.1:\(ports[0])"
         children = [
-            try Self.spawn(
+            try Command.start(
                 [
                     "\(assets)/etcd", "--data-dir", "\(folder)/etcd", "--listen-client-urls", etcd,
                     "--advertise-client-urls", etcd, "--listen-peer-urls",
                     "http://127.0.0.1:\(ports[1])",
                 ],
-                folder
+                log: "\(folder)/etcd.log"
             ),
-            try Self.spawn(
+            try Command.start(
                 [
                     "\(assets)/kube-apiserver", "--etcd-servers", etcd, "--cert-dir",
                     "\(folder)/certificates", "--bind-address", "127.0.0.1", "--secure-port",
@@ -40,7 +40,7 @@ final class RealAPIServer: Sendable {
                     "--authorization-mode", "AlwaysAllow", "--disable-admission-plugins",
                     "ServiceAccount", "--service-cluster-ip-range", "10.96.0.0/16",
                 ],
-                folder
+                log: "\(folder)/log"
             ),
         ]
         var credentials = Credentials(server: "https://127.0.0.1:\(ports[2])")
@@ -59,21 +59,6 @@ final class RealAPIServer: Sendable {
         for child in children { kill(child, SIGTERM) }
         for child in children { waitpid(child, nil, 0) }
         try? FileManager.default.removeItem(atPath: folder)
-    }
-
-    private static func spawn(_ arguments: [String], _ folder: String) throws -> pid_t {
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        let log = "\(folder)/log"
-        posix_spawn_file_actions_addopen(&actions, 1, log, O_WRONLY | O_CREAT | O_APPEND, 0o600)
-        posix_spawn_file_actions_adddup2(&actions, 1, 2)
-        var words: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
-        defer { for word in words { free(word) } }
-        var child: pid_t = 0
-        let code = posix_spawnp(&child, arguments[0], &actions, nil, &words, environ)
-        guard code == 0 else { throw ClientError.configuration("\(arguments[0]): error \(code)") }
-        return child
     }
 
     private static func freePort() -> UInt16 {

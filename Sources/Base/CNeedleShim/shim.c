@@ -9,6 +9,7 @@
 #include <linux/if_tun.h>
 #include <malloc.h>
 #include <sched.h>
+#include <spawn.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
@@ -35,6 +36,10 @@ int needle_attach_filter(int fd, const void *instructions, unsigned short count)
 int needle_join_network_namespace(int fd) { return setns(fd, CLONE_NEWNET) ? -errno : 0; }
 
 int needle_new_network_namespace(void) { return unshare(CLONE_NEWNET) ? -errno : 0; }
+
+int needle_spawn_close_from(void *actions, int first) {
+    return -posix_spawn_file_actions_addclosefrom_np(actions, first);
+}
 
 int needle_open_tun(const char *name) {
     int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);

@@ -16,6 +16,10 @@ int needle_join_network_namespace(int fd);
 /// Moves the calling thread to a new network namespace.
 int needle_new_network_namespace(void);
 
+/// Makes a program that is started close its descriptors from this number on; takes a
+/// posix_spawn_file_actions_t.
+int needle_spawn_close_from(void *actions, int first);
+
 /// Makes a TUN device, without packet information, in this thread's network namespace; returns its
 /// descriptor or -errno.
 int needle_open_tun(const char *name);
