@@ -70,8 +70,9 @@ conformance: release packages-test ## packet-level cases, from CONFORMANCE_DIR
 	else echo "no conformance suite in $(CONFORMANCE_DIR); set CONFORMANCE_DIR"; fi
 
 .PHONY: conformance-verify
-conformance-verify: release packages-test ## packet-level cases, and what explain --verify says about each flow
-	python3 -B scripts/verify-conformance --driver needletail --mode nftables --binary "$(CURDIR)/.build/release/needletail" --live $(CONFORMANCE_FLAGS)
+conformance-verify: release packages-test ## packet-level cases, and what explain --verify and watch --refused say about each flow
+	python3 -B scripts/verify-conformance verify --driver needletail --mode nftables --binary "$(CURDIR)/.build/release/needletail" --live $(CONFORMANCE_FLAGS)
+	python3 -B scripts/verify-conformance refused --driver needletail --mode nftables --binary "$(CURDIR)/.build/release/needletail" --live $(CONFORMANCE_FLAGS)
 
 .PHONY: sanitize
 # Long properties of pure Swift, and what runs the program.

@@ -237,6 +237,12 @@ let package = Package(
             swiftSettings: settings
         ),
         .target(
+            name: "TamperingSupport",
+            dependencies: ["BinarySupport", "NetworkNamespaces", "Threads"],
+            path: "Tests/TamperingSupport",
+            swiftSettings: testSettings
+        ),
+        .target(
             name: "ModelSupport",
             dependencies: [
                 "NetworkTypes", "ServicePlan", "Backend", "NFTables", "ModelKernel", "TestSupport",
@@ -315,7 +321,8 @@ let package = Package(
         tests(
             "CommandTests",
             [
-                "BinarySupport", "EmbeddedAPIServer", "NetworkNamespaces", "NetworkTypes",
+                "BinarySupport", "TamperingSupport", "EmbeddedAPIServer", "NetworkNamespaces",
+                "NetworkTypes",
                 "Threads", "Backend", "Reconciler", "Configuration", "KubernetesClient",
                 "LocalhostForwarding",
                 "Journal", "Observability", "PlanCompiler", "ServicePlan", "NFTables",
@@ -329,7 +336,7 @@ let package = Package(
 // `make test-vm`: what only runs on the kernel of the virtual machine.
 if Context.environment["NEEDLETAIL_VM"] != nil {
     package.targets.append(
-        tests("VMTests", ["BinarySupport", "NetworkNamespaces", "needletail"])
+        tests("VMTests", ["BinarySupport", "TamperingSupport", "NetworkNamespaces", "needletail"])
     )
 }
 

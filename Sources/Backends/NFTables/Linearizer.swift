@@ -8,6 +8,21 @@ extension Rule {
     }
 }
 
+extension [PacketField] {
+    /// Loads the fields into registers, one behind the other from a four-byte slot on.
+    package func loaded(_ family: IPFamily, from slot: Int = 0) -> [KernelExpression] {
+        Linearizer(family: family).load(self, from: slot)
+    }
+}
+
+extension KernelExpression {
+    /// The register at a four-byte slot: the 16-byte `NFT_REG_1...4` where one begins there, the
+    /// 4-byte `NFT_REG32_00...15` else.
+    package static func register(_ slot: Int) -> UInt32 {
+        UInt32(slot % 4 == 0 ? 1 + slot / 4 : 8 + slot)
+    }
+}
+
 /// Turns statements into expressions, as nft's `netlink_linearize.c` does.
 private struct Linearizer {
     let family: IPFamily
@@ -130,7 +145,7 @@ private struct Linearizer {
     }
 
     /// - Parameter scratch: the slot where what is hashed may be
-    private func load(
+    func load(
         _ fields: [PacketField],
         from slot: Int = 0,
         scratch: Int = 0
@@ -198,6 +213,8 @@ private struct Linearizer {
                 of: .original,
                 register: register
             )
+        case .originalSourcePort:
+            return .connection(.sourcePort, of: .original, register: register)
         case .originalDestinationPort:
             return .connection(.destinationPort, of: .original, register: register)
         case .replySourceAddress:
@@ -213,11 +230,7 @@ private struct Linearizer {
         }
     }
 
-    /// The register at a four-byte slot: the 16-byte `NFT_REG_1...4` where one begins there, the
-    /// 4-byte `NFT_REG32_00...15` else.
-    private func register(_ slot: Int) -> UInt32 {
-        UInt32(slot % 4 == 0 ? 1 + slot / 4 : 8 + slot)
-    }
+    private func register(_ slot: Int) -> UInt32 { KernelExpression.register(slot) }
 
     private func hostOrder(_ value: UInt32) -> [UInt8] {
         withUnsafeBytes(of: value, Array.init)

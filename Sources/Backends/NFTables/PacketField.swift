@@ -8,7 +8,8 @@ package enum PacketField: Sendable, Hashable {
     case transportProtocol
     case sourcePort, destinationPort
     /// Of the connection's first packet, before any translation.
-    case originalSourceAddress, originalDestinationAddress, originalDestinationPort
+    case originalSourceAddress, originalDestinationAddress
+    case originalSourcePort, originalDestinationPort
     /// Who answers: the endpoint, if the connection is translated.
     case replySourceAddress
     /// The bucket (`ClientBucket`) of the source address, of the packet or of the connection.
@@ -26,6 +27,10 @@ package enum PacketField: Sendable, Hashable {
     package static let connection: [PacketField] = [
         .sourceAddress, .sourcePort, .destinationAddress, .destinationPort,
     ]
+    package static let originalConnection: [PacketField] = [
+        .originalSourceAddress, .originalSourcePort, .originalDestinationAddress,
+        .originalDestinationPort,
+    ]
     package static let endpoint: [PacketField] = [.destinationAddress, .destinationPort]
 
     /// Bytes without padding.
@@ -35,7 +40,7 @@ package enum PacketField: Sendable, Hashable {
             .originalDestinationAddress, .replySourceAddress:
             family.byteCount
         case .transportProtocol: 1
-        case .sourcePort, .destinationPort, .originalDestinationPort: 2
+        case .sourcePort, .destinationPort, .originalSourcePort, .originalDestinationPort: 2
         case .random, .clientBucket, .originalClientBucket: 4
         }
     }
@@ -64,6 +69,7 @@ package enum PacketField: Sendable, Hashable {
         case .destinationPort: "th dport"
         case .originalSourceAddress: "ct original \(header) saddr"
         case .originalDestinationAddress: "ct original \(header) daddr"
+        case .originalSourcePort: "ct original proto-src"
         case .originalDestinationPort: "ct original proto-dst"
         case .replySourceAddress: "ct reply \(header) saddr"
         case .clientBucket: "jhash \(Self.sourceAddress.text(family)) \(Self.buckets)"

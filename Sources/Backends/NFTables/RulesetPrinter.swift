@@ -92,7 +92,7 @@ package struct RulesetPrinter {
             return prefix(first, last).map(\.description) ?? "\(first)-\(last)"
         case .transportProtocol:
             return low.transport()?.description ?? unreadable
-        case .sourcePort, .destinationPort, .originalDestinationPort:
+        case .sourcePort, .destinationPort, .originalSourcePort, .originalDestinationPort:
             return low.port().map(String.init) ?? unreadable
         case .random, .clientBucket, .originalClientBucket:
             return low.hostOrderWord().map { "0x" + String($0, radix: 16) } ?? unreadable

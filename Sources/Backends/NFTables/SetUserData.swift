@@ -45,7 +45,7 @@ package struct SetUserData {
         case .random(let modulus, let offset):
             Self.expression(23, Self.word(0, 1) + Self.word(1, modulus) + Self.word(2, offset))
         case .clientBucket, .originalClientBucket, .sourceBlock, .originalSourceAddress,
-            .originalDestinationAddress,
+            .originalDestinationAddress, .originalSourcePort,
             .originalDestinationPort, .replySourceAddress:
             preconditionFailure("no set is keyed by \(field)")
         }
@@ -78,7 +78,7 @@ extension PacketField {
             .originalDestinationAddress, .replySourceAddress:
             family == .ipv4 ? 7 : 8
         case .transportProtocol: 12
-        case .sourcePort, .destinationPort, .originalDestinationPort: 13
+        case .sourcePort, .destinationPort, .originalSourcePort, .originalDestinationPort: 13
         case .random, .clientBucket, .originalClientBucket: 4
         }
     }

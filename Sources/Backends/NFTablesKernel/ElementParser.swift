@@ -40,15 +40,15 @@ struct ElementParser {
         var count: UInt64?
         for attribute in attributes {
             switch UInt32(attribute.type) {
-            case NFTA_SET_ELEM_KEY.rawValue: key = value(attribute)
-            case NFTA_SET_ELEM_KEY_END.rawValue: keyEnd = value(attribute)
+            case NFTA_SET_ELEM_KEY.rawValue: key = attribute.elementValue
+            case NFTA_SET_ELEM_KEY_END.rawValue: keyEnd = attribute.elementValue
             case NFTA_SET_ELEM_DATA.rawValue:
-                data = set.data == .affinityTimeout ? timeout(attribute) : value(attribute)
+                data = set.data == .affinityTimeout ? timeout(attribute) : attribute.elementValue
             case NFTA_SET_ELEM_FLAGS.rawValue:
                 isEnd =
                     (attribute.bigEndianWord ?? 0) & UInt32(NFT_SET_ELEM_INTERVAL_END.rawValue) != 0
             case NFTA_SET_ELEM_USERDATA.rawValue: comment = text(attribute)
-            case NFTA_SET_ELEM_EXPR.rawValue: count = packets(attribute)
+            case NFTA_SET_ELEM_EXPR.rawValue: count = attribute.counterPackets
             default: break
             }
         }
@@ -60,13 +60,6 @@ struct ElementParser {
             counters[key] = count
             if elements.updateValue(element, forKey: key) != nil { hasDuplicates = true }
         }
-    }
-
-    private func value(_ attribute: AttributeReader.Attribute) -> ElementBytes? {
-        guard let value = attribute.nested[Int(NFTA_DATA_VALUE.rawValue)]?.payload,
-            value.count <= ElementBytes.capacity
-        else { return nil }
-        return ElementBytes(value)
     }
 
     /// Returns the seconds in the name of the chain that a verdict leads to; nil for other
@@ -81,11 +74,6 @@ struct ElementParser {
         var bytes = ElementBytes()
         bytes.append(hostOrder: seconds)
         return bytes
-    }
-
-    private func packets(_ attribute: AttributeReader.Attribute) -> UInt64? {
-        attribute.nested[Int(NFTA_EXPR_DATA.rawValue)]?
-            .nested[Int(NFTA_COUNTER_PACKETS.rawValue)]?.bigEndianLong
     }
 
     private func text(_ attribute: AttributeReader.Attribute) -> String? {
@@ -113,5 +101,22 @@ struct ElementParser {
                 keyEnd: highest.withUnsafeBytes { ElementBytes($0) }
             )
         }
+    }
+}
+
+extension AttributeReader.Attribute {
+    /// The bytes of a key or of data; nil for verdicts, and for those that none of our sets has.
+    var elementValue: ElementBytes? {
+        guard let value = nested[Int(NFTA_DATA_VALUE.rawValue)]?.payload,
+            value.count <= ElementBytes.capacity
+        else { return nil }
+        return ElementBytes(value)
+    }
+
+    /// What an expression has counted, if it is a counter.
+    var counterPackets: UInt64? {
+        guard nested[Int(NFTA_EXPR_NAME.rawValue)]?.text == "counter" else { return nil }
+        return nested[Int(NFTA_EXPR_DATA.rawValue)]?
+            .nested[Int(NFTA_COUNTER_PACKETS.rawValue)]?.bigEndianLong
     }
 }

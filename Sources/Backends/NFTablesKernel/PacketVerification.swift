@@ -180,14 +180,8 @@ package struct PacketVerification {
         packet.sourcePort = seen.port
         guard let headers = seen.packet.events.first?.packet else { return packet }
         packet.sourcePort = headers.source.port
-        if let index = headers.inputInterface { packet.inputInterface = interfaceName(index) }
+        if let index = headers.inputInterface { packet.inputInterface = Interfaces.name(of: index) }
         return packet
-    }
-
-    private func interfaceName(_ index: UInt32) -> String? {
-        withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(IF_NAMESIZE)) { name in
-            if_indextoname(index, name.baseAddress).map { String(cString: $0) }
-        }
     }
 
     /// Why there is no packet; nil if the kernel had no route for it, which is an answer, too.
@@ -209,7 +203,7 @@ package struct PacketVerification {
         case .arrived:
             return .delivered(to: headers.destination, seenFrom: headers.source, interface: nil)
         case .left:
-            let interface = headers.outputInterface.flatMap(interfaceName)
+            let interface = headers.outputInterface.flatMap(Interfaces.name)
             return .delivered(
                 to: headers.destination,
                 seenFrom: headers.source,

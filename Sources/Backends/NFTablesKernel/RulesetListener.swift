@@ -83,7 +83,7 @@ struct RulesetListener: ~Copyable {
         _ table: String?,
         _ chains: Set<ChainPlace>
     ) -> Bool {
-        guard table?.hasPrefix(TraceTable.prefix) != true else { return false }
+        guard table.map(LookingTable.has(name:)) != true else { return false }
         switch message.type {
         case Int(Constant.messageType(NFT_MSG_NEWTABLE)),
             Int(Constant.messageType(NFT_MSG_DELTABLE)),

@@ -26,6 +26,13 @@ package struct Interfaces: Sendable {
         }
     }
 
+    /// The name of an interface of this network namespace; nil if there is none with this index.
+    package static func name(of index: UInt32) -> String? {
+        withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(IF_NAMESIZE)) { name in
+            if_indextoname(index, name.baseAddress).map { String(cString: $0) }
+        }
+    }
+
     package subscript(name: String) -> Interface? { all.first { $0.name == name } }
 
     /// Returns the names of the bridges that have an address in one of the blocks, or one of the

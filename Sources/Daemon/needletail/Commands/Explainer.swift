@@ -22,6 +22,11 @@ struct Explainer {
         clients = ClientChoice(snapshot)
     }
 
+    /// The same of another state of the cluster.
+    func with(_ snapshot: Snapshot) -> Explainer {
+        Explainer(snapshot: snapshot, configuration: configuration, backend: backend)
+    }
+
     func explain(_ wanted: Wanted, from source: ConnectionSource?) async throws -> Explanation {
         let client = source?.address
         let plans = try plans(wanted)
@@ -118,6 +123,11 @@ struct Explainer {
 
     private func whyUnserved(_ wanted: Wanted) -> String? {
         guard case .frontend(let address, _, _) = wanted else { return nil }
+        return whyUnserved(address)
+    }
+
+    /// What happens to packets to an address, at a port that no Service has there.
+    func whyUnserved(_ address: IPAddress) -> String {
         let isClusterIP = snapshot.plans.contains {
             $0.frontends.contains { $0.kind == .clusterIP && $0.key.address == address }
         }
@@ -134,32 +144,39 @@ struct Explainer {
         return "passed untouched: no Service has this address and port"
     }
 
-    private func explain(
-        _ frontend: Frontend,
-        of plan: ServicePlan,
-        _ source: (client: ConnectionSource, kind: FlowExplanation.Client)?
-    ) async -> (
-        Explanation.Frontend, wanted: (FlowExplanation.Client, [IPPrefix]) -> FlowExplanation
-    ) {
+    /// What the API wants for clients of a kind, which may have certain addresses.
+    typealias Wish = (FlowExplanation.Client, [IPPrefix]) -> FlowExplanation
+
+    func wish(_ frontend: Frontend, of plan: ServicePlan) -> Wish {
         let family = frontend.key.address.family
         let input = snapshot.state.input(ObjectName(plan.service))
-        let port = input?.service.ports.first {
-            $0.name == frontend.portName && $0.transport == frontend.key.transport
+        let absence = input?.service.port(of: frontend).map {
+            PlanCompiler(node: snapshot.view).absenceReason($0, family, in: input?.slices ?? [])
         }
-        let compiler = PlanCompiler(node: snapshot.view)
-        let slices = input?.slices ?? []
-        let detection = snapshot.facts.localDetection(family)
-        let absence = port.map { compiler.absenceReason($0, family, in: slices) }
-        let flow = { (kind: FlowExplanation.Client, sources: [IPPrefix]) in
+        let canTellPods = snapshot.facts.localDetection(family) != .none
+        return { kind, sources in
             FlowExplanation(
                 frontend,
                 of: plan,
                 from: kind,
                 sources: sources,
-                canTellPods: detection != .none,
+                canTellPods: canTellPods,
                 absence: absence ?? "no endpoint anywhere"
             )
         }
+    }
+
+    private func explain(
+        _ frontend: Frontend,
+        of plan: ServicePlan,
+        _ source: (client: ConnectionSource, kind: FlowExplanation.Client)?
+    ) async -> (Explanation.Frontend, wanted: Wish) {
+        let family = frontend.key.address.family
+        let input = snapshot.state.input(ObjectName(plan.service))
+        let port = input?.service.port(of: frontend)
+        let compiler = PlanCompiler(node: snapshot.view)
+        let slices = input?.slices ?? []
+        let flow = wish(frontend, of: plan)
         let kernel = await inspect(frontend, source?.client.address)
         let explained = Explanation.Frontend(
             key: frontend.key,
@@ -245,5 +262,13 @@ extension Explanation.Destination {
             bytesIn: inspection.bytesIn,
             bytesOut: inspection.bytesOut
         )
+    }
+}
+
+extension Service {
+    fileprivate func port(of frontend: Frontend) -> ServicePort? {
+        ports.first {
+            $0.name == frontend.portName && $0.transport == frontend.key.transport
+        }
     }
 }

@@ -1,4 +1,5 @@
 internal import KubernetesModel
+internal import NFTablesKernel
 internal import Netlink
 internal import NetworkTypes
 internal import PlanCompiler
@@ -76,24 +77,58 @@ struct ConnectionNames: Sendable {
         case nil: return ConnectionFilter(targets: nil, client: client)
         case .frontend(let target): return ConnectionFilter(targets: [target], client: client)
         case .service(let service, let port):
-            let all = frontends.filter { $0.value.service == service }
-            guard !all.isEmpty else {
-                throw Failure(
-                    "this node serves no Service \(service); \"needletail explain \(service)\" says why"
-                )
-            }
-            let keys = all.filter { key, name in
-                port.map { $0 == name.port || $0 == String(key.port) } ?? true
-            }
-            guard !keys.isEmpty else {
-                let ports = Set(all.map { $1.port.isEmpty ? String($0.port) : $1.port }).sorted()
-                throw Failure(
-                    "Service \(service) has no port \(port ?? ""); it has \(ports.joined(separator: ", "))"
-                )
-            }
-            let targets = keys.keys.sorted().map(ConnectionFilter.Target.init)
+            let targets = try frontends(of: service, port).map(ConnectionFilter.Target.init)
             return ConnectionFilter(targets: targets, client: client)
         }
+    }
+
+    /// Returns where packets go that a target is about; without one, all frontends, and the addresses
+    /// at which there is nothing but Services.
+    func places(_ target: WatchTarget?, serviceCIDRs: [IPPrefix]) throws(Failure) -> StoppedPlaces {
+        switch target {
+        case nil:
+            let clusterIPs = frontends.filter { $0.value.kind == clusterIP }
+            return StoppedPlaces(
+                frontends: Set(frontends.keys),
+                addresses: Set(clusterIPs.keys.map(\.address)),
+                blocks: serviceCIDRs
+            )
+        case .frontend(let target):
+            guard let port = target.port else {
+                return StoppedPlaces(addresses: [target.address])
+            }
+            let transports = target.transport.map { [$0] } ?? TransportProtocol.allCases
+            return StoppedPlaces(
+                frontends: Set(transports.map { FrontendKey(target.address, $0, port) })
+            )
+        case .service(let service, let port):
+            return StoppedPlaces(frontends: Set(try frontends(of: service, port)))
+        }
+    }
+
+    /// Returns the frontends of a Service in their order.
+    ///
+    /// - Parameter port: the name or the number of one port
+    private func frontends(
+        of service: String,
+        _ port: String?
+    ) throws(Failure) -> [FrontendKey] {
+        let all = frontends.filter { $0.value.service == service }
+        guard !all.isEmpty else {
+            throw Failure(
+                "this node serves no Service \(service); \"needletail explain \(service)\" says why"
+            )
+        }
+        let keys = all.filter { key, name in
+            port.map { $0 == name.port || $0 == String(key.port) } ?? true
+        }
+        guard !keys.isEmpty else {
+            let ports = Set(all.map { $1.port.isEmpty ? String($0.port) : $1.port }).sorted()
+            throw Failure(
+                "Service \(service) has no port \(port ?? ""); it has \(ports.joined(separator: ", "))"
+            )
+        }
+        return keys.keys.sorted()
     }
 }
 
@@ -101,3 +136,5 @@ extension ConnectionNames.Frontend {
     /// The kind of NodePorts that the daemon's forwarder serves.
     static let localhost = "NodePort on localhost"
 }
+
+private let clusterIP = Frontend.Kind.clusterIP.name

@@ -67,11 +67,13 @@ struct LossReport: Encodable {
     let at: String
     let event = "lost"
     /// Nil: the kernel does not tell.
-    let count: UInt32?
+    let count: UInt64?
+
+    init(at: String, count: UInt64?) { (self.at, self.count) = (at, count) }
 
     init(at: String, _ loss: ConnectionEvents.Loss) {
-        self.at = at
-        count = if case .events(let count) = loss { count } else { nil }
+        let known: UInt64? = if case .events(let count) = loss { UInt64(count) } else { nil }
+        self.init(at: at, count: known)
     }
 
     var text: String {
@@ -80,25 +82,51 @@ struct LossReport: Encodable {
     }
 }
 
-/// Puts reports into columns, which grow with their contents.
+/// Columns that grow with their contents; the last cell of a line may be of any length.
+struct TextColumns {
+    private var widths: [Int]
+
+    init(_ widths: [Int]) { self.widths = widths }
+
+    mutating func line(_ cells: [String]) -> String {
+        var text = ""
+        for (index, cell) in cells.enumerated() {
+            let cell = cell.printable
+            guard widths.indices.contains(index) else {
+                text += cell
+                continue
+            }
+            widths[index] = max(widths[index], cell.count)
+            text += cell.padded(to: widths[index] + 2)
+        }
+        while text.last == " " { text.removeLast() }
+        return text
+    }
+}
+
+/// Puts reports into columns.
 struct ConnectionColumns {
-    private var widths = [12, 9, 18, 18, 14, 18, 8, 8, 10, 10]
+    private var columns: TextColumns
     private let hasTraffic: Bool
 
     /// - Parameter hasTraffic: whether the node counts packets and bytes
-    init(hasTraffic: Bool) { self.hasTraffic = hasTraffic }
+    init(hasTraffic: Bool) {
+        self.hasTraffic = hasTraffic
+        columns = TextColumns([12, 9, 18, 18, 14, 18, 8, 8] + (hasTraffic ? [10, 10] : []))
+    }
 
     mutating func header() -> String {
-        line([
-            "TIME", "EVENT", "CLIENT", "FRONTEND", "SERVICE", "ENDPOINT", "NODE", "LASTED", "SENT",
-            "RECEIVED", "",
-        ])
+        columns.line(
+            ["TIME", "EVENT", "CLIENT", "FRONTEND", "SERVICE", "ENDPOINT", "NODE", "LASTED"]
+                + (hasTraffic ? ["SENT", "RECEIVED"] : []) + [""]
+        )
     }
 
     mutating func line(_ report: ConnectionReport) -> String {
         let port = report.port.map { ":\($0)" } ?? ""
         let zone = report.zone.map { " (\($0))" } ?? ""
-        return line([
+        let traffic = [report.sent, report.received].map { $0.map(Self.text) ?? "-" }
+        let cells = [
             String(report.at.dropFirst(11).prefix(12)),
             report.event,
             report.client,
@@ -107,26 +135,8 @@ struct ConnectionColumns {
             report.endpoint ?? "-",
             report.node.map { $0 + zone } ?? "-",
             report.seconds.map(Self.text) ?? "-",
-            report.sent.map(Self.text) ?? "-",
-            report.received.map(Self.text) ?? "-",
-            Self.remark(report),
-        ])
-    }
-
-    private mutating func line(_ cells: [String]) -> String {
-        var text = ""
-        for (index, cell) in cells.enumerated() where hasTraffic || !(8...9).contains(index) {
-            let cell = cell.printable
-            guard widths.indices.contains(index) else {
-                text += cell
-                continue
-            }
-            widths[index] = max(widths[index], cell.utf8.count)
-            text += cell
-            text += String(repeating: " ", count: widths[index] - cell.utf8.count + 2)
-        }
-        while text.last == " " { text.removeLast() }
-        return text
+        ]
+        return columns.line(cells + (hasTraffic ? traffic : []) + [Self.remark(report)])
     }
 
     private static func remark(_ report: ConnectionReport) -> String {

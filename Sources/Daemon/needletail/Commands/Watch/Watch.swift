@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import Backend
 internal import Configuration
 internal import Glibc
 internal import Netlink
@@ -13,6 +14,11 @@ struct Watch: AsyncParsableCommand {
             The target is a Service (shop/web, shop/web:http) or a frontend (10.96.0.10:53/udp); without \
             one, the connections of all Services are printed. The kernel's connection tracking reports \
             them, and leaves out what is not asked for before it costs anything. Nothing is changed.
+
+            With --refused, the packets that open connections and do not come through are printed \
+            instead, whoever stops them, with the reason; what tries again from the same port is told \
+            once in half a minute. A table needletail-watch-PROCESS-NUMBER exists for this time, whose \
+            rules decide nothing.
 
             Ends with --count or --for, or with SIGINT or SIGTERM. Exit status: 0; 1 failure.
             """
@@ -34,6 +40,9 @@ struct Watch: AsyncParsableCommand {
     @Flag(help: "A live table of the Services and clients with the most new connections.")
     var top = false
 
+    @Flag(help: "Connections that are refused or dropped on this node, and why.")
+    var refused = false
+
     @Option(help: "End after this number of events.")
     var count: Int?
 
@@ -49,23 +58,31 @@ struct Watch: AsyncParsableCommand {
     func run() async throws {
         let target = try target.map(WatchTarget.init)
         let client = try from.map(IPPrefix.init(client:))
-        let form = try form()
         let end = try end()
         let configuration = try planning.configuration(source)
+        if refused {
+            try await watchStopped(target, client, end, configuration)
+        } else {
+            try await watchConnections(target, client, end, configuration)
+        }
+    }
+
+    private func watchConnections(
+        _ target: WatchTarget?,
+        _ client: IPPrefix?,
+        _ end: WatchLoop.End,
+        _ configuration: KubeProxyConfiguration
+    ) async throws {
+        let form = try form()
         let names = ConnectionNames(try await Snapshot(source, configuration))
         // A target that no Service has ends the command here.
         _ = try names.filter(target, from: client)
-        let desk = WatchDesk()
         let hasTraffic = try checkTracking()
-        let source = source
         let buffer = buffer
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask {
-                for await _ in await UnixSignalsSequence(trapping: .sigint, .sigterm) {
-                    desk.stop()
-                }
-            }
-            group.addTask { await Self.readNames(source, configuration, desk) }
+        let source = source
+        try await watch { desk in
+            desk.put(ConnectionNames(try await Snapshot(source, configuration)))
+        } _: { desk in
             try await onThread {
                 try WatchLoop(
                     target,
@@ -77,6 +94,50 @@ struct Watch: AsyncParsableCommand {
                     desk: desk
                 ).run(buffer: buffer)
             }
+        }
+    }
+
+    private func watchStopped(
+        _ target: WatchTarget?,
+        _ client: IPPrefix?,
+        _ end: WatchLoop.End,
+        _ configuration: KubeProxyConfiguration
+    ) async throws {
+        guard !top else {
+            throw Failure(
+                "--top counts connections, and --refused has none; leave out one of them",
+                status: EX_USAGE
+            )
+        }
+        let node = try configuration.nodeConfiguration()
+        let backend = Result { () throws(CommitError) in
+            try Mode.open(configuration, DaemonLog.ofCommand)
+        }
+        let source = source
+        let snapshot = try await Snapshot(source, configuration)
+        let isJSON = output == .json
+        try await watch { desk in
+            desk.put(try await Snapshot(source, configuration))
+        } _: { desk in
+            try await StoppedLoop(target, from: client, isJSON: isJSON, until: end, desk: desk)
+                .run(Explainer(snapshot: snapshot, configuration: node, backend: backend))
+        }
+    }
+
+    /// Runs a loop until it ends, or has it end with a signal.
+    private func watch<News: Sendable>(
+        _ read: @escaping @Sendable (WatchDesk<News>) async throws -> Void,
+        _ loop: @escaping @Sendable (WatchDesk<News>) async throws -> Void
+    ) async throws {
+        let desk = WatchDesk<News>()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                for await _ in await UnixSignalsSequence(trapping: .sigint, .sigterm) {
+                    desk.stop()
+                }
+            }
+            group.addTask { await Self.readNames(read, desk) }
+            try await loop(desk)
             group.cancelAll()
         }
     }
@@ -121,14 +182,13 @@ struct Watch: AsyncParsableCommand {
     }
 
     /// Reads the names again when somebody asks for it, at most every ten seconds.
-    private static func readNames(
-        _ source: SourceOptions,
-        _ configuration: KubeProxyConfiguration,
-        _ desk: WatchDesk
+    private static func readNames<News: Sendable>(
+        _ read: (WatchDesk<News>) async throws -> Void,
+        _ desk: WatchDesk<News>
     ) async {
         for await _ in desk.unknown.rings {
             do {
-                desk.put(ConnectionNames(try await Snapshot(source, configuration)))
+                try await read(desk)
             } catch {
                 guard !Task.isCancelled else { return }
                 report("warning: the Services cannot be read again: \(error)")

@@ -5,10 +5,12 @@ internal import Observability
 internal import Synchronization
 internal import Threads
 
-/// What the thread that reads events shares with the tasks around it.
-final class WatchDesk: Sendable {
+/// What a command that watches shares with the tasks around it.
+///
+/// - Note: `News` are the names of what is seen, as the cluster has them.
+final class WatchDesk<News: Sendable>: Sendable {
     private struct State {
-        var names: ConnectionNames?
+        var news: News?
         var isStopping = false
     }
 
@@ -20,13 +22,13 @@ final class WatchDesk: Sendable {
 
     var isStopping: Bool { state.withLock(\.isStopping) }
 
-    func put(_ names: ConnectionNames) { state.withLock { $0.names = names } }
+    func put(_ news: News) { state.withLock { $0.news = news } }
 
-    /// Returns names that are newer than those of the last call.
-    func takeNames() -> ConnectionNames? {
+    /// Returns what is newer than what the last call has returned.
+    func take() -> News? {
         state.withLock { state in
-            defer { state.names = nil }
-            return state.names
+            defer { state.news = nil }
+            return state.news
         }
     }
 }
@@ -45,7 +47,7 @@ struct WatchLoop {
     private let client: IPPrefix?
     private let form: Form
     private let end: End
-    private let desk: WatchDesk
+    private let desk: WatchDesk<ConnectionNames>
     private var names: ConnectionNames
     private var history = ConnectionHistory()
     private var columns: ConnectionColumns
@@ -62,7 +64,7 @@ struct WatchLoop {
         until end: End,
         names: ConnectionNames,
         hasTraffic: Bool,
-        desk: WatchDesk
+        desk: WatchDesk<ConnectionNames>
     ) {
         (self.target, self.client, self.form, self.end) = (target, client, form, end)
         (self.names, self.desk) = (names, desk)
@@ -92,7 +94,7 @@ struct WatchLoop {
         while !desk.isStopping, !output.isClosed, printed < end.count ?? .max,
             end.duration.map({ clock.now - start < $0 }) ?? true
         {
-            if let names = desk.takeNames() { try take(names, &events) }
+            if let names = desk.take() { try take(names, &events) }
             let loss = try receive(&events)
             if loss != .none { add(loss) }
             output.flush()

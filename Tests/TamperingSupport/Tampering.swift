@@ -1,18 +1,18 @@
 import Testing
 
 /// Something that is done to the kernel behind needletail's back.
-struct Tampering: Sendable, CustomTestStringConvertible {
-    enum Client: String, Sendable {
+package struct Tampering: Sendable, CustomTestStringConvertible {
+    package enum Client: String, Sendable {
         /// To the cluster IP.
         case pod, node
         /// To the NodePort.
         case outside
     }
 
-    enum Answer: Sendable {
+    package enum Answer: Sendable {
         case agrees, differs, cannotTell
 
-        var status: Int32 {
+        package var status: Int32 {
             switch self {
             case .agrees: 0
             case .differs: 1
@@ -22,23 +22,37 @@ struct Tampering: Sendable, CustomTestStringConvertible {
     }
 
     /// What `nft -f -` gets.
-    var script = ""
+    package var script = ""
     /// A rule of ours that is deleted: its chain, and which one it is.
-    var deleted: (chain: String, index: Int)?
+    package var deleted: (chain: String, index: Int)?
     /// Another program's command.
-    var command: [String] = []
-    var client = Client.pod
-    var answer: Answer
+    package var command: [String] = []
+    package var client = Client.pod
+    package var answer: Answer
 
-    var testDescription: String {
+    package var testDescription: String {
         let rule = deleted.map { "rule \($0.index) of \($0.chain) is deleted" }
         return "\(client.rawValue): \(rule ?? "\(script)\(command.joined(separator: " "))")"
     }
 
-    static let all =
-        flushes + deletions + insertions + elements + drops + translations + routes
-        + harmless
-        + doubtful + otherKinds
+    /// In mode nftables, with what is to be answered there.
+    package static let all: [Tampering] =
+        [flushes, deletions, insertions, elements, foreign].flatMap { $0 }
+
+    /// By rules and routes of other programs.
+    package static let foreign: [Tampering] =
+        [drops, translations, routes, harmless, doubtful, otherKinds].flatMap { $0 }
+
+    package init(
+        script: String = "",
+        deleted: (chain: String, index: Int)? = nil,
+        command: [String] = [],
+        client: Client = .pod,
+        answer: Answer
+    ) {
+        (self.script, self.deleted, self.command) = (script, deleted, command)
+        (self.client, self.answer) = (client, answer)
+    }
 
     // MARK: Our own tables
 
