@@ -1,7 +1,6 @@
-import Testing
 
 /// Something that is done to the kernel behind needletail's back.
-package struct Tampering: Sendable, CustomTestStringConvertible {
+package struct Tampering: Sendable, CustomStringConvertible {
     package enum Client: String, Sendable {
         /// To the cluster IP.
         case pod, node
@@ -30,7 +29,7 @@ package struct Tampering: Sendable, CustomTestStringConvertible {
     package var client = Client.pod
     package var answer: Answer
 
-    package var testDescription: String {
+    package var description: String {
         let rule = deleted.map { "rule \($0.index) of \($0.chain) is deleted" }
         return "\(client.rawValue): \(rule ?? "\(script)\(command.joined(separator: " "))")"
     }
