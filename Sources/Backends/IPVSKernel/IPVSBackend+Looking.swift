@@ -35,7 +35,7 @@ extension IPVSBackend {
         let keys = Set(services.flatMap(\.frontends).map(\.key))
         let addresses = Set(keys.map(\.address))
         let servers = try failing { () throws(NetlinkError) in
-            try serverDifference(services).0
+            try serverDifference(services, among: keys).0
         }
         .filter { difference in
             switch difference.subject {
@@ -58,9 +58,10 @@ extension IPVSBackend {
     }
 
     private func serverDifference(
-        _ plans: [ServicePlan]
+        _ plans: [ServicePlan],
+        among keys: Set<FrontendKey>? = nil
     ) throws(NetlinkError) -> ([Difference], Set<DrainingDestination>) {
-        let (table, operations) = try adopted(plans)
+        let (table, operations) = try adopted(plans, among: keys)
         let present = try device.addresses()
         let (missing, unneeded) = try differences(
             of: present.union(table.addresses),
@@ -104,8 +105,7 @@ extension IPVSBackend {
     ) throws(CommitError) -> VirtualServers {
         let servers = try failing { () throws(NetlinkError) in
             var servers: [FrontendKey: [WeightedEndpoint]] = [:]
-            for server in try ipvs.servers()
-            where packets.contains(where: { $0.frontend == server.key }) {
+            for server in try ipvs.servers(Set(packets.map(\.frontend))) {
                 servers[server.key] = try ipvs.destinations(of: server.key).map {
                     WeightedEndpoint($0.destination.id, weight: $0.destination.weight)
                 }

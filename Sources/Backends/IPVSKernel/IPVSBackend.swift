@@ -228,8 +228,10 @@ package actor IPVSBackend: Backend {
         isPrepared = true
     }
 
+    /// - Parameter keys: of the servers that are looked at; nil for all
     func adopted(
-        _ plans: [ServicePlan]
+        _ plans: [ServicePlan],
+        among keys: Set<FrontendKey>? = nil
     ) throws(NetlinkError) -> (table: ServerTable, operations: [ServerOperation]) {
         let isRetiring = retirement != nil
         try findIPVS()
@@ -246,7 +248,7 @@ package actor IPVSBackend: Backend {
         }
         var kernel: [VirtualServer] = []
         var others: Set<FrontendKey> = []
-        for var server in try ipvs.servers() {
+        for var server in try ipvs.servers(keys) {
             let kind = wanted[server.key]
             // All addresses of kube-proxy's servers are on the device, except those of NodePorts.
             let isTheirs =

@@ -28,8 +28,12 @@ struct IPVSSocket: ~Copyable {
 
     // MARK: Reading
 
-    /// Returns all virtual servers except those for firewall marks, without their destinations.
-    mutating func servers() throws(NetlinkError) -> [VirtualServer] {
+    /// Returns virtual servers without their destinations.
+    ///
+    /// - Parameter keys: those that are wanted, if they are there; nil for all except those for firewall
+    ///   marks
+    mutating func servers(_ keys: Set<FrontendKey>? = nil) throws(NetlinkError) -> [VirtualServer] {
+        if let keys { return try servers(among: keys) }
         var servers: [VirtualServer] = []
         try dump(
             "the virtual servers",
@@ -39,6 +43,30 @@ struct IPVSSocket: ~Copyable {
         ) { attributes in
             if let server = attributes[IPVS_CMD_ATTR_SERVICE].flatMap(VirtualServer.init) {
                 servers.append(server)
+            }
+        }
+        return servers
+    }
+
+    private mutating func servers(
+        among keys: Set<FrontendKey>
+    ) throws(NetlinkError) -> [VirtualServer] {
+        var servers: [VirtualServer] = []
+        for key in keys {
+            let sequence = socket.nextSequence()
+            var request = MessageBuffer(capacity: 128)
+            request.beginMessage(type: family, flags: UInt16(NLM_F_REQUEST), sequence: sequence)
+            request.appendGenericHeader(command: UInt8(IPVS_CMD_GET_SERVICE), version: 1)
+            request.appendServer(key)
+            request.endMessage()
+            _ = try socket.ask(
+                "virtual server \(key)",
+                request: request,
+                sequence: sequence,
+                absence: [ESRCH, ENOENT]
+            ) { message in
+                let service = message.genericAttributes[IPVS_CMD_ATTR_SERVICE]
+                if let server = service.flatMap(VirtualServer.init) { servers.append(server) }
             }
         }
         return servers
