@@ -11,6 +11,9 @@ struct FakeTable {
     private var sets = Set(SetID.constant(Program.Variant()))
     private var affinityTimeouts: Set<UInt32> = []
 
+    /// Somebody changes a chain, so that the table must be made anew.
+    mutating func damage() { contents = .unusable }
+
     mutating func commit(_ changes: Changeset, program: Program) throws {
         if changes.createsTable {
             self = FakeTable()

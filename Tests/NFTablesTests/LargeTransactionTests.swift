@@ -60,10 +60,73 @@ import Testing
         try expectRight(tables, [plan])
     }
 
-    @Test func `a table that is made anew is one transaction, however large`() throws {
+    /// A Service of a number, with as many endpoints.
+    private func small(_ number: UInt32, _ endpoints: UInt32) -> ServicePlan {
+        ServicePlan(
+            service: "test/\(number)",
+            frontends: [
+                Frontend(
+                    key: FrontendKey(IPAddress(ipv4: 0x0A61_0000 + number), .tcp, 80),
+                    kind: .clusterIP,
+                    portName: "",
+                    action: .balance(pool: 0),
+                    masquerade: .nonPods
+                )
+            ],
+            pools: [
+                Pool(
+                    (0..<endpoints).map {
+                        Endpoint(IPAddress(ipv4: 0x0A00_0000 + $0), 8080, isLocal: false)
+                    }
+                )
+            ]
+        )
+    }
+
+    @Test func `new tables are filled in the order of the plans, a part at a time`() throws {
+        var tables = NodeTables(IPFamily.allCases, kernel)
+        let plans = (1...2000).map { small($0, 5) } + [plan(ports: 2)]
+        let report = try tables.adopt(plans, inputs).report
+        let counts = counts()
+        #expect(counts.count > 5 && counts.allSatisfy { $0 <= 5000 }, "\(counts)")
+        #expect(report.elementsAdded == counts.reduce(0, +))
+        // The rules come first, and whole Services after them, in their order.
+        #expect(kernel.commits[0].allSatisfy { $0.changes.createsTable })
+        #expect(kernel.commits[0].allSatisfy { $0.changes.added[.frontends] == nil })
+        let frontends = kernel.commits.map { transactions in
+            transactions.flatMap { $0.changes.added[.frontends] ?? [] }.count
+        }
+        #expect(frontends.reduce(0, +) == 2002 && frontends[1] > 200)
+        let first = kernel.commits[1][0].changes
+        #expect(first.added[.endpoints]?.count == 5 * frontends[1])
+        #expect(
+            first.added[.frontends]?.contains { $0.key == ElementBytes(plans[0].frontends[0].key) }
+                == true
+        )
+        try expectRight(tables, plans)
+    }
+
+    @Test func `a table that replaces one is one transaction, however large`() throws {
         var tables = NodeTables([.ipv4], kernel)
+        _ = try tables.adopt([small(1, 5)], inputs)
+        #expect(counts().count == 1)
+        kernel.damage(.ipv4)
         _ = try tables.adopt([plan(ports: 2)], inputs)
-        #expect(counts().count == 1 && counts()[0] > 10_000)
+        #expect(counts().count == 2 && counts()[1] > 10_000)
+        try expectRight(tables, [plan(ports: 2)])
+    }
+
+    @Test func `a start that fails halfway is taken up where it was`() throws {
+        var tables = NodeTables([.ipv4], kernel)
+        let plans = (1...2000).map { small($0, 5) }
+        kernel.failures = [nil, nil, .refused(.init("no"))]
+        #expect(throws: TableFault.self) { try tables.adopt(plans, inputs) }
+        let count = counts().reduce(0, +)
+        #expect(count > 1000 && count <= 10_000)
+        let report = try tables.adopt(plans, inputs).report
+        #expect(report.elementsAdded == counts().reduce(0, +) - count)
+        #expect(counts().allSatisfy { $0 <= 10_000 })
+        try expectRight(tables, plans)
     }
 
     @Test func `a kernel without room gets parts that fit any socket's buffer`() throws {

@@ -69,6 +69,11 @@ final class MemoryKernel: TableKernel {
         foreignCommit(touchesTables: true, waits: waits)
     }
 
+    func damage(_ family: IPFamily) {
+        tables[family]?.fake.damage()
+        foreignCommit(touchesTables: true)
+    }
+
     func deleteTable(_ family: IPFamily) {
         tables[family] = nil
         foreignCommit(touchesTables: true)
@@ -97,7 +102,7 @@ final class MemoryKernel: TableKernel {
     func contents(_ family: IPFamily, _ variant: Program.Variant) -> TableContents {
         readings += 1
         defer { if !afterReading.isEmpty { afterReading.removeFirst()() } }
-        return tables[family]?.fake.contents ?? .unusable
+        return tables[family]?.fake.contents ?? .missing
     }
 
     func outline(

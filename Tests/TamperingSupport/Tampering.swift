@@ -1,4 +1,3 @@
-
 /// Something that is done to the kernel behind needletail's back.
 package struct Tampering: Sendable, CustomStringConvertible {
     package enum Client: String, Sendable {

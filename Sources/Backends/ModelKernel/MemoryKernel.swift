@@ -85,7 +85,7 @@ package struct MemoryKernel: Sendable {
     package func contents(of family: IPFamily, _ variant: Program.Variant) -> TableContents {
         guard let table = ruleset.tables[Ruleset.TableID(family)], !table.chains.isEmpty,
             !table.isDormant
-        else { return .unusable }
+        else { return .missing }
         let report = TableReport(
             chains: Set(table.chains.map { $1.shape($0) }),
             rules: table.chains.mapValues { $0.rules.map(\.expressions) },

@@ -19,6 +19,8 @@ package struct NodeTables {
 
     /// Makes the tables hold what these plans say.
     ///
+    /// New tables that replace nothing are filled in several transactions, in the order of the plans.
+    ///
     /// - Returns: the report, and the frontends that the tables had before
     package mutating func adopt(
         _ plans: [ServicePlan],
@@ -29,21 +31,44 @@ package struct NodeTables {
         // Another program may commit between this reading and this commit; then the kernel refuses
         // it.
         for _ in 0..<5 {
-            var read: [IPFamily: TableState] = [:]
             generations.restart(at: try kernel.generation(), kernel)
-            var changes: [TableTransaction] = []
+            var found: [IPFamily: TableContents] = [:]
             for family in families {
                 let contents = try kernel.contents(family, Program.Variant(inputs, family))
                 former.add(contents, family)
-                let (state, change) = TableState.adopting(contents, plans, inputs, family)
-                read[family] = state
-                changes.append(TableTransaction(program: state.program, changes: change))
+                found[family] = contents
             }
-            guard let report = try send(changes, isStrict: true) else { continue }
-            tables = read
+            let isNew = found.values.allSatisfy(\.isMissing)
+            let portions = isNew ? plans.portions(ofAtMost: Self.partSize) : [plans[...]]
+            guard var report = try adopt(Array(portions.first ?? []), inputs, found) else {
+                continue
+            }
+            for portion in portions.dropFirst() {
+                let changes = portion.map { PlanChange($0.service, old: nil, new: $0) }
+                report.add(try commit(changes, inputs))
+            }
             return (report, former)
         }
         throw .refused(.init("another program keeps changing the tables"))
+    }
+
+    /// - Returns: nil if the tables are no longer as they were found
+    private mutating func adopt(
+        _ plans: [ServicePlan],
+        _ inputs: TableInputs,
+        _ found: [IPFamily: TableContents]
+    ) throws(TableFault) -> CommitReport? {
+        var read: [IPFamily: TableState] = [:]
+        var changes: [TableTransaction] = []
+        for family in families {
+            let contents = found[family] ?? .missing
+            let (state, change) = TableState.adopting(contents, plans, inputs, family)
+            read[family] = state
+            changes.append(TableTransaction(program: state.program, changes: change))
+        }
+        guard let report = try send(changes, isStrict: true) else { return nil }
+        tables = read
+        return report
     }
 
     /// Programs the changes since the last `adopt` or `commit`.
@@ -93,7 +118,9 @@ package struct NodeTables {
     /// The number of elements above which changes are sent in parts.
     ///
     /// A transaction holds the kernel's lock for about 3 µs per element, and meanwhile no other
-    /// program can change any table.
+    /// program can change any table. If any process in any network namespace of the host listens to
+    /// nf_tables, the kernel also holds a notification of 4 kB for each element until the end
+    /// (`nf_tables_api.c: nf_tables_setelem_notify`).
     private static let largeCount = 10_000
     private static let partSize = 5000
     /// A number of elements that fits the socket's buffer on any kernel (200 kB).
@@ -172,6 +199,36 @@ extension CommitReport {
         objectsChanged +=
             (changes.createsTable ? 1 : 0) + changes.addedSets.count + changes.removedSets.count
             + changes.chains.count
+    }
+}
+
+extension [ServicePlan] {
+    /// Splits the plans, in their order, so that the elements of each portion are about so many; a
+    /// larger plan is a portion of its own. If they are more than one portion, the first is empty.
+    fileprivate func portions(ofAtMost count: Int) -> [ArraySlice<ServicePlan>] {
+        var portions: [ArraySlice<ServicePlan>] = []
+        var (start, size) = (startIndex, 0)
+        for index in indices {
+            let more = self[index].elementEstimate
+            if index > start, size + more > count {
+                portions.append(self[start..<index])
+                (start, size) = (index, 0)
+            }
+            size += more
+        }
+        portions.append(self[start...])
+        return portions.count == 1 && size <= count ? portions : [[]] + portions
+    }
+}
+
+extension ServicePlan {
+    /// The elements in all sets of all tables, or a few more.
+    fileprivate var elementEstimate: Int {
+        frontends.reduce(0) { sum, frontend in
+            let pools = pools(of: frontend)
+            let slots = (pools.cluster?.endpoints.count ?? 0) + (pools.local?.endpoints.count ?? 0)
+            return sum + 3 + slots + (frontend.allowedSources?.count ?? 0)
+        } + self.pools.reduce(0) { $0 + 2 * $1.endpoints.count }
     }
 }
 

@@ -6,6 +6,8 @@ package struct TableContents: Sendable {
     /// Whether the table is missing, or its chains or sets are not the program's; then it must be
     /// made anew.
     package var isUnusable = false
+    /// Whether nothing is in force that a new table would replace.
+    package private(set) var isMissing = false
     /// The elements of each set, except sets in which the kernel adds or forgets elements by
     /// itself.
     ///
@@ -21,6 +23,13 @@ package struct TableContents: Sendable {
     package static var unusable: TableContents {
         var contents = TableContents()
         contents.isUnusable = true
+        return contents
+    }
+
+    /// Of a table that is not there, or of which the kernel uses nothing.
+    package static var missing: TableContents {
+        var contents = unusable
+        contents.isMissing = true
         return contents
     }
 }

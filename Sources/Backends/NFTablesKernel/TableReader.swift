@@ -27,7 +27,7 @@ struct TableReader {
     ) throws(NetlinkError) -> (contents: TableContents, readable: [SetDefinition]) {
         let chains = try chains(&socket)
         // A table that is not there has no chains.
-        guard !chains.isEmpty, try !isDormant(&socket) else { return (.unusable, []) }
+        guard !chains.isEmpty, try !isDormant(&socket) else { return (.missing, []) }
         let report = TableReport(
             chains: chains,
             rules: try rules(&socket),

@@ -107,6 +107,13 @@ package struct Cluster: Sendable {
     /// All plans, as last compiled.
     package var plans: [ServicePlan] { Array(compiled.plans.values) }
 
+    /// All plans, those first for which others wait: the API server's, DNS, then what has endpoints.
+    var plansInOrderOfNeed: [ServicePlan] {
+        var ranks: [[ServicePlan]] = [[], [], [], []]
+        for plan in compiled.plans.values { ranks[plan.rank].append(plan) }
+        return ranks.flatMap { $0 }
+    }
+
     var planCount: Int { compiled.plans.count }
 
     func plan(of service: ObjectName) -> ServicePlan? { compiled.plans[service] }
@@ -163,5 +170,14 @@ package struct ClusterSummary: Sendable {
     /// The addresses by which other nodes know this one.
     package var nodeAddresses: [IPAddress] {
         Set((node?.addresses ?? []) + primaryAddresses).sorted()
+    }
+}
+
+extension ServicePlan {
+    /// How soon a new node needs the Service; 0: first.
+    fileprivate var rank: Int {
+        if service == "default/kubernetes" { return 0 }
+        guard pools.contains(where: { !$0.endpoints.isEmpty }) else { return 3 }
+        return frontends.contains { $0.kind == .clusterIP && $0.key.port == 53 } ? 1 : 2
     }
 }

@@ -344,7 +344,10 @@ package actor Reconciler {
         // If this fails, the next sync is of everything, so clearing the queue loses no change.
         record.isFull = true
         queue.removeAll()
-        record.report = try await backend.adopt(cluster.plans, node: update.facts)
+        record.report = try await backend.adopt(
+            cluster.plansInOrderOfNeed,
+            node: update.facts
+        )
         record.changes = waiting.take(nil)
     }
 
