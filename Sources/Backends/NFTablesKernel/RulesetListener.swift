@@ -4,10 +4,10 @@ internal import CNftnl
 internal import Glibc
 internal import NFTables
 internal import NetworkTypes
-internal import Netlink
+package import Netlink
 
 /// Listens to the kernel's notifications about what other programs do to the ruleset.
-struct RulesetListener: ~Copyable {
+package struct RulesetListener: ~Copyable {
     private let socket: NetlinkSocket
     /// The news that were received and not yet taken.
     private var kept = RulesetNews()
@@ -100,7 +100,7 @@ struct RulesetListener: ~Copyable {
     }
 
     /// Asks the kernel for the current generation.
-    static func generation(_ socket: inout NetlinkSocket) throws(NetlinkError) -> UInt32 {
+    package static func generation(_ socket: inout NetlinkSocket) throws(NetlinkError) -> UInt32 {
         var result: UInt32?
         try socket.ask("reading the nftables generation", NFT_MSG_GETGEN) {
             result = generation($0)

@@ -31,8 +31,16 @@ struct BenchCommand: AsyncParsableCommand {
     @Option(help: "Services, one of which is explained.")
     var explained = 50_000
 
+    @Option(help: "Numbers of Services that a daemon follows, comma separated; 0 for none.")
+    var followed = "1000,10000,50000"
+
     func run() async throws {
         try await transactions()
+        try DaemonBench(
+            sizes: followed.split(separator: ",").compactMap { Int($0) },
+            endpoints: endpoints,
+            changes: 4 * changes
+        ).run()
         if explained > 0 { try ExplainBench(services: explained, endpoints: endpoints).run() }
         if objects > 0 { try ReadingBench(objects: objects, endpoints: endpoints).run() }
     }
@@ -124,13 +132,5 @@ extension ProxyMode {
         let tables = try TableProgrammer(families: [.ipv4, .ipv6], logger: logger)
         guard self == .ipvs else { return NFTablesBackend(tables) }
         return try IPVSBackend(policy: tables, IPVSSettings(), logger: logger)
-    }
-}
-
-extension Duration {
-    fileprivate var formattedHundredths: String {
-        let hundredths = Int((milliseconds * 100).rounded())
-        let fraction = hundredths % 100
-        return "\(hundredths / 100).\(fraction < 10 ? "0" : "")\(fraction) ms"
     }
 }

@@ -31,9 +31,10 @@ struct ExplainBench {
             "link set eth0 up", "route add default via 192.0.2.9",
         ])
         try namespace.setSysctl("net/ipv4/ip_forward", "1")
+        let objects = BenchObjects(endpoints: endpoints)
         let server = APIServer()
         try server.apply(["kind": "Node", "metadata": ["name": "bench"]])
-        for index in 0..<services { try fill(server, index) }
+        for index in 0..<services { try objects.apply(index, to: server) }
         server.compact()
         let listener = try namespace.inside { try server.listen() }
         listener.start()
@@ -44,7 +45,7 @@ struct ExplainBench {
         ]
         try namespace.run([try Cluster.program("needletail"), "run", "--once"] + flags)
         let index = services / 2
-        for target in ["bench/service-\(index)", "\(address(index)):80"] {
+        for target in ["bench/service-\(index)", "\(objects.address(index)):80"] {
             let rows = try (0..<Self.questions).map { _ in
                 try namespace.run(
                     [try Cluster.program("needletail-lab"), "measure"]
@@ -53,31 +54,6 @@ struct ExplainBench {
             }
             print(target.padded(24) + (rows.min() ?? ""), terminator: "")
         }
-    }
-
-    private func address(_ index: Int) -> String {
-        "10.\(96 + index >> 16).\(index >> 8 & 255).\(index & 255)"
-    }
-
-    private func fill(_ server: APIServer, _ index: Int) throws {
-        let name = "service-\(index)"
-        try server.apply([
-            "kind": "Service", "metadata": ["name": .string(name), "namespace": "bench"],
-            "spec": [
-                "clusterIP": .string(address(index)), "ports": [["name": "http", "port": 80]],
-            ],
-        ])
-        let pods = (0..<endpoints).map { number -> JSONValue in
-            ["addresses": ["10.\(128 + index >> 16).\(index >> 8 & 255).\((index + number) & 255)"]]
-        }
-        try server.apply([
-            "kind": "EndpointSlice", "addressType": "IPv4",
-            "metadata": [
-                "name": .string("\(name)-1"), "namespace": "bench",
-                "labels": ["kubernetes.io/service-name": .string(name)],
-            ],
-            "ports": [["name": "http", "port": 8080]], "endpoints": .array(pods),
-        ])
     }
 }
 

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import NetworkNamespaces
 internal import NetworkTypes
 
 /// A request in HTTP/1.0, on a connection of its own.
@@ -21,8 +22,16 @@ struct HTTPRequest: Hashable {
         from namespace: Namespace,
         patience: Int
     ) throws -> Outcome {
+        try send(to: target, from: namespace.handle, patience: patience)
+    }
+
+    func send(
+        to target: FrontendKey,
+        from namespace: NetworkNamespace,
+        patience: Int
+    ) throws -> Outcome {
         let descriptor: Int32
-        switch try connectSocket(SOCK_STREAM, to: target, in: namespace.handle, patience: patience)
+        switch try connectSocket(SOCK_STREAM, to: target, in: namespace, patience: patience)
         {
         case .success(let socket): descriptor = socket
         case .failure(let failure): return failure.code == ECONNREFUSED ? .refused : .silent

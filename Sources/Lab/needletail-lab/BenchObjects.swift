@@ -1,0 +1,42 @@
+internal import EmbeddedAPIServer
+
+/// The objects of many Services, `bench/service-0` and so on.
+struct BenchObjects {
+    let endpoints: Int
+
+    /// The cluster IP of a Service.
+    func address(_ index: Int) -> String {
+        "10.\(96 + index >> 16).\(index >> 8 & 255).\(index & 255)"
+    }
+
+    /// Creates a Service and its EndpointSlice.
+    func apply(_ index: Int, to server: APIServer) throws {
+        try server.apply([
+            "kind": "Service", "metadata": ["name": .string(name(index)), "namespace": "bench"],
+            "spec": [
+                "clusterIP": .string(address(index)), "ports": [["name": "http", "port": 80]],
+            ],
+        ])
+        try applySlice(index, replaced: 0, to: server)
+    }
+
+    /// Replaces one of a Service's endpoints; with another round it gets another address.
+    func applySlice(_ index: Int, replaced round: Int, to server: APIServer) throws {
+        let pods = (0..<endpoints).map { number -> JSONValue in
+            let host = number == 0 ? round % 200 : 200 + number
+            return [
+                "addresses": ["10.\(128 + index >> 16).\(index >> 8 & 255).\((host + index) & 255)"]
+            ]
+        }
+        try server.apply([
+            "kind": "EndpointSlice", "addressType": "IPv4",
+            "metadata": [
+                "name": .string("\(name(index))-1"), "namespace": "bench",
+                "labels": ["kubernetes.io/service-name": .string(name(index))],
+            ],
+            "ports": [["name": "http", "port": 8080]], "endpoints": .array(pods),
+        ])
+    }
+
+    private func name(_ index: Int) -> String { "service-\(index)" }
+}
