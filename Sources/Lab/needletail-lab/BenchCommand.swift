@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Backend
+internal import FoundationEssentials
 internal import IPVSKernel
 internal import Logging
 internal import NFTablesKernel
@@ -34,13 +35,19 @@ struct BenchCommand: AsyncParsableCommand {
     @Option(help: "Numbers of Services that a daemon follows, comma separated; 0 for none.")
     var followed = "1000,10000,50000"
 
+    @Option(help: "A file for a picture of what changes take.")
+    var plot: String?
+
     func run() async throws {
         try await transactions()
-        try DaemonBench(
+        let rows = try DaemonBench(
             sizes: followed.split(separator: ",").compactMap { Int($0) },
             endpoints: endpoints,
             changes: 4 * changes
         ).run()
+        if let plot {
+            try Data(LatencyPlot(rows).svg.utf8).write(to: URL(filePath: plot))
+        }
         if explained > 0 { try ExplainBench(services: explained, endpoints: endpoints).run() }
         if objects > 0 { try ReadingBench(objects: objects, endpoints: endpoints).run() }
     }

@@ -23,7 +23,7 @@ struct BenchObjects {
     /// Replaces one of a Service's endpoints; with another round it gets another address.
     func applySlice(_ index: Int, replaced round: Int, to server: APIServer) throws {
         let pods = (0..<endpoints).map { number -> JSONValue in
-            let host = number == 0 ? round % 200 : 200 + number
+            let host = number == 0 ? round % 240 : 239 + number
             return [
                 "addresses": ["10.\(128 + index >> 16).\(index >> 8 & 255).\((host + index) & 255)"]
             ]

@@ -13,7 +13,13 @@ struct DaemonBench {
     let endpoints: Int
     let changes: Int
 
-    func run() throws {
+    struct Row {
+        let services: Int
+        /// Of a change, until the kernel has it.
+        let median, slowest: Duration
+    }
+
+    func run() throws -> [Row] {
         print(
             """
 
@@ -29,13 +35,14 @@ struct DaemonBench {
                 + "p99".leftPadded(10) + "CPU".leftPadded(10) + "RSS".leftPadded(9)
                 + "restart".leftPadded(12) + "CPU".leftPadded(12)
         )
-        for size in sizes where size > 0 { try measure(size) }
+        return try sizes.filter { $0 > 0 }.map(measure)
     }
 
-    private func measure(_ size: Int) throws {
+    private func measure(_ size: Int) throws -> Row {
         let namespace = try NetworkNamespace()
         try namespace.ip([
-            "link set lo up", "link add eth0 type dummy", "addr add 192.0.2.1/24 dev eth0",
+            "link set lo up", "link add eth0 type veth peer name eth1", "link set eth1 up",
+            "addr add 192.0.2.1/24 dev eth0",
             "link set eth0 up",
         ])
         let objects = BenchObjects(endpoints: endpoints)
@@ -74,6 +81,11 @@ struct DaemonBench {
         print(columns.joined())
         fflush(nil)
         second.stop()
+        return Row(
+            services: size,
+            median: latencies[latencies.count / 2],
+            slowest: latencies[latencies.count * 99 / 100]
+        )
     }
 }
 

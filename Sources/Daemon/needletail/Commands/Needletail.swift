@@ -30,7 +30,7 @@ struct Needletail: AsyncParsableCommand {
 
     static func main() async {
         do {
-            var command = try parseAsRoot(rewritten(arguments))
+            var command = try parseAsRoot(rewritten(arguments()))
             if var command = command as? any AsyncParsableCommand {
                 try await command.run()
             } else {
@@ -51,8 +51,12 @@ struct Needletail: AsyncParsableCommand {
     }
 
     /// The arguments, among them the command's name that the program's own stands for.
-    private static var arguments: [String] {
+    private static func arguments() throws -> [String] {
         let arguments = CommandLine.arguments
+        // Swift reads them from there; without them the daemon would start, whatever was asked.
+        guard !arguments.isEmpty else {
+            throw Failure("/proc/self/cmdline cannot be read: /proc must be mounted")
+        }
         let name = arguments.first?.split(separator: "/").last
         return (name == "kubectl-needletail" ? [Kubectl._commandName] : []) + arguments.dropFirst()
     }
