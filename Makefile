@@ -101,9 +101,10 @@ test-vm: release packages-test ## mode ipvs, and all that needs another kernel, 
 manifests: release packages-test ## validate manifests/, the alert rules and the served metrics
 	scripts/check-manifests
 
-.PHONY: image-rootfs
-image-rootfs: release packages-test ## run the program in a Debian that has only the image's packages
-	scripts/image-rootfs
+.PHONY: image
+image: release packages-test ## the OCI image, run under containerd as the DaemonSet runs it
+	scripts/image
+	scripts/check-image
 
 .PHONY: docs
 docs: ## write the reference pages of docs/ anew
