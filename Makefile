@@ -106,6 +106,11 @@ image: release packages-test ## the OCI image, run under containerd as the Daemo
 	scripts/image
 	scripts/check-image
 
+.PHONY: dist
+dist: release ## what a release consists of: image, chart, Debian package, plugin, bill of materials, checksums
+	scripts/dist
+	scripts/check-dist
+
 .PHONY: docs
 docs: ## write the reference pages of docs/ anew
 	$(SWIFT) build --product needletail

@@ -55,6 +55,8 @@ struct Kubectl: AsyncParsableCommand {
         guard parallel > 0 else {
             throw ValidationError("--parallel: \(parallel) is not 1 or more")
         }
+        // What is passed on would take it.
+        if ["--help", "-h"].contains(words.first) { throw CleanExit.helpRequest(self) }
         guard let first = words.first, !first.hasPrefix("-") else {
             throw ValidationError("\(words.first ?? "") is no command; options go before its name")
         }
