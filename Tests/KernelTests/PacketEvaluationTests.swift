@@ -177,6 +177,26 @@ import Testing
                 .dropped,
             ]
         )
+        try table.nft("flush table ip other")
+        // An answer that conntrack does not know may not pass.
+        try table.nft("add chain ip other y { type filter hook prerouting priority 0; }")
+        try table.nft("add rule ip other y ct state invalid drop")
+        let untracked: VirtualServers = { packet in
+            packet.destination == server.address
+                ? [
+                    WeightedEndpoint(
+                        AddressAndPort(ip("10.2.1.1"), 8080),
+                        weight: 1,
+                        isUntracked: true
+                    )
+                ]
+                : nil
+        }
+        #expect(
+            try evaluate(untracked).outcomes.map(\.fate) == [
+                .lost(after: AddressAndPort(ip("10.2.1.1"), 8080))
+            ]
+        )
         #expect(
             try evaluate({ _ in nil }).outcomes.map(\.fate) == [
                 .delivered(to: AddressAndPort(server.address, 80), isMasqueraded: false)

@@ -43,10 +43,12 @@ package struct Explained: Decodable {
 /// A node with the Service, two pods that listen, and a client.
 package struct TamperedNode {
     package let node: Node
+    private let mode: String
     private let servers: [(name: String, stream: Stream)]
 
     package init(_ node: Node? = nil, mode: String = "nftables") throws {
         self.node = try node ?? Node()
+        self.mode = mode
         let node = self.node
         try node.write(
             [2],
@@ -97,7 +99,9 @@ package struct TamperedNode {
     package func explain(
         _ client: Tampering.Client
     ) throws -> (status: Int32, outcomes: [Explained.Outcome], text: String) {
-        let words = ["explain", Self.target(client), "--from", address(client), "-o", "json"]
+        let words = [
+            "explain", Self.target(client), "--from", address(client), "-o", "json", "--mode", mode,
+        ]
         let answer = try node.command(words)
         let explained = try JSONDecoder().decode(Explained.self, from: Data(answer.output.utf8))
         let flow = explained.frontends.first?.flows[client.rawValue]

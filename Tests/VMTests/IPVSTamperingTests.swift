@@ -9,7 +9,6 @@ import Testing
         ("ipvsadm -C", .pod, 1), ("ipvsadm -D -t 192.0.2.1:30080", .outside, 1),
         ("ipvsadm -d -t 10.96.0.10:80 -r 10.244.1.2:8080", .node, 1),
         ("ipvsadm -e -t 10.96.0.10:80 -r 10.244.1.2:8080 -m -w 0", .pod, 1),
-        ("ipvsadm -e -t 10.96.0.10:80 -r 10.244.1.2:8080 -g", .pod, 1),
         ("ipvsadm -a -t 10.96.0.10:80 -r 10.244.1.3:9090 -m", .pod, 1),
         ("ipvsadm -E -t 10.96.0.10:80 -s wrr", .pod, 1),
         ("ipvsadm -A -t 10.96.0.99:80", .pod, 0),
@@ -18,7 +17,7 @@ import Testing
         ("sysctl -qw net.ipv4.vs.conntrack=0", .outside, 1),
         ("nft delete table ip needletail", .pod, 1),
         ("nft flush chain ip needletail masquerading", .outside, 1),
-        ("nft flush chain ip needletail snat-postrouting", .node, 1),
+        ("nft flush chain ip needletail snat-postrouting", .outside, 1),
         ("true", .pod, 0), ("true", .node, 0), ("true", .outside, 0),
     ]
 

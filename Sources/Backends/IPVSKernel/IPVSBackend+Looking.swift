@@ -103,11 +103,16 @@ extension IPVSBackend {
     private func virtualServers(
         for packets: [FirstPacket]
     ) throws(CommitError) -> VirtualServers {
+        let isUntracked = KernelSettings.read("/proc/sys/net/ipv4/vs/conntrack") == "0"
         let servers = try failing { () throws(NetlinkError) in
             var servers: [FrontendKey: [WeightedEndpoint]] = [:]
             for server in try ipvs.servers(Set(packets.map(\.frontend))) {
                 servers[server.key] = try ipvs.destinations(of: server.key).map {
-                    WeightedEndpoint($0.destination.id, weight: $0.destination.weight)
+                    WeightedEndpoint(
+                        $0.destination.id,
+                        weight: $0.destination.weight,
+                        isUntracked: isUntracked
+                    )
                 }
             }
             return servers

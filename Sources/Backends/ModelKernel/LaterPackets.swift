@@ -2,7 +2,8 @@ internal import NFTables
 package import NetworkTypes
 
 extension Evaluator {
-    /// What may become of the answers to a packet that was delivered; nil if it is not tracked.
+    /// What may become of the answers to a packet that was delivered; nil if it is not tracked, and
+    /// nothing but IPVS could know of it.
     ///
     /// - Parameter address: the address that masquerading has given the packet
     package func answers(
@@ -10,17 +11,25 @@ extension Evaluator {
         masqueradedAs address: IPAddress?
     ) -> [Possibility]? {
         guard case .delivered(_, _, _, let hook) = possibility.outcome,
-            let exit = possibility.exit, var connection = exit.connection
+            let exit = possibility.exit
         else { return nil }
-        if exit.packet.isSourceUnknown, let address { connection.reply.destination = address }
-        connection.state = .established
-        connection.direction = .reply
         var packet = exit.packet
         packet.source = exit.packet.destination
         packet.sourcePort = exit.packet.destinationPort
+        packet.destination = exit.packet.source
+        packet.destinationPort = exit.packet.sourcePort
+        packet.inputInterface = hook == .input ? nil : exit.packet.outputInterface
+        guard var connection = exit.connection else {
+            guard exit.isBalanced else { return nil }
+            // IPVS knows whose answers they are; to conntrack a SYN with ACK is of no connection.
+            let isTCP = packet.transport == TransportProtocol.tcp.rawValue
+            return possibilities(of: packet.anew, isTCP ? .invalid : .new)
+        }
+        if exit.packet.isSourceUnknown, let address { connection.reply.destination = address }
+        connection.state = .established
+        connection.direction = .reply
         packet.destination = connection.reply.destination
         packet.destinationPort = connection.reply.destinationPort
-        packet.inputInterface = hook == .input ? nil : exit.packet.outputInterface
         return possibilities(of: packet.anew, .connection(connection))
     }
 

@@ -8,9 +8,11 @@ package typealias VirtualServers = @Sendable (Packet) -> [WeightedEndpoint]?
 package struct WeightedEndpoint: Sendable, Hashable {
     package let endpoint: AddressAndPort
     package let weight: UInt32
+    /// Whether IPVS takes the packets out of conntrack (`net.ipv4.vs.conntrack` is 0).
+    package let isUntracked: Bool
 
-    package init(_ endpoint: AddressAndPort, weight: UInt32) {
-        (self.endpoint, self.weight) = (endpoint, weight)
+    package init(_ endpoint: AddressAndPort, weight: UInt32, isUntracked: Bool = false) {
+        (self.endpoint, self.weight, self.isUntracked) = (endpoint, weight, isUntracked)
     }
 }
 
@@ -61,6 +63,10 @@ extension Walk {
         traveller.packet.destinationPort = destination.endpoint.port
         traveller.connection?.reply.source = destination.endpoint.address
         traveller.connection?.reply.sourcePort = destination.endpoint.port
+        if destination.isUntracked {
+            // net/netfilter/ipvs/ip_vs_xmit.c: ip_vs_nat_send_or_cont, ip_vs_notrack
+            (traveller.tracking, traveller.isUntracked) = (nil, true)
+        }
         let received = traveller
         traveller.packet.inputInterface = nil
         guard let way = way(traveller) else { return nil }
