@@ -90,7 +90,7 @@ package final class TableProgrammer {
         }
     }
 
-    private func known(_ inputs: TableInputs) -> TableInputs {
+    func known(_ inputs: TableInputs) -> TableInputs {
         var inputs = inputs
         inputs.remembersClients = remembersClients
         return inputs

@@ -47,6 +47,23 @@ enum Mode {
         return try IPVSBackend(policy: tables, IPVSSettings(), isRetiring: true, logger: logger)
     }
 
+    /// Tries whether the kernel has what the mode needs, without changing anything; returns the IP families
+    /// for which it has.
+    static func rehearse(
+        _ configuration: KubeProxyConfiguration
+    ) throws(CommitError) -> [IPFamily] {
+        let isIPVS = configuration.proxyMode == .ipvs
+        let tables = try openTables(DaemonLog.ofCommand)
+        try tables.rehearse(NodeFacts(), role: isIPVS ? .policy : .balancer)
+        if isIPVS {
+            loadIPVS()
+            guard access("/proc/net/ip_vs", F_OK) == 0 else {
+                throw CommitError("the kernel has no IPVS (module ip_vs)", recovery: .retry)
+            }
+        }
+        return tables.families
+    }
+
     private static func openTables(_ logger: Logger) throws(CommitError) -> TableProgrammer {
         // The file exists if and only if the kernel has IPv6.
         let families: [IPFamily] =

@@ -21,7 +21,7 @@ struct Needletail: AsyncParsableCommand {
         version: version,
         subcommands: [
             Run.self, Render.self, Diff.self, Explain.self, Watch.self, History.self, Status.self,
-            Kubectl.self, Cleanup.self, Version.self, Reference.self,
+            Kubectl.self, Preflight.self, Cleanup.self, Version.self, Reference.self,
         ],
         defaultSubcommand: Run.self
     )
@@ -63,7 +63,7 @@ struct Needletail: AsyncParsableCommand {
 
     /// The commands that take the flags of settings; without a command name, the first one runs.
     private static let withSettings =
-        [Run.self, Render.self, Diff.self, Explain.self, Watch.self]
+        [Run.self, Render.self, Diff.self, Explain.self, Watch.self, Preflight.self]
         as [any ParsableCommand.Type]
 
     /// The commands that look at what the daemon of this node has programmed.

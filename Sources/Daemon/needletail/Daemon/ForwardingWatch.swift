@@ -1,5 +1,4 @@
 internal import Backend
-internal import KubernetesModel
 internal import Netlink
 internal import NetworkTypes
 internal import Observability
@@ -60,100 +59,14 @@ struct ForwardingWatch: ServiceLifecycle.Service {
     private func look() async {
         // Before the first sync the cluster's IP families are not known.
         guard let facts = await reconciler.facts else { return }
-        let pods = facts.podCIDRs
-        let families = await families(facts)
-        var found = ForwardingSettings.off(families.sorted()).map {
-            ForwardingObstacle(sysctl: ForwardingSettings.name($0), of: $0)
-        }
-        var unread: [String] = []
-        do throws(NetlinkError) {
-            let interfaces = try Interfaces()
-            found += unfilteredBridges(interfaces, facts, families.sorted())
-            let summary = reconciler.summary
-            let routing = RoutingObstacles(
-                interfaces: interfaces,
-                nodeAddresses: summary.nodeAddresses
-            )
-            found += try routing.strictFilters()
-            // What is masqueraded is answered to the node.
-            if !masqueradesAll { found += try routing.bypasses(summary.localEndpoints) }
-        } catch {
-            unread.append("\(error)")
-        }
-        do throws(CommitError) {
-            found += try await backend.forwardChains()
-                .filter { !families.isDisjoint(with: $0.place.families) }
-                .compactMap { obstacle($0, pods) }
-        } catch {
-            unread.append("\(error)")
-        }
-        for family in families.sorted() {
-            do throws(NetlinkError) {
-                guard let chain = try XTables(family).forwardChain(), chain.drops else { continue }
-                found.append(
-                    ForwardingObstacle(
-                        legacyChainOf: family,
-                        ruleCount: chain.ruleCount,
-                        targets: chain.targets,
-                        pods: pods
-                    )
-                )
-            } catch {
-                unread.append("\(error)")
-            }
-        }
-        monitor.setForwarding(found, unread: unread)
-    }
-
-    private func unfilteredBridges(
-        _ interfaces: Interfaces,
-        _ facts: NodeFacts,
-        _ families: [IPFamily]
-    ) -> [ForwardingObstacle] {
-        let unfiltered = ForwardingSettings.unfilteredOnBridges(families)
-        // What is masqueraded is answered to the node, which translates it back.
-        guard !unfiltered.isEmpty, !masqueradesAll else { return [] }
-        let named = families.compactMap { family in
-            if case .interface(let name) = facts.localDetection(family) { name } else { nil }
-        }
-        let bridges = interfaces.bridges(in: facts.podCIDRs, or: named)
-        guard !bridges.isEmpty else { return [] }
-        return unfiltered.map {
-            ForwardingObstacle(
-                bridges: bridges,
-                sysctl: ForwardingSettings.bridgeName($0.family),
-                $0.value,
-                of: $0.family
-            )
-        }
-    }
-
-    /// Returns the IP families of the cluster; it does not matter whether the node forwards packets
-    /// of other families.
-    private func families(_ facts: NodeFacts) async -> Set<IPFamily> {
-        let blocks = Set((facts.podCIDRs + facts.serviceCIDRs).map(\.family))
-        guard blocks.isEmpty else { return blocks }
-        let addresses = Set(reconciler.summary.nodeAddresses.map(\.family))
-        return addresses.isEmpty ? [.ipv4] : addresses
-    }
-
-    private func obstacle(_ chain: ForwardChain, _ pods: [IPPrefix]) -> ForwardingObstacle? {
-        let refusal: String?
-        switch chain.ending {
-        case .accepted: return nil
-        case .droppedByPolicy: refusal = nil
-        case .refusedByRule(let word): refusal = word
-        }
-        if chain.acceptsServices { return nil }
-        return ForwardingObstacle(
-            chain: chain.place.chain,
-            of: chain.place.table,
-            chain.place.familyName,
-            chain.place.families,
-            refusal: refusal,
-            ruleCount: chain.ruleCount,
-            targets: chain.targets,
-            pods: pods
+        let summary = reconciler.summary
+        let check = ForwardingCheck(
+            facts: facts,
+            nodeAddresses: summary.nodeAddresses,
+            localEndpoints: summary.localEndpoints,
+            masqueradesAll: masqueradesAll
         )
+        let (found, unread) = await check.obstacles(backend)
+        monitor.setForwarding(found, unread: unread)
     }
 }

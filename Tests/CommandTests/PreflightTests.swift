@@ -1,0 +1,123 @@
+import BinarySupport
+import FoundationEssentials
+import NetworkNamespaces
+import Testing
+
+/// Tests of `preflight` on nodes as other programs leave them.
+@Suite(.timeLimit(.minutes(30))) struct PreflightTests {
+    private struct Document: Decodable {
+        struct Finding: Decodable {
+            let level: String
+            let subject: String
+            let text: String
+        }
+        let findings: [Finding]
+    }
+
+    private func preflight(_ node: Node) throws -> (findings: [Document.Finding], status: Int32) {
+        let result = try node.command(["preflight", "-o", "json"])
+        let document = try JSONDecoder().decode(Document.self, from: Data(result.output.utf8))
+        return (document.findings, result.status)
+    }
+
+    private func node() throws -> Node {
+        let node = try Node()
+        try node.write([2])
+        return node
+    }
+
+    @Test func `a node with nothing in the way is ready, and stays as it is`() throws {
+        let node = try node()
+        let before = try node.namespace.run(["nft", "list", "ruleset"])
+        let (findings, status) = try preflight(node)
+        #expect(status == 0, "\(findings)")
+        #expect(findings.allSatisfy { $0.level == "ok" }, "\(findings)")
+        let text = Dictionary(grouping: findings, by: \.subject).mapValues {
+            $0.map(\.text).joined()
+        }
+        #expect(
+            text["kernel"]?.contains("takes all rules and sets of mode nftables (IPv4, IPv6)")
+                == true
+        )
+        #expect(text["API"] == "1 Services were read, 1 of them are programmed")
+        #expect(text["kube-proxy"] == "has left nothing here")
+        #expect(text["start"]?.hasPrefix("would make ") == true)
+        #expect(try node.namespace.run(["nft", "list", "ruleset"]) == before)
+        let plain = try node.command(["preflight"])
+        #expect(plain.output.contains("ok       kernel "), "\(plain.output)")
+    }
+
+    @Test func `after a start, a start changes nothing`() throws {
+        let node = try node()
+        #expect(try node.once("nftables").status == 0)
+        let (findings, status) = try preflight(node)
+        #expect(status == 0)
+        #expect(findings.contains { $0.subject == "start" && $0.text == "would change nothing" })
+        #expect(findings.contains { $0.subject == "needletail" })
+    }
+
+    @Test(arguments: [
+        "nft add table ip kube-proxy", "iptables-nft -t nat -N KUBE-SERVICES",
+        "iptables-legacy -t nat -N KUBE-SERVICES",
+    ])
+    func `what kube-proxy has left is told, and goes with a start`(command: String) throws {
+        let node = try node()
+        try node.namespace.run(command.split(separator: " ").map(String.init))
+        let (findings, status) = try preflight(node)
+        #expect(status == 0, "\(findings)")
+        let found = findings.first { $0.subject == "kube-proxy" }
+        #expect(found?.text.hasPrefix("has left ") == true, "\(findings)")
+        #expect(found?.text.hasSuffix("which a start removes when its own rules work") == true)
+    }
+
+    @Test(arguments: [
+        (
+            "add table inet firewalld; add chain inet firewalld filter_FORWARD { type filter hook forward"
+                + " priority 10; policy drop; }", "table inet firewalld"
+        ),
+        (
+            "add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy"
+                + " drop; }", "FORWARD"
+        ),
+    ])
+    func `rules that drop what is forwarded are a warning`(script: String, name: String) throws {
+        let node = try node()
+        try node.namespace.run(["nft", script])
+        let (findings, status) = try preflight(node)
+        #expect(status == 3, "\(findings)")
+        let warning = findings.first { $0.level == "warning" }
+        #expect(
+            warning?.subject == "forwarding" && warning?.text.contains(name) == true,
+            "\(findings)"
+        )
+    }
+
+    @Test func `a port that is taken is a problem`() throws {
+        let node = try node()
+        let other = try Stream.listening(node.namespace, "0.0.0.0", port: 10256)
+        let (findings, status) = try preflight(node)
+        #expect(status == 1)
+        let problems = findings.filter { $0.level == "problem" }
+        #expect(problems.map(\.subject) == ["health"], "\(findings)")
+        withExtendedLifetime(other) {}
+    }
+
+    @Test func `without privileges or an API server it says so`() throws {
+        let node = try node()
+        let weak = try Binary.run(
+            ["preflight"] + node.flags,
+            in: node.namespace,
+            wrapper: ["setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin"]
+        )
+        #expect(weak.status == 1)
+        #expect(
+            weak.output.contains("PROBLEM  kernel") && weak.output.contains("NET_ADMIN"),
+            "\(weak.output)"
+        )
+        let lost = try Binary.run(
+            ["preflight", "--master", "http://127.0.0.1:9"],
+            in: node.namespace
+        )
+        #expect(lost.status == 1 && lost.output.contains("PROBLEM  API"), "\(lost.output)")
+    }
+}
