@@ -203,8 +203,9 @@ extension CommitReport {
 }
 
 extension [ServicePlan] {
-    /// Splits the plans, in their order, so that the elements of each portion are about so many; a
-    /// larger plan is a portion of its own. If they are more than one portion, the first is empty.
+    /// Splits the plans, in their order, so that the elements of each portion are about so many.
+    ///
+    /// A larger plan is a portion of its own. If they are more than one portion, the first is empty.
     fileprivate func portions(ofAtMost count: Int) -> [ArraySlice<ServicePlan>] {
         var portions: [ArraySlice<ServicePlan>] = []
         var (start, size) = (startIndex, 0)
