@@ -92,9 +92,10 @@ import Testing
         )
     }
 
-    @Test func `a port that is taken is a problem`() throws {
+    @Test(arguments: ["0.0.0.0", "127.0.0.1", "::"])
+    func `a port that is taken is a problem`(address: String) throws {
         let node = try node()
-        let other = try Stream.listening(node.namespace, "0.0.0.0", port: 10256)
+        let other = try Stream.listening(node.namespace, address, port: 10256)
         let (findings, status) = try preflight(node)
         #expect(status == 1)
         let problems = findings.filter { $0.level == "problem" }

@@ -18,6 +18,14 @@ package struct ListeningSockets: Sendable, Hashable {
         }
     }
 
+    /// Whether nobody can bind to this address and port: of a wildcard because of a socket at any
+    /// address.
+    package func isTaken(_ key: FrontendKey) -> Bool {
+        let isWildcard = key.address.high == 0 && key.address.low == 0
+        return contains(key)
+            || isWildcard && keys.contains { $0.transport == key.transport && $0.port == key.port }
+    }
+
     /// Adds the socket of one line of `/proc/net/tcp`, `tcp6`, `udp` or `udp6`.
     ///
     /// Returns false if the socket does not listen. The TCP files name all listening sockets first.

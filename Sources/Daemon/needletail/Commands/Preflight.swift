@@ -146,7 +146,7 @@ private struct PreflightCheck {
                 return PreflightFinding(.ok, name, "no port is used")
             }
             let key = FrontendKey(end.address, .tcp, end.port)
-            return listening.contains(key)
+            return listening.isTaken(key)
                 ? PreflightFinding(
                     .problem,
                     name,
