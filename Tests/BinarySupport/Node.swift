@@ -154,7 +154,7 @@ package final class Stream: Sendable {
 
     private init(_ descriptor: Int32) {
         self.descriptor = descriptor
-        limit(10)
+        limit(60)
     }
 
     /// Limits the time of each call.
@@ -222,7 +222,7 @@ package final class Stream: Sendable {
         _ host: String,
         _ port: UInt16,
         from source: UInt16 = 0,
-        limit seconds: Int = 10,
+        limit seconds: Int = 60,
         transport: Int = IPPROTO_TCP
     ) throws -> Stream? {
         try namespace.inside {

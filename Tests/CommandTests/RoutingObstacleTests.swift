@@ -51,7 +51,9 @@ import Testing
         #expect(try Stream.connecting(node.client, address, 30080, limit: 2) == nil)
         try node.namespace.setSysctl("net/ipv4/conf/eth1/rp_filter", "2")
         try daemon.wait(for: "sysctl net.ipv4.conf.eth1.rp_filter does not stand in the way")
-        #expect(try Stream.connecting(node.client, address, 30080)?.echoes == true)
+        try daemon.wait {
+            try Stream.connecting(node.client, address, 30080, limit: 5)?.echoes == true
+        }
         withExtendedLifetime(server) {}
     }
 
