@@ -3,8 +3,8 @@ import FoundationEssentials
 import TamperingSupport
 import Testing
 
-/// Tests that `explain` is true of the kernel in mode ipvs: real connections do what it says.
-@Suite(.serialized, .timeLimit(.minutes(60))) struct IPVSTamperingTests {
+/// Tests that `explain` is true of this kernel in both modes: real connections do what it says.
+@Suite(.serialized, .timeLimit(.minutes(60))) struct TamperingTests {
     private static let own: [(command: String, client: Tampering.Client, answer: Int32)] = [
         ("ipvsadm -C", .pod, 1), ("ipvsadm -D -t 192.0.2.1:30080", .outside, 1),
         ("ipvsadm -d -t 10.96.0.10:80 -r 10.244.1.2:8080", .node, 1),
@@ -25,22 +25,31 @@ import Testing
     func `what is done to virtual servers is seen`(index: Int) async throws {
         let (command, client, answer) = Self.own[index]
         let words = command.split(separator: " ").map(String.init)
-        try await check(Tampering(command: words, client: client, answer: .agrees), answer)
+        try await check(Tampering(command: words, client: client, answer: .agrees), "ipvs", answer)
     }
 
     /// All of them take long on an emulated machine.
-    private static let foreign =
+    private static func some(_ all: [Tampering], every step: Int) -> [Tampering] {
         ProcessInfo.processInfo.environment["NEEDLETAIL_ALL_TAMPERINGS"] != nil
-        ? Tampering.foreign
-        : Tampering.foreign.enumerated().filter { $0.offset % 6 == 0 }.map(\.element)
-
-    @Test(arguments: foreign)
-    func `rules of other programs are seen`(tampering: Tampering) async throws {
-        try await check(tampering, nil)
+            ? all : all.enumerated().filter { $0.offset % step == 0 }.map(\.element)
     }
 
-    private func check(_ tampering: Tampering, _ status: Int32?) async throws {
-        let node = try TamperedNode(mode: "ipvs")
+    @Test(arguments: some(Tampering.foreign, every: 6))
+    func `rules of other programs are seen in mode ipvs`(tampering: Tampering) async throws {
+        try await check(tampering, "ipvs", nil)
+    }
+
+    @Test(arguments: some(Tampering.all, every: 12))
+    func `what is done to tables is seen in mode nftables`(tampering: Tampering) async throws {
+        try await check(tampering, "nftables", tampering.answer.status)
+    }
+
+    private func check(
+        _ tampering: Tampering,
+        _ mode: String,
+        _ status: Int32?
+    ) async throws {
+        let node = try TamperedNode(mode: mode)
         try node.suffer(tampering)
         let answer = try node.explain(tampering.client)
         if let status { #expect(answer.status == status, "\(answer.text)") }
