@@ -34,12 +34,12 @@ import Testing
             ? all : all.enumerated().filter { $0.offset % step == 0 }.map(\.element)
     }
 
-    @Test(arguments: some(Tampering.foreign, every: 6))
+    @Test(arguments: some(Tampering.foreign, every: 12))
     func `rules of other programs are seen in mode ipvs`(tampering: Tampering) async throws {
         try await check(tampering, "ipvs", nil)
     }
 
-    @Test(arguments: some(Tampering.all, every: 12))
+    @Test(arguments: some(Tampering.all, every: 20))
     func `what is done to tables is seen in mode nftables`(tampering: Tampering) async throws {
         try await check(tampering, "nftables", tampering.answer.status)
     }
