@@ -10,11 +10,26 @@ import Testing
 
     /// Ports of 600 endpoints each, which have 8192 slots each.
     private func plan(ports: Int) -> ServicePlan {
+        plan("large", at: ip("10.96.0.1"), ports: ports, endpoints: 600)
+    }
+
+    /// A Service of a number, with as many endpoints.
+    private func small(_ number: UInt32, _ endpoints: UInt32) -> ServicePlan {
+        let address = IPAddress(ipv4: 0x0A61_0000 + number)
+        return plan("\(number)", at: address, ports: 1, endpoints: endpoints)
+    }
+
+    private func plan(
+        _ name: String,
+        at address: IPAddress,
+        ports: Int,
+        endpoints: UInt32
+    ) -> ServicePlan {
         ServicePlan(
-            service: "test/large",
+            service: "test/\(name)",
             frontends: (0..<ports).map { port in
                 Frontend(
-                    key: FrontendKey(ip("10.96.0.1"), .tcp, UInt16(80 + port)),
+                    key: FrontendKey(address, .tcp, UInt16(80 + port)),
                     kind: .clusterIP,
                     portName: "p\(port)",
                     action: .balance(pool: 0),
@@ -23,7 +38,7 @@ import Testing
             },
             pools: [
                 Pool(
-                    (0..<600).map {
+                    (0..<endpoints).map {
                         Endpoint(IPAddress(ipv4: 0x0A00_0000 + $0), 8080, isLocal: false)
                     }
                 )
@@ -58,29 +73,6 @@ import Testing
         // The kernel of these tests counts elements for bytes.
         #expect(report.bytes == parts.reduce(0, +))
         try expectRight(tables, [plan])
-    }
-
-    /// A Service of a number, with as many endpoints.
-    private func small(_ number: UInt32, _ endpoints: UInt32) -> ServicePlan {
-        ServicePlan(
-            service: "test/\(number)",
-            frontends: [
-                Frontend(
-                    key: FrontendKey(IPAddress(ipv4: 0x0A61_0000 + number), .tcp, 80),
-                    kind: .clusterIP,
-                    portName: "",
-                    action: .balance(pool: 0),
-                    masquerade: .nonPods
-                )
-            ],
-            pools: [
-                Pool(
-                    (0..<endpoints).map {
-                        Endpoint(IPAddress(ipv4: 0x0A00_0000 + $0), 8080, isLocal: false)
-                    }
-                )
-            ]
-        )
     }
 
     @Test func `new tables are filled in the order of the plans, a part at a time`() throws {

@@ -54,11 +54,9 @@ struct IPVSSocket: ~Copyable {
         var servers: [VirtualServer] = []
         for key in keys {
             let sequence = socket.nextSequence()
-            var request = MessageBuffer(capacity: 128)
-            request.beginMessage(type: family, flags: UInt16(NLM_F_REQUEST), sequence: sequence)
-            request.appendGenericHeader(command: UInt8(IPVS_CMD_GET_SERVICE), version: 1)
-            request.appendServer(key)
-            request.endMessage()
+            let request = request(IPVS_CMD_GET_SERVICE, NLM_F_REQUEST, sequence) {
+                $0.appendServer(key)
+            }
             _ = try socket.ask(
                 "virtual server \(key)",
                 request: request,
@@ -122,18 +120,24 @@ struct IPVSSocket: ~Copyable {
         _ each: (AttributeReader) -> Void
     ) throws(NetlinkError) {
         let sequence = socket.nextSequence()
-        var request = MessageBuffer(capacity: 128)
-        request.beginMessage(
-            type: family,
-            flags: UInt16(NLM_F_REQUEST | NLM_F_DUMP),
-            sequence: sequence
-        )
-        request.appendGenericHeader(command: UInt8(command), version: 1)
-        body(&request)
-        request.endMessage()
+        let request = request(command, NLM_F_REQUEST | NLM_F_DUMP, sequence, body)
         try socket.dump(what, request: request, sequence: sequence, restart: restart) {
             each($0.genericAttributes)
         }
+    }
+
+    private func request(
+        _ command: Int,
+        _ flags: Int32,
+        _ sequence: UInt32,
+        _ body: (inout MessageBuffer) -> Void
+    ) -> MessageBuffer {
+        var request = MessageBuffer(capacity: 128)
+        request.beginMessage(type: family, flags: UInt16(flags), sequence: sequence)
+        request.appendGenericHeader(command: UInt8(command), version: 1)
+        body(&request)
+        request.endMessage()
+        return request
     }
 
     // MARK: Changing

@@ -49,7 +49,7 @@ package enum PacketField: Sendable, Hashable {
         "mod \(ClientBucket.count) seed 0x\(String(ClientBucket.seed, radix: 16))"
 
     /// So many ones, and zeros behind them; nil if there are none.
-    static func mask(_ length: UInt32, _ family: IPFamily) -> IPAddress? {
+    package static func mask(_ length: UInt32, _ family: IPFamily) -> IPAddress? {
         let ones =
             family == .ipv4
             ? IPAddress(ipv4: .max) : IPAddress(ipv6High: .max, low: .max)

@@ -26,7 +26,7 @@ struct ElementParser {
 
     mutating func add(_ message: NetlinkMessage) {
         let list = message.netfilterAttributes[Int(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue)]
-        for attribute in list?.nested ?? AttributeReader(.init(start: nil, count: 0)) {
+        for attribute in list?.nested ?? .none {
             add(attribute.nested)
         }
     }

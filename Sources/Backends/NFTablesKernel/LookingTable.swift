@@ -19,6 +19,27 @@ struct LookingTable: ~Copyable {
     /// Whether a table is one of these.
     static func has(name: String) -> Bool { purposes.contains { name.hasPrefix(prefix($0)) } }
 
+    /// Where packets are looked at: before the first and behind the last chain of the node.
+    enum Place: String, CaseIterable {
+        case received, sent
+        case arrived, left
+
+        var hook: BaseChain.Hook {
+            switch self {
+            case .received: .prerouting
+            case .sent: .output
+            case .arrived: .input
+            case .left: .postrouting
+            }
+        }
+
+        var isStart: Bool { self == .received || self == .sent }
+
+        /// Before all others at the hook, or behind them; conntrack alone comes later, which confirms
+        /// connections (`NF_IP_PRI_CONNTRACK_CONFIRM`).
+        var priority: Int32 { isStart ? .min : .max - 1 }
+    }
+
     private static let purposes = ["verify", "watch"]
 
     private static func prefix(_ purpose: String) -> String {
@@ -73,18 +94,8 @@ struct LookingTable: ~Copyable {
         restart: () -> Void,
         _ body: (NetlinkMessage) -> Void
     ) throws(NetlinkError) {
-        let writer = writer
-        try socket.dump(
-            "reading set \(set) of \(writer.place)",
-            NFT_MSG_GETSETELEM,
-            writer.family,
-            attributes: { buffer in
-                buffer.attribute(UInt16(NFTA_SET_ELEM_LIST_TABLE.rawValue), writer.name)
-                buffer.attribute(UInt16(NFTA_SET_ELEM_LIST_SET.rawValue), set)
-            },
-            restart: restart,
-            body
-        )
+        let names = (NFTA_SET_ELEM_LIST_TABLE.rawValue, NFTA_SET_ELEM_LIST_SET.rawValue)
+        try read("set", set, NFT_MSG_GETSETELEM, names, restart, body)
     }
 
     /// Reads the rules of one of its chains.
@@ -93,14 +104,27 @@ struct LookingTable: ~Copyable {
         restart: () -> Void,
         _ body: (NetlinkMessage) -> Void
     ) throws(NetlinkError) {
+        let names = (NFTA_RULE_TABLE.rawValue, NFTA_RULE_CHAIN.rawValue)
+        try read("chain", chain, NFT_MSG_GETRULE, names, restart, body)
+    }
+
+    /// - Parameter attributes: of the names of the table and of what is read
+    private mutating func read(
+        _ kind: String,
+        _ name: String,
+        _ type: nf_tables_msg_types,
+        _ attributes: (table: UInt32, object: UInt32),
+        _ restart: () -> Void,
+        _ body: (NetlinkMessage) -> Void
+    ) throws(NetlinkError) {
         let writer = writer
         try socket.dump(
-            "reading chain \(chain) of \(writer.place)",
-            NFT_MSG_GETRULE,
+            "reading \(kind) \(name) of \(writer.place)",
+            type,
             writer.family,
             attributes: { buffer in
-                buffer.attribute(UInt16(NFTA_RULE_TABLE.rawValue), writer.name)
-                buffer.attribute(UInt16(NFTA_RULE_CHAIN.rawValue), chain)
+                buffer.attribute(UInt16(attributes.table), writer.name)
+                buffer.attribute(UInt16(attributes.object), name)
             },
             restart: restart,
             body
@@ -143,17 +167,22 @@ struct LookingTableWriter {
         }
     }
 
-    /// Adds a chain that the kernel calls at a hook.
-    func addChain(
-        _ chain: String,
-        _ hook: BaseChain.Hook,
-        _ priority: Int32,
+    /// Adds the chains at all places, and rules to those where packets begin and to those where they
+    /// end.
+    func addPlaces(
+        starting: [[KernelExpression]],
+        ending: [[KernelExpression]],
         _ batch: inout NetlinkBatch
     ) {
-        append("adding chain \(chain) to", NFT_MSG_NEWCHAIN, Constant.create, &batch) { header in
-            let library = LibraryChain(table: name, name: chain)
-            library.setBase(.filter, hook, priority: priority)
-            library.write(header)
+        for place in LookingTable.Place.allCases {
+            let chain = place.rawValue
+            append("adding chain \(chain) to", NFT_MSG_NEWCHAIN, Constant.create, &batch) {
+                header in
+                let library = LibraryChain(table: name, name: chain)
+                library.setBase(.filter, place.hook, priority: place.priority)
+                library.write(header)
+            }
+            for rule in place.isStart ? starting : ending { addRule(rule, to: chain, &batch) }
         }
     }
 
@@ -204,4 +233,23 @@ struct LookingTableWriter {
         ElementWriter(family: family, table: name, set: SetDefinition(set))
             .append(keys.map { Element(key: $0) }, isDeletion: isDeletion, to: &batch)
     }
+}
+
+extension TransportProtocol {
+    /// Lets pass what is of this protocol.
+    var isEqual: [KernelExpression] {
+        [.meta(.transport, register: 1), .compare(.equal, register: 1, [rawValue])]
+    }
+}
+
+extension KernelExpression {
+    /// Lets pass segments of TCP with SYN and without ACK.
+    static let isFirstSegment: [KernelExpression] = {
+        let (syn, ack): (UInt8, UInt8) = (2, 16)
+        return [
+            .payload(.transport, offset: 13, length: 1, register: 1),
+            .mask(from: 1, into: 1, [syn | ack], xor: [0]),
+            .compare(.equal, register: 1, [syn]),
+        ]
+    }()
 }

@@ -153,7 +153,7 @@ package final class StoppedPackets {
         _ transport: TransportProtocol
     ) -> [(FirstPacket, Duration)] {
         let list = message.netfilterAttributes[Int(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue)]?.nested
-        return (list ?? AttributeReader(.init(start: nil, count: 0))).compactMap { attribute in
+        return (list ?? .none).compactMap { attribute in
             let element = attribute.nested
             guard let key = element[Int(NFTA_SET_ELEM_KEY.rawValue)]?.elementValue,
                 let index = element[Int(NFTA_SET_ELEM_DATA.rawValue)]?.elementValue,
@@ -180,7 +180,7 @@ package final class StoppedPackets {
         var count: UInt64 = 0
         try table.readRules(of: StoppedPacketRules.enter, restart: { count = 0 }) { message in
             let expressions = message.netfilterAttributes[Int(NFTA_RULE_EXPRESSIONS.rawValue)]
-            for expression in expressions?.nested ?? AttributeReader(.init(start: nil, count: 0)) {
+            for expression in expressions?.nested ?? .none {
                 count += expression.counterPackets ?? 0
             }
         }
@@ -223,11 +223,11 @@ private struct StoppedPacketRules {
         for rule in entries { table.addRule(rule, to: Self.enter, &batch) }
         for rule in choices(blocks, client) { table.addRule(rule, to: Self.first, &batch) }
         for rule in exits { table.addRule(rule, to: Self.leave, &batch) }
-        for place in TraceTable.Place.allCases {
-            table.addChain(place.rawValue, place.hook, place.priority, &batch)
-            let rules = place.isStart ? openings : [[.verdict(.goto, Self.leave)]]
-            for rule in rules { table.addRule(rule, to: place.rawValue, &batch) }
-        }
+        table.addPlaces(
+            starting: openings,
+            ending: [[.verdict(.goto, Self.leave)]],
+            &batch
+        )
     }
 
     /// nft's number for the index of an interface (`TYPE_IFINDEX`).
@@ -238,16 +238,10 @@ private struct StoppedPacketRules {
     /// The packets that open connections: segments with SYN and without ACK, datagrams, and INIT
     /// chunks.
     private var openings: [[KernelExpression]] {
-        let (syn, ack): (UInt8, UInt8) = (2, 16)
-        return TransportProtocol.allCases.map { transport in
+        TransportProtocol.allCases.map { transport in
             let opens: [KernelExpression] =
                 switch transport {
-                case .tcp:
-                    [
-                        .payload(.transport, offset: 13, length: 1, register: 1),
-                        .mask(from: 1, into: 1, [syn | ack], xor: [0]),
-                        .compare(.equal, register: 1, [syn]),
-                    ]
+                case .tcp: KernelExpression.isFirstSegment
                 case .udp: []
                 case .sctp:
                     [
@@ -255,12 +249,8 @@ private struct StoppedPacketRules {
                         .compare(.equal, register: 1, [1]),
                     ]
                 }
-            return Self.isOf(transport) + opens + [.verdict(.goto, Self.first)]
+            return transport.isEqual + opens + [.verdict(.goto, Self.first)]
         }
-    }
-
-    private static func isOf(_ transport: TransportProtocol) -> [KernelExpression] {
-        [.meta(.transport, register: 1), .compare(.equal, register: 1, [transport.rawValue])]
     }
 
     private func choices(_ blocks: [IPPrefix], _ client: IPPrefix?) -> [[KernelExpression]] {
@@ -291,20 +281,19 @@ private struct StoppedPacketRules {
         _ comparison: KernelExpression.Comparison,
         _ block: IPPrefix
     ) -> [KernelExpression] {
-        let ones =
-            block.family == .ipv4
-            ? IPAddress(ipv4: .max) : IPAddress(ipv6High: .max, low: .max)
-        let mask = (IPPrefix(ones, length: Int(block.length))?.base ?? ones).networkOrderBytes
-        return [
-            .mask(from: 1, into: 1, mask, xor: mask.map { _ in 0 }),
-            .compare(comparison, register: 1, block.base.networkOrderBytes),
+        let mask = PacketField.mask(UInt32(block.length), block.family)?.networkOrderBytes
+        let masked = mask.map {
+            [KernelExpression.mask(from: 1, into: 1, $0, xor: $0.map { _ in 0 })]
+        }
+        return (masked ?? []) + [
+            .compare(comparison, register: 1, block.base.networkOrderBytes)
         ]
     }
 
     /// Behind them counts a rule what found no room.
     private var entries: [[KernelExpression]] {
         TransportProtocol.allCases.map { transport in
-            Self.isOf(transport) + element(.add, PacketField.connection, transport)
+            transport.isEqual + element(.add, PacketField.connection, transport)
                 + [.verdict(.return, nil)]
         } + [[.counter]]
     }
@@ -328,7 +317,7 @@ private struct StoppedPacketRules {
     private var exits: [[KernelExpression]] {
         let (invalid, new, untracked): (UInt32, UInt32, UInt32) = (1, 8, 64)
         return TransportProtocol.allCases.flatMap { transport in
-            let isOf = Self.isOf(transport)
+            let isOf = transport.isEqual
             // Established connections have no packets under way, except of datagrams.
             let isNew = transport == .udp ? [] : Self.state(new)
             return [

@@ -40,7 +40,7 @@ struct TracedPacket {
             comesBack = false
         }
         if event.kind == .policy, isOfTable(event) {
-            switch TraceTable.Place(rawValue: event.chain) {
+            switch LookingTable.Place(rawValue: event.chain) {
             case .arrived: end = .arrived
             case .left where headers?.isLoopedBack == true: comesBack = true
             case .left: end = .left

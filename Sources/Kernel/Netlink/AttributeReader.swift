@@ -9,6 +9,9 @@ package struct AttributeReader: Sequence, IteratorProtocol {
 
     package init(_ bytes: UnsafeRawBufferPointer) { rest = bytes }
 
+    /// Without attributes.
+    package static var none: AttributeReader { AttributeReader(.init(start: nil, count: 0)) }
+
     package struct Attribute {
         /// The type without the nesting and byte-order flags.
         package let type: Int

@@ -11,9 +11,7 @@ package struct NetlinkMessage {
 
     /// Returns the attributes after a fixed header of this length in bytes.
     package func attributes(after headerLength: Int) -> AttributeReader {
-        guard payload.count >= headerLength else {
-            return AttributeReader(.init(start: nil, count: 0))
-        }
+        guard payload.count >= headerLength else { return .none }
         return AttributeReader(UnsafeRawBufferPointer(rebasing: payload[headerLength...]))
     }
 

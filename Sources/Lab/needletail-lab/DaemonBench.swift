@@ -167,12 +167,9 @@ private final class MeasuredDaemon {
     }
 
     var memory: (resident: String, peak: String) {
-        let status = (try? String(contentsOfFile: "/proc/\(child)/status", encoding: .utf8)) ?? ""
-        func mebibytes(_ field: String) -> String {
-            let line = status.split(separator: "\n").first { $0.hasPrefix(field) }
-            return "\((Int(line?.filter(\.isNumber) ?? "") ?? 0) >> 10) MiB"
-        }
-        return (mebibytes("VmRSS:"), mebibytes("VmHWM:"))
+        let memory = ProcessMemory(of: child)
+        let text = { (bytes: Int?) in "\((bytes ?? 0) >> 20) MiB" }
+        return (text(memory?.resident), text(memory?.peak))
     }
 }
 

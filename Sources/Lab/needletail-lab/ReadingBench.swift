@@ -175,12 +175,7 @@ private struct Resources {
         processorTime =
             .seconds(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec)
             + .microseconds(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec)
-        // The value of ru_maxrss is not used, since it is inherited from the parent.
-        let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
-        func bytes(_ field: String) -> Int {
-            let line = status.split(separator: "\n").first { $0.hasPrefix(field) }
-            return (Int(line?.filter(\.isNumber) ?? "") ?? 0) << 10
-        }
-        (peak, resident) = (bytes("VmHWM:"), bytes("VmRSS:"))
+        let memory = ProcessMemory(of: getpid())
+        (peak, resident) = (memory?.peak ?? 0, memory?.resident ?? 0)
     }
 }

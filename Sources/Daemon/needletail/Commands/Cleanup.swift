@@ -22,16 +22,22 @@ struct Cleanup: AsyncParsableCommand {
     func run() async throws { try await Self.perform(kubeProxy: kubeProxy, dryRun: dryRun) }
 
     static func perform(kubeProxy: Bool, dryRun: Bool) async throws {
-        let logger = DaemonLog.ofCommand
         do throws(CommitError) {
-            var removed = try await Mode.openForCleaning(kubeProxy: kubeProxy, logger)
-                .clean(kubeProxy: kubeProxy, dryRun: dryRun)
-            if kubeProxy { removed += try await KubeProxyLeftovers.remove(dryRun: dryRun) }
-            for object in removed.map(\.object.printable) {
+            for object in try await remove(kubeProxy: kubeProxy, dryRun: dryRun).map(
+                \.object.printable
+            ) {
                 print(dryRun ? "would remove \(object)" : "removed \(object)")
             }
         } catch {
             throw Failure("\(error)")
         }
+    }
+
+    /// Returns what there was.
+    static func remove(kubeProxy: Bool, dryRun: Bool) async throws(CommitError) -> [Difference] {
+        var removed = try await Mode.openForCleaning(kubeProxy: kubeProxy, DaemonLog.ofCommand)
+            .clean(kubeProxy: kubeProxy, dryRun: dryRun)
+        if kubeProxy { removed += try await KubeProxyLeftovers.remove(dryRun: dryRun) }
+        return removed
     }
 }

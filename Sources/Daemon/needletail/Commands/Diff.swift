@@ -9,10 +9,8 @@ struct Diff: AsyncParsableCommand {
         discussion: "Exit status: 0 no difference; 1 differences, or failure."
     )
 
-    enum Format: String, ExpressibleByArgument, CaseIterable { case text, json }
-
     @Option(name: .shortAndLong, help: "text, or json.")
-    var output = Format.text
+    var output = TextOrJSON.text
 
     @OptionGroup var source: SourceOptions
     @OptionGroup var planning: PlanningOptions

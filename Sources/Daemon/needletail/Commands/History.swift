@@ -17,8 +17,6 @@ struct History: AsyncParsableCommand {
             """
     )
 
-    enum Format: String, ExpressibleByArgument, CaseIterable { case text, json }
-
     @Argument(help: "NAMESPACE/NAME of the only Service whose changes are shown.")
     var service: String?
 
@@ -29,7 +27,7 @@ struct History: AsyncParsableCommand {
     var follow = false
 
     @Option(name: .shortAndLong, help: "text, or json: one object on each line.")
-    var output = Format.text
+    var output = TextOrJSON.text
 
     @Option(help: "The address at which the daemon serves metrics.")
     var address = "127.0.0.1:10249"

@@ -2,8 +2,6 @@ internal import ArgumentParser
 internal import Backend
 internal import Configuration
 internal import Glibc
-internal import KubeProxyLeftovers
-internal import Logging
 internal import Netlink
 internal import NetworkTypes
 internal import Observability
@@ -23,10 +21,8 @@ struct Preflight: AsyncParsableCommand {
             """
     )
 
-    enum Format: String, ExpressibleByArgument, CaseIterable { case text, json }
-
     @Option(name: .shortAndLong, help: "text, or json.")
-    var output = Format.text
+    var output = TextOrJSON.text
 
     @OptionGroup var source: SourceOptions
     @OptionGroup var planning: PlanningOptions
@@ -157,11 +153,9 @@ private struct PreflightCheck {
 
     private func leftovers() async -> [PreflightFinding] {
         do throws(CommitError) {
-            let backend = try Mode.openForCleaning(kubeProxy: true, DaemonLog.ofCommand)
-            let own = Set(try await backend.clean(kubeProxy: false, dryRun: true))
-            let servers = try await backend.clean(kubeProxy: true, dryRun: true)
+            let own = Set(try await Cleanup.remove(kubeProxy: false, dryRun: true))
+            let found = try await Cleanup.remove(kubeProxy: true, dryRun: true)
                 .filter { !own.contains($0) }
-            let found = servers + (try await KubeProxyLeftovers.remove(dryRun: true))
             var findings = [leftovers(found)]
             if !own.isEmpty {
                 findings.append(

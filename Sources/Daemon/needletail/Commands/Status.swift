@@ -7,10 +7,8 @@ struct Status: AsyncParsableCommand {
         discussion: "Exit status: 0 ready; 1 not ready, or no answer."
     )
 
-    enum Format: String, ExpressibleByArgument, CaseIterable { case text, json }
-
     @Option(name: .shortAndLong, help: "text, or json.")
-    var output = Format.text
+    var output = TextOrJSON.text
 
     @Option(help: "The address at which the daemon serves metrics.")
     var address = "127.0.0.1:10249"

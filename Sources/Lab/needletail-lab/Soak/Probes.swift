@@ -62,7 +62,7 @@ final class MemoryWatch: Sendable {
         let sizes = Sizes()
         self.sizes = sizes
         repeater = Repeater(every: .milliseconds(500)) {
-            guard let size = Self.residentBytes(node.child) else { return }
+            guard let size = ProcessMemory(of: node.child)?.resident else { return }
             sizes.value.withLock {
                 if $0.first == 0 { $0.first = size }
                 $0.peak = max($0.peak, size)
@@ -76,10 +76,4 @@ final class MemoryWatch: Sendable {
     var last: Int { sizes.value.withLock(\.last) }
 
     func stop() { repeater.stop() }
-
-    private static func residentBytes(_ process: pid_t) -> Int? {
-        let status = try? String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8)
-        let line = status?.split(separator: "\n").first { $0.hasPrefix("VmRSS:") }
-        return line.flatMap { Int($0.filter(\.isNumber)) }.map { $0 << 10 }
-    }
 }

@@ -24,8 +24,6 @@ struct Watch: AsyncParsableCommand {
             """
     )
 
-    enum Format: String, ExpressibleByArgument, CaseIterable { case text, json }
-
     @Argument(
         help: "NAMESPACE/NAME, NAMESPACE/NAME:PORT, ADDRESS, ADDRESS:PORT or ADDRESS:PORT/PROTOCOL."
     )
@@ -35,7 +33,7 @@ struct Watch: AsyncParsableCommand {
     var from: String?
 
     @Option(name: .shortAndLong, help: "text, or json (an object a line).")
-    var output = Format.text
+    var output = TextOrJSON.text
 
     @Flag(help: "A live table of the Services and clients with the most new connections.")
     var top = false
