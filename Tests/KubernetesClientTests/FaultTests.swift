@@ -21,7 +21,7 @@ import Testing
     private func client(
         _ url: String,
         _ encoding: WireEncoding = .protobuf,
-        patience: Int = 1
+        patience: Int = 600
     ) -> APIClient {
         var limits = APIClient.Patience()
         (limits.request, limits.watch) = (.seconds(patience), .seconds(patience))
@@ -36,7 +36,7 @@ import Testing
         let (server, url) = try start()
         defer { server.stop() }
         server.inject(Fault(kind, path: "/api/v1/services", afterEvents: 1))
-        var services = Observed<Service>(client(url, encoding))
+        var services = Observed<Service>(client(url, encoding, patience: 1))
         await services.wait { $0["a"] != nil }
         for name in ["b", "c"] {
             server.inject(Fault(kind, path: "/api/v1/services", afterEvents: 1))
@@ -70,7 +70,7 @@ import Testing
         defer { server.stop() }
         server.inject(Fault(.stall, path: "/api/v1/services"))
         let error = await #expect(throws: ClientError.self) {
-            try await client(url).page(Service.self, [:])
+            try await client(url, patience: 1).page(Service.self, [:])
         }
         guard case .transport = error else {
             Issue.record("\(String(describing: error))")
@@ -167,7 +167,7 @@ import Testing
         let log = CapturedLog()
         var services = Observed(
             Informer<Service>(
-                client(url, patience: 600),
+                client(url),
                 nodeName: "here",
                 initialLimit: .milliseconds(50),
                 logger: log.logger
@@ -180,12 +180,17 @@ import Testing
     }
 
     @Test func `when the server is back, all follow as soon as one has reached it`() async throws {
-        let (server, url) = try start()
+        // Nobody else is given a port of this address while the server is away.
+        let address = "127.0.0.77"
+        let server = APIServer()
         defer { server.stop() }
-        try server.apply(Sample.slice("s", ["10.1.0.1"]))
-        let port = try #require(UInt16(url.split(separator: ":").last ?? ""))
+        for object in [Sample.service("a"), Sample.slice("s", ["10.1.0.1"])] {
+            try server.apply(object)
+        }
+        let first = try server.listen(address)
+        first.start()
         server.stop()
-        let client = client(url, patience: 600)
+        let client = client(first.url)
         // Alone, this informer would ask again after half a minute at the earliest.
         let log = CapturedLog()
         var slices = Observed(
@@ -197,7 +202,7 @@ import Testing
             )
         )
         while log.lines.isEmpty { await Task.yield() }
-        let listener = try server.listen(port: port)
+        let listener = try server.listen(address, port: first.port)
         listener.start()
         let start = ContinuousClock.now
         var services = Observed<Service>(client)
@@ -215,7 +220,7 @@ import Testing
         let view = APIView()
         var services = Observed(
             Informer<Service>(
-                client(url, patience: 600),
+                client(url),
                 nodeName: "here",
                 view: view,
                 firstPause: .milliseconds(5),

@@ -14,7 +14,7 @@ import Threads
         let server = HTTPServer(maximumConnections: 200)
         self.server = server
         // It is not known beforehand which port is free.
-        for port in (20000...60000).shuffled().prefix(50) {
+        for port in (20000..<32768).shuffled().prefix(50) {
             let address = ListenAddress(IPAddress(ipv4: 0x7F00_0001), UInt16(port))
             let listener = try? server.listen(on: address) { request in
                 if request.path == "/large" {
