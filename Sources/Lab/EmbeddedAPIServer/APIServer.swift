@@ -82,7 +82,7 @@ package final class APIServer: Sendable {
     /// Returns the objects of a kind.
     package func objects(_ kind: String) -> [JSONValue] {
         guard let kind = ResourceKind.all.first(where: { $0.kind == kind }) else { return [] }
-        return store.list(kind, at: nil)?.objects.map(\.object) ?? []
+        return store.list(kind)?.objects.map(\.object) ?? []
     }
 
     /// A stream that yields at once, and after every change.

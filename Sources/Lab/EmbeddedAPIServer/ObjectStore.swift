@@ -4,14 +4,39 @@ internal import Synchronization
 /// Every version of every object since the last compaction, as etcd keeps them for an API server.
 final class ObjectStore: Sendable {
     /// An object at one version.
-    struct Stored: Sendable {
+    final class Stored: Sendable {
         let kind: ResourceKind
         let key: String
         let version: Int64
         let object: JSONValue
+        let name: String
+        let namespace: String
+        let labels: [String: String]
         /// The object in JSON, as the API sends it.
         let json: [UInt8]
         let protobuf: [UInt8]?
+
+        init(
+            _ kind: ResourceKind,
+            _ key: String,
+            _ version: Int64,
+            _ source: JSONValue
+        ) throws(APIStatus) {
+            var object = source
+            object["metadata"]["resourceVersion"] = .string("\(version)")
+            let metadata = object["metadata"]
+            name = metadata["name"].string ?? ""
+            namespace = metadata["namespace"].string ?? ""
+            labels = (metadata["labels"].members ?? [:]).compactMapValues(\.string)
+            do {
+                let json = try Array(JSONEncoder.api.encode(object))
+                protobuf = try kind.encoding?.bytes(json: json)
+                self.json = json
+            } catch {
+                throw .badRequest("\(kind.kind) \(key) cannot be stored: \(error)")
+            }
+            (self.kind, self.key, self.version, self.object) = (kind, key, version, object)
+        }
     }
 
     /// A change of one object.
@@ -41,8 +66,13 @@ final class ObjectStore: Sendable {
         state.withLock { $0.objects[kind]?[key] }
     }
 
-    /// Returns the objects of a kind at a version, sorted by key; nil if that version is forgotten.
-    func list(_ kind: ResourceKind, at version: Int64?) -> (objects: [Stored], version: Int64)? {
+    /// Returns the objects of a kind at a version that the filter wants, sorted by key; nil if that
+    /// version is forgotten.
+    func list(
+        _ kind: ResourceKind,
+        at version: Int64? = nil,
+        _ filter: Filter = Filter()
+    ) -> (objects: [Stored], version: Int64)? {
         state.withLock { state -> (objects: [Stored], version: Int64)? in
             var objects = state.objects[kind] ?? [:]
             let wanted = version ?? state.version
@@ -51,7 +81,7 @@ final class ObjectStore: Sendable {
                 guard change.object.kind == kind else { continue }
                 objects[change.object.key] = change.before
             }
-            return (objects.values.sorted { $0.key < $1.key }, wanted)
+            return (objects.values.filter(filter.contains).sorted { $0.key < $1.key }, wanted)
         }
     }
 
@@ -113,26 +143,6 @@ final class ObjectStore: Sendable {
     }
 
     func removeWaiter(_ id: ObjectIdentifier) { state.withLock { $0.waiters[id] = nil } }
-}
-
-extension ObjectStore.Stored {
-    init(
-        _ kind: ResourceKind,
-        _ key: String,
-        _ version: Int64,
-        _ source: JSONValue
-    ) throws(APIStatus) {
-        var object = source
-        object["metadata"]["resourceVersion"] = .string("\(version)")
-        do {
-            let json = try Array(JSONEncoder.api.encode(object))
-            protobuf = try kind.encoding?.bytes(json: json)
-            self.json = json
-        } catch {
-            throw .badRequest("\(kind.kind) \(key) cannot be stored: \(error)")
-        }
-        (self.kind, self.key, self.version, self.object) = (kind, key, version, object)
-    }
 }
 
 extension JSONValue {

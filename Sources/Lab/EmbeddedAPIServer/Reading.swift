@@ -7,13 +7,16 @@ struct Filter: Sendable {
     private let namespace: String
     private let name: String
 
-    private static let fieldNames: [String: @Sendable (JSONValue) -> String?] = [
-        "metadata.name": { $0["metadata"]["name"].string },
-        "metadata.namespace": { $0["metadata"]["namespace"].string },
-        "spec.clusterIP": { $0["spec"]["clusterIP"].string },
-        "spec.type": { $0["spec"]["type"].string },
-        "involvedObject.name": { $0["regarding"]["name"].string },
+    private static let fieldNames: [String: @Sendable (ObjectStore.Stored) -> String?] = [
+        "metadata.name": { $0.name },
+        "metadata.namespace": { $0.namespace },
+        "spec.clusterIP": { $0.object["spec"]["clusterIP"].string },
+        "spec.type": { $0.object["spec"]["type"].string },
+        "involvedObject.name": { $0.object["regarding"]["name"].string },
     ]
+
+    /// Makes a filter that every object passes.
+    init() { (labels, fields, namespace, name) = (Selector(), Selector(), "", "") }
 
     init(_ query: [String: String], _ route: Route) throws(APIStatus) {
         guard let labels = Selector(query["labelSelector"] ?? "") else {
@@ -29,11 +32,10 @@ struct Filter: Sendable {
         (namespace, name) = (route.namespace, route.name)
     }
 
-    func contains(_ object: JSONValue) -> Bool {
-        let metadata = object["metadata"]
-        return (namespace.isEmpty || metadata["namespace"].string == namespace)
-            && (name.isEmpty || metadata["name"].string == name)
-            && labels.matches { metadata["labels"][$0].string }
+    func contains(_ object: ObjectStore.Stored) -> Bool {
+        (namespace.isEmpty || object.namespace == namespace)
+            && (name.isEmpty || object.name == name)
+            && labels.matches { object.labels[$0] }
             && fields.matches { Self.fieldNames[$0]?(object) }
     }
 }
@@ -67,7 +69,7 @@ extension APIServer {
             guard version <= current else { throw .tooLarge(version, current) }
             if query["resourceVersionMatch"] == "Exact" { wanted = version }
         }
-        guard let (all, version) = store.list(route.kind, at: wanted) else {
+        guard let (all, version) = store.list(route.kind, at: wanted, filter) else {
             var status = APIStatus.expired(wanted ?? 0, current)
             if query["continue"] != nil {
                 status.message =
@@ -76,7 +78,7 @@ extension APIServer {
             }
             throw status
         }
-        var objects = all.filter { $0.key >= start && filter.contains($0.object) }
+        var objects = all.filter { $0.key >= start }
         var next = ""
         var remaining = 0
         // A list from the cache is always complete.

@@ -10,6 +10,9 @@ struct Selector: Sendable {
 
     private let requirements: [Requirement]
 
+    /// Makes a selector that requires nothing.
+    init() { requirements = [] }
+
     /// Parses a selector; nil if it is invalid.
     init?(_ text: String) {
         var requirements: [Requirement] = []

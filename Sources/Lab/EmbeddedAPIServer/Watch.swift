@@ -98,18 +98,16 @@ struct Watch {
     /// Sends the initial events, and returns the version from which changes follow.
     private func sendInitial(_ sender: inout EventSender) throws -> Int64 {
         if let start { return start }
-        guard let (objects, version) = server.store.list(kind, at: nil) else { return 0 }
-        for object in objects where filter.contains(object.object) {
-            try sender.send("ADDED", object)
-        }
+        guard let (objects, version) = server.store.list(kind, filter) else { return 0 }
+        for object in objects { try sender.send("ADDED", object) }
         if sendsInitialEvents { try sender.bookmark(kind, version, endsInitialEvents: true) }
         return version
     }
 
     /// Sends a change; an object that leaves the selector is sent as deleted, with its old content.
     private func send(_ change: ObjectStore.Change, _ sender: inout EventSender) throws {
-        let was = change.before.map { filter.contains($0.object) } ?? false
-        let isNow = !change.isRemoval && filter.contains(change.object.object)
+        let was = change.before.map(filter.contains) ?? false
+        let isNow = !change.isRemoval && filter.contains(change.object)
         switch (was, isNow) {
         case (false, true): try sender.send("ADDED", change.object)
         case (true, true): try sender.send("MODIFIED", change.object)

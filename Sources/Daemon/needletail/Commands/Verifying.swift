@@ -36,29 +36,7 @@ struct VerificationOptions: ParsableArguments {
         from client: ConnectionSource?
     ) async -> [Verification]? {
         guard verify else { return nil }
-        var found: [Verification] = []
-        for packet in explainer.packets(document, wanted, from: client) {
-            found.append(await verification(packet, explainer))
-        }
-        return found
-    }
-
-    private func verification(_ packet: FirstPacket, _ explainer: Explainer) async -> Verification {
-        let cannotTell = { (reason: String) in
-            Verification(client: nil, frontend: packet.frontend, .cannotTell(reason))
-        }
-        if packet.interface != nil, wait == nil {
-            let client = packet.source
-            return cannotTell(
-                "\(client) is not an address of this node, which cannot send its packets; --wait 30s waits"
-                    + " for its next connection"
-            )
-        }
-        let origin = wait.map { PacketOrigin.awaited(.seconds($0.seconds)) } ?? .sent
-        switch explainer.backend {
-        case .success(let backend): return await backend.verify(packet, origin)
-        case .failure(let error): return cannotTell("\(error)")
-        }
+        return await explainer.verifications(document, wanted, from: client, waiting: wait)
     }
 }
 
@@ -72,8 +50,41 @@ extension TimeSpan {
 }
 
 extension Explainer {
+    /// Sends a packet for each frontend of what was explained, or waits for one, and returns what its
+    /// way shows.
+    func verifications(
+        _ document: Explanation,
+        _ wanted: Wanted,
+        from client: ConnectionSource? = nil,
+        waiting: TimeSpan? = nil
+    ) async -> [Verification] {
+        var found: [Verification] = []
+        for packet in packets(document, wanted, from: client) {
+            found.append(await verification(packet, waiting))
+        }
+        return found
+    }
+
+    private func verification(_ packet: FirstPacket, _ wait: TimeSpan?) async -> Verification {
+        let cannotTell = { (reason: String) in
+            Verification(client: nil, frontend: packet.frontend, .cannotTell(reason))
+        }
+        if packet.interface != nil, wait == nil {
+            let client = packet.source
+            return cannotTell(
+                "\(client) is not an address of this node, which cannot send its packets; --wait 30s waits"
+                    + " for its next connection"
+            )
+        }
+        let origin = wait.map { PacketOrigin.awaited(.seconds($0.seconds)) } ?? .sent
+        switch backend {
+        case .success(let backend): return await backend.verify(packet, origin)
+        case .failure(let error): return cannotTell("\(error)")
+        }
+    }
+
     /// A packet for each frontend: of the client, or of this node.
-    fileprivate func packets(
+    private func packets(
         _ document: Explanation,
         _ wanted: Wanted,
         from client: ConnectionSource?

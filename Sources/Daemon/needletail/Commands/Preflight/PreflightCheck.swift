@@ -1,7 +1,7 @@
-internal import ArgumentParser
 internal import Backend
 internal import Configuration
 internal import Glibc
+internal import KubernetesClient
 internal import Netlink
 internal import NetworkTypes
 internal import Observability
@@ -9,58 +9,8 @@ internal import PlanCompiler
 internal import Reconciler
 internal import ServicePlan
 
-struct Preflight: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-        abstract: "Say whether this node is ready for needletail, and what a start would change.",
-        discussion: """
-            Takes the flags and the configuration of `run`, and changes nothing: all rules and sets are \
-            tried in a transaction that the kernel undoes. Says what kube-proxy has left, who holds the \
-            ports, what other programs' rules would stop, and what the API server says.
-
-            Exit status: 0 ready; 1 something must be done first, or failure; 3 ready, with warnings.
-            """
-    )
-
-    @Option(name: .shortAndLong, help: "text, or json.")
-    var output = TextOrJSON.text
-
-    @OptionGroup var source: SourceOptions
-    @OptionGroup var planning: PlanningOptions
-
-    func run() async throws {
-        let configuration = try planning.configuration(source)
-        let findings = try await PreflightCheck(source, configuration).findings()
-        switch output {
-        case .text:
-            let width = findings.map(\.subject.count).max() ?? 0
-            for finding in findings { print(finding.line(width).printable) }
-        case .json: print(jsonText(["findings": findings], pretty: true))
-        }
-        if findings.contains(where: { $0.level == .problem }) { throw ExitCode.failure }
-        if findings.contains(where: { $0.level == .warning }) { throw ExitCode(3) }
-    }
-}
-
-/// One thing that was looked at.
-struct PreflightFinding: Encodable {
-    enum Level: String, Encodable { case ok, warning, problem }
-
-    let level: Level
-    let subject: String
-    let text: String
-
-    init(_ level: Level, _ subject: String, _ text: String) {
-        (self.level, self.subject, self.text) = (level, subject, text)
-    }
-
-    fileprivate func line(_ width: Int) -> String {
-        let mark = level == .ok ? "ok     " : level == .warning ? "WARNING" : "PROBLEM"
-        return "\(mark)  \(subject.padded(to: width))  \(text)"
-    }
-}
-
 /// Looks at everything that a start depends on.
-private struct PreflightCheck {
+struct PreflightCheck {
     let source: SourceOptions
     let configuration: KubeProxyConfiguration
 
@@ -68,21 +18,26 @@ private struct PreflightCheck {
         (self.source, self.configuration) = (source, configuration)
     }
 
-    func findings() async throws -> [PreflightFinding] {
-        var findings = [kernel(), connections()]
+    func report() async -> PreflightReport {
+        let proxy = await RunningProxy.find(configuration.metricsAddress)
+        let cluster = await ClusterFacts(source, configuration)
+        var report = PreflightReport()
+        report.findings = [cluster.finding, kernel(), connections()] + networks()
         let snapshot: Snapshot?
         do {
             let read = try await Snapshot(source, configuration)
-            findings.append(api(read))
+            report.findings += [api(read)] + cluster.addressFindings(read.facts.serviceCIDRs)
             snapshot = read
         } catch {
-            findings.append(PreflightFinding(.problem, "API", "\(error)"))
+            report.findings.append(PreflightFinding(.problem, "API", "\(error)"))
             snapshot = nil
         }
-        findings += ports()
-        findings += await leftovers()
-        if let snapshot { findings += await changes(snapshot) }
-        return findings
+        report.findings += ports(proxy)
+        report.findings += await leftovers()
+        if let snapshot { report.findings += await changes(snapshot) }
+        if case .needletail = proxy { return report }
+        report.next = cluster.nextCommands(configuration)
+        return report
     }
 
     // MARK: The kernel
@@ -118,6 +73,24 @@ private struct PreflightCheck {
         return PreflightFinding(.ok, "conntrack", "room for \(limit) connections")
     }
 
+    // MARK: The pods' network
+
+    private func networks() -> [PreflightFinding] {
+        do throws(NetlinkError) {
+            let found = PodNetwork.found(among: try Interfaces().all.map(\.name))
+            guard !found.isEmpty else {
+                return [PreflightFinding(.ok, "network", "no interface of a known network is here")]
+            }
+            return found.map { network in
+                network.rivalry.map {
+                    PreflightFinding(.warning, "network", "\(network.name) is here: \($0)")
+                } ?? PreflightFinding(.ok, "network", "\(network.name) makes the pods' network")
+            }
+        } catch {
+            return [PreflightFinding(.warning, "network", "interfaces cannot be read: \(error)")]
+        }
+    }
+
     // MARK: The API server
 
     private func api(_ snapshot: Snapshot) -> PreflightFinding {
@@ -132,7 +105,21 @@ private struct PreflightCheck {
 
     // MARK: Other proxies
 
-    private func ports() -> [PreflightFinding] {
+    private func ports(_ proxy: RunningProxy?) -> [PreflightFinding] {
+        switch proxy {
+        case .needletail:
+            return [PreflightFinding(.ok, "proxy", "needletail runs here already")]
+        case .kubeProxy(let mode):
+            return [
+                PreflightFinding(
+                    .warning,
+                    "proxy",
+                    "kube-proxy runs here in mode \(mode), and holds the ports of health and metrics: stop"
+                        + " it first"
+                )
+            ]
+        case nil: break
+        }
         let listening = ListeningSockets.read()
         let wanted = [
             ("health", configuration.healthzAddress), ("metrics", configuration.metricsAddress),
@@ -146,44 +133,48 @@ private struct PreflightCheck {
                 ? PreflightFinding(
                     .problem,
                     name,
-                    "another program listens on port \(end.port); stop kube-proxy first (docs/install)"
+                    "another program listens on port \(end.port): stop it, or choose another port"
                 ) : PreflightFinding(.ok, name, "port \(end.port) is free")
         }
     }
 
     private func leftovers() async -> [PreflightFinding] {
         do throws(CommitError) {
-            let own = Set(try await Cleanup.remove(kubeProxy: false, dryRun: true))
-            let found = try await Cleanup.remove(kubeProxy: true, dryRun: true)
-                .filter { !own.contains($0) }
-            var findings = [leftovers(found)]
-            if !own.isEmpty {
-                findings.append(
-                    PreflightFinding(
-                        .ok,
-                        "needletail",
-                        "has programmed this node before; a start goes on from there"
-                    )
-                )
-            }
-            return findings
+            let (own, others) = try await Self.programmed()
+            let start = PreflightFinding(
+                .ok,
+                "needletail",
+                "has programmed this node before; a start goes on from there"
+            )
+            return [leftovers(others)] + (own.isEmpty ? [] : [start])
         } catch {
-            return [
-                PreflightFinding(
-                    .warning,
-                    "kube-proxy",
-                    "what it has left cannot be read: \(error)"
-                )
-            ]
+            return [Self.unreadable(error)]
         }
     }
 
+    /// Returns what needletail has programmed here, and what kube-proxy has left.
+    static func programmed() async throws(CommitError) -> (own: [Difference], others: [Difference])
+    {
+        let own = try await Cleanup.remove(kubeProxy: false, dryRun: true)
+        let all = try await Cleanup.remove(kubeProxy: true, dryRun: true)
+        return (own, all.filter { !Set(own).contains($0) })
+    }
+
+    static func unreadable(_ error: CommitError) -> PreflightFinding {
+        PreflightFinding(.warning, "kube-proxy", "what it has left cannot be read: \(error)")
+    }
+
+    /// The first one and how many there are.
+    static func summary(_ found: [Difference]) -> String? {
+        guard let first = found.first else { return nil }
+        return found.count > 1 ? "\(first.object) and \(found.count - 1) more" : first.object
+    }
+
     private func leftovers(_ found: [Difference]) -> PreflightFinding {
-        guard let first = found.first else {
+        guard let left = Self.summary(found) else {
             return PreflightFinding(.ok, "kube-proxy", "has left nothing here")
         }
-        let more = found.count > 1 ? " and \(found.count - 1) more" : ""
-        let what = "has left \(first.object)\(more)"
+        let what = "has left \(left)"
         return configuration.needletail.takeover
             ? PreflightFinding(
                 .ok,

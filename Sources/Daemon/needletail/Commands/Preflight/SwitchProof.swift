@@ -1,0 +1,146 @@
+internal import Backend
+internal import Configuration
+internal import KubernetesModel
+internal import NetworkTypes
+internal import Observability
+internal import PlanCompiler
+internal import Reconciler
+internal import ServicePlan
+
+/// Proves that this node's Services are needletail's, and work.
+struct SwitchProof {
+    let source: SourceOptions
+    let configuration: KubeProxyConfiguration
+
+    init(_ source: SourceOptions, _ configuration: KubeProxyConfiguration) {
+        (self.source, self.configuration) = (source, configuration)
+    }
+
+    func report() async -> PreflightReport {
+        var report = PreflightReport()
+        report.findings = await [daemon(), leftovers()]
+        do {
+            let snapshot = try await Snapshot(source, configuration)
+            report.findings += await [kernel(snapshot)] + packets(snapshot)
+        } catch {
+            report.findings.append(PreflightFinding(.problem, "API", "\(error)"))
+        }
+        return report
+    }
+
+    private func daemon() async -> PreflightFinding {
+        switch await RunningProxy.find(configuration.metricsAddress) {
+        case .needletail(let status):
+            return status.ready
+                ? PreflightFinding(.ok, "daemon", "needletail \(status.version) is ready")
+                : PreflightFinding(
+                    .problem,
+                    "daemon",
+                    "needletail runs, but is not ready: needletail status"
+                )
+        case .kubeProxy(let mode):
+            return PreflightFinding(
+                .problem,
+                "daemon",
+                "kube-proxy still runs here, in mode \(mode)"
+            )
+        case nil:
+            return PreflightFinding(
+                .problem,
+                "daemon",
+                "no proxy answers at \(configuration.metricsAddress)"
+            )
+        }
+    }
+
+    private func leftovers() async -> PreflightFinding {
+        do throws(CommitError) {
+            guard let left = PreflightCheck.summary(try await PreflightCheck.programmed().others)
+            else {
+                return PreflightFinding(.ok, "kube-proxy", "has left nothing here")
+            }
+            return PreflightFinding(
+                .warning,
+                "kube-proxy",
+                "\(left) is still here: restart needletail, which removes it when it starts"
+            )
+        } catch {
+            return PreflightCheck.unreadable(error)
+        }
+    }
+
+    private func kernel(_ snapshot: Snapshot) async -> PreflightFinding {
+        do {
+            let differences = try await Mode.open(configuration, DaemonLog.ofCommand)
+                .difference(snapshot.plans, node: snapshot.facts)
+            guard let missing = PreflightCheck.summary(differences) else {
+                return PreflightFinding(
+                    .ok,
+                    "kernel",
+                    "holds what the API wants of \(snapshot.plans.count) Services"
+                )
+            }
+            return PreflightFinding(
+                .problem,
+                "kernel",
+                "does not hold what the API wants: \(missing) (needletail diff)"
+            )
+        } catch {
+            return PreflightFinding(.problem, "kernel", "cannot be read: \(error)")
+        }
+    }
+
+    /// The Services that every cluster has.
+    private static let services = [
+        ClusterState.apiService, ObjectName(namespace: "kube-system", name: "kube-dns"),
+    ]
+
+    private func packets(_ snapshot: Snapshot) async -> [PreflightFinding] {
+        var findings: [PreflightFinding] = []
+        do {
+            let explainer = Explainer(
+                snapshot: snapshot,
+                configuration: try configuration.nodeConfiguration(),
+                backend: Result { () throws(CommitError) in
+                    try Mode.open(configuration, DaemonLog.ofCommand)
+                }
+            )
+            let known = Set(snapshot.plans.map(\.service))
+            for service in Self.services where known.contains("\(service)") {
+                let wanted = Wanted.service("\(service)")
+                let document = try await explainer.explain(wanted, from: nil)
+                for sent in await explainer.verifications(document, wanted) {
+                    findings.append(finding(Verified(sent), of: "\(service)"))
+                }
+            }
+        } catch {
+            findings.append(PreflightFinding(.problem, "packets", "\(error)"))
+        }
+        return findings.isEmpty
+            ? [
+                PreflightFinding(
+                    .warning,
+                    "packets",
+                    "there is no Service to which one could be sent"
+                )
+            ]
+            : findings
+    }
+
+    private func finding(_ sent: Verified, of service: String) -> PreflightFinding {
+        let subject = "\(service) \(sent.frontend)"
+        switch sent.agrees {
+        case true:
+            let fate = [sent.what, sent.to].compactMap(\.self).joined(separator: " to ")
+            return PreflightFinding(.ok, "packet", "\(subject): \(fate), as it should")
+        case false:
+            return PreflightFinding(
+                .problem,
+                "packet",
+                "\(subject): went another way (needletail explain \(service) --verify)"
+            )
+        default:
+            return PreflightFinding(.warning, "packet", "\(subject): \(sent.reason ?? "not seen")")
+        }
+    }
+}
