@@ -111,8 +111,8 @@ dist: release ## what a release consists of: image, chart, Debian package, plugi
 	scripts/dist
 	scripts/check-dist
 
-.PHONY: docs
-docs: ## write the reference pages of docs/ anew
+.PHONY: reference
+reference: ## write the reference pages of docs/ anew
 	$(SWIFT) build --product needletail
 	for page in flags metrics; do .build/debug/needletail reference $$page > docs/$$page.md; done
 
