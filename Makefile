@@ -111,6 +111,10 @@ dist: release ## what a release consists of: image, chart, Debian package, plugi
 	scripts/dist
 	scripts/check-dist
 
+.PHONY: docs
+docs: ## check every link, and build the site of docs/ into .build/site
+	scripts/docs
+
 .PHONY: reference
 reference: ## write the reference pages of docs/ anew
 	$(SWIFT) build --product needletail
