@@ -1,4 +1,4 @@
-# The two commands of README are `make demo` and `make test`; `make help` lists the others.
+# README's commands are `make image`, `make demo` and `make test`; `make help` lists the others.
 
 SWIFT ?= swift
 # Release builds carry the Swift standard library.
