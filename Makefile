@@ -1,4 +1,4 @@
-# The two commands of README are `make demo` and `make test`; `make help` lists the others.
+# README's commands are `make image`, `make demo` and `make test`; `make help` lists the others.
 
 SWIFT ?= swift
 # Release builds carry the Swift standard library.
@@ -112,7 +112,11 @@ dist: release ## what a release consists of: image, chart, Debian package, plugi
 	scripts/check-dist
 
 .PHONY: docs
-docs: ## write the reference pages of docs/ anew
+docs: ## check every link, and build the site of docs/ into .build/site
+	scripts/docs
+
+.PHONY: reference
+reference: ## write the reference pages of docs/ anew
 	$(SWIFT) build --product needletail
 	for page in flags metrics; do .build/debug/needletail reference $$page > docs/$$page.md; done
 

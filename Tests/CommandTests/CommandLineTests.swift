@@ -245,6 +245,6 @@ import Testing
     func `a reference page is the program's`(page: String) throws {
         let result = try Binary.run(["reference", page], in: namespace)
         let written = try Fixture.text("../docs/\(page).md")
-        #expect(result.output == written, "make docs")
+        #expect(result.output == written, "make reference")
     }
 }

@@ -24,7 +24,7 @@ struct Reference: ParsableCommand {
         let intro = """
             # Flags and the configuration file
 
-            `make docs` generates this page from the program. `needletail run` accepts kube-proxy's flags under their own names. With `--config` it reads
+            `make reference` generates this page from the program. `needletail run` accepts kube-proxy's flags under their own names. With `--config` it reads
             kube-proxy's file, a `KubeProxyConfiguration` of `kubeproxy.config.k8s.io/v1alpha1`, which may have an additional section `needletail`.
             `render`, `diff`, `explain` and `watch` take the same flags.
 
@@ -65,7 +65,7 @@ struct Reference: ParsableCommand {
         let intro = """
             # Metrics
 
-            `make docs` generates this page from the program. The metrics are served at `/metrics` of `--metrics-bind-address`, as Prometheus text or, for
+            `make reference` generates this page from the program. The metrics are served at `/metrics` of `--metrics-bind-address`, as Prometheus text or, for
             clients that accept it, as OpenMetrics. Metrics named `kubeproxy_` are kube-proxy's, with the same labels and buckets. One sync handles both IP
             families, so metrics of syncs show the same values for both. Two groups of kube-proxy's metrics do not exist here: those of mode iptables
             (`…_iptables_…`), which have no meaning here, and `go_…`, which describe the Go runtime. `manifests/monitoring` has a dashboard and alert rules.
