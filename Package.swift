@@ -339,7 +339,8 @@ let package = Package(
                 "Threads", "Backend", "Reconciler", "Configuration", "KubernetesClient",
                 "LocalhostForwarding",
                 "Journal", "Observability", "PlanCompiler", "ServicePlan", "NFTables",
-                "NFTablesKernel", "ModelKernel", "ModelSupport", "needletail", "needletail-lab",
+                "YAML", "NFTablesKernel", "ModelKernel", "ModelSupport", "needletail",
+                "needletail-lab",
                 logging,
             ]
         ),

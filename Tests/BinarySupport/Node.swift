@@ -107,7 +107,7 @@ package final class Node {
         try namespace.run(["ip", "-br", "addr", "show", "dev", "kube-ipvs0"])
     }
 
-    /// Writes the Service shop/web, whose endpoints are given by their last part in 10.244.1.0/24.
+    /// Writes a Service, shop/web by default, whose endpoints are given by their last part in 10.244.1.0/24.
     ///
     /// - Parameter elsewhere: the endpoints that are listed as being on another node
     package func write(
@@ -117,7 +117,9 @@ package final class Node {
         annotations: String = "",
         ingress: String = "",
         targets: String = "{name: http, port: 8080}",
-        elsewhere: [Int] = []
+        elsewhere: [Int] = [],
+        name: String = "web",
+        in namespace: String = "shop"
     ) throws {
         let list = endpoints.map {
             "{addresses: [10.244.1.\($0)], nodeName: \(elsewhere.contains($0) ? "there" : "here")}"
@@ -127,13 +129,13 @@ package final class Node {
             """
             apiVersion: v1
             kind: Service
-            metadata: {name: web, namespace: shop, annotations: {\(annotations)}}
+            metadata: {name: \(name), namespace: \(namespace), annotations: {\(annotations)}}
             spec: {clusterIP: 10.96.0.10, ports: [\(ports)]\(spec.isEmpty ? "" : ", \(spec)")}
             status: {loadBalancer: {ingress: [\(ingress)]}}
             ---
             apiVersion: discovery.k8s.io/v1
             kind: EndpointSlice
-            metadata: {name: web-1, namespace: shop, labels: {kubernetes.io/service-name: web}}
+            metadata: {name: \(name)-1, namespace: \(namespace), labels: {kubernetes.io/service-name: \(name)}}
             addressType: IPv4
             ports: [\(targets)]
             endpoints: [\(list)]

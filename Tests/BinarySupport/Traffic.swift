@@ -75,12 +75,13 @@ package final class Traffic: Sendable {
     /// The number of lasting connections that are broken.
     package var broken: Int { lasting.count { !$0.echoes } }
 
-    /// Waits until `count` more short connections have been made.
+    /// Waits until `count` more short connections have been made, as long as there is progress.
     package func wait(forMore count: Int) throws {
         let goal = opened + count
-        let deadline = ContinuousClock.now + .seconds(300)
-        while opened < goal {
-            guard .now < deadline else { throw CommandError("only \(opened) of \(goal)") }
+        var (last, deadline) = (opened, ContinuousClock.now + .seconds(300))
+        while case let now = opened, now < goal {
+            if now > last { (last, deadline) = (now, .now + .seconds(300)) }
+            guard .now < deadline else { throw CommandError("only \(now) of \(goal)") }
             usleep(5000)
         }
     }

@@ -1,23 +1,17 @@
 import BinarySupport
 import FoundationEssentials
 import NetworkNamespaces
+import TestSupport
 import Testing
 
 /// Tests of `preflight` on nodes as other programs leave them.
 @Suite(.timeLimit(.minutes(30))) struct PreflightTests {
-    private struct Document: Decodable {
-        struct Finding: Decodable {
-            let level: String
-            let subject: String
-            let text: String
-        }
-        let findings: [Finding]
-    }
-
-    private func preflight(_ node: Node) throws -> (findings: [Document.Finding], status: Int32) {
-        let result = try node.command(["preflight", "-o", "json"])
-        let document = try JSONDecoder().decode(Document.self, from: Data(result.output.utf8))
-        return (document.findings, result.status)
+    private func preflight(
+        _ node: Node,
+        _ flags: [String] = []
+    ) throws -> (findings: [PreflightDocument.Finding], status: Int32) {
+        let result = try node.command(["preflight", "-o", "json"] + flags)
+        return (try PreflightDocument(result.output).findings, result.status)
     }
 
     private func node() throws -> Node {
@@ -92,6 +86,89 @@ import Testing
         )
     }
 
+    @Test func `a network that balances Services itself is a warning`() throws {
+        let node = try node()
+        try node.namespace.ip(["link add cilium_host type bridge"])
+        try node.namespace.run(["iptables-nft", "-N", "CILIUM_FORWARD"])
+        try node.namespace.run(["iptables-nft", "-A", "FORWARD", "-j", "CILIUM_FORWARD"])
+        let (findings, status) = try preflight(node)
+        #expect(status == 3, "\(findings)")
+        let warnings = findings.filter { $0.level == "warning" }
+        #expect(warnings.map(\.subject) == ["network"], "\(findings)")
+        #expect(
+            warnings.first?.text.hasPrefix("Cilium is here: with kubeProxyReplacement ") == true
+        )
+    }
+
+    @Test func `a kube-proxy that runs is told with its mode`() throws {
+        let node = try node()
+        let kubeProxy = try node.namespace.inside {
+            ScriptedServer(port: 10249) { line in
+                line.hasPrefix("GET /proxyMode ")
+                    ? .body(Array("iptables".utf8), type: "text/plain")
+                    : .status(404, "404 page not found")
+            }
+        }
+        kubeProxy.start()
+        defer { kubeProxy.stop() }
+        let (findings, status) = try preflight(node)
+        #expect(status == 3, "\(findings)")
+        let warning = findings.first { $0.level == "warning" }
+        #expect(warning?.subject == "proxy", "\(findings)")
+        #expect(warning?.text.hasPrefix("kube-proxy runs here in mode iptables, ") == true)
+        let proof = try preflight(node, ["--verify"])
+        #expect(proof.status == 1)
+        #expect(proof.findings.first?.text == "kube-proxy still runs here, in mode iptables")
+    }
+
+    @Test func `the switch is proved with packets, or what is missing is told`() throws {
+        let node = try Node()
+        try node.write([2], name: "kubernetes", in: "default")
+        let early = try preflight(node, ["--verify"])
+        #expect(early.status == 1)
+        #expect(
+            early.findings.map { "\($0.level) \($0.subject)" }
+                == ["problem daemon", "ok kube-proxy", "problem kernel", "problem packet"],
+            "\(early)"
+        )
+        #expect(early.findings.first?.text == "no proxy answers at 127.0.0.1:10249", "\(early)")
+        let daemon = try node.daemon("nftables")
+        try daemon.wait(for: "synced")
+        let proof = try preflight(node, ["--verify"])
+        #expect(proof.status == 0, "\(proof)")
+        #expect(
+            proof.findings.map(\.subject) == ["daemon", "kube-proxy", "kernel", "packet"],
+            "\(proof)"
+        )
+        #expect(
+            proof.findings.last?.text
+                == "default/kubernetes 10.96.0.10:80/tcp: delivered to 10.244.1.2:8080, as it should"
+        )
+        #expect(try preflight(node).findings.contains { $0.text == "needletail runs here already" })
+        try node.namespace.run([
+            "nft",
+            "add table ip kube-proxy; add table ip foreign; add chain ip foreign x"
+                + " { type filter hook output priority 0; }; add rule ip foreign x tcp dport 8080 drop",
+        ])
+        let broken = try preflight(node, ["--verify"])
+        #expect(broken.status == 1)
+        let found = broken.findings.map { "\($0.level) \($0.subject)" }
+        #expect(
+            found == ["ok daemon", "warning kube-proxy", "ok kernel", "problem packet"],
+            "\(broken)"
+        )
+    }
+
+    @Test func `on a DaemonSet it stays, unless there is a problem`() throws {
+        let node = try node()
+        let staying = try node.start("preflight", ["--stay"])
+        try staying.wait(for: "found nothing that would stop it")
+        #expect(staying.stop() == 0)
+        let other = try Stream.listening(node.namespace, "0.0.0.0", port: 10256)
+        #expect(try node.command(["preflight", "--stay"]).status == 1)
+        withExtendedLifetime(other) {}
+    }
+
     @Test(arguments: ["0.0.0.0", "127.0.0.1", "::"])
     func `a port that is taken is a problem`(address: String) throws {
         let node = try node()
@@ -120,5 +197,21 @@ import Testing
             in: node.namespace
         )
         #expect(lost.status == 1 && lost.output.contains("PROBLEM  API"), "\(lost.output)")
+    }
+}
+
+/// What `preflight -o json` prints.
+struct PreflightDocument: Decodable {
+    struct Finding: Decodable {
+        let level: String
+        let subject: String
+        let text: String
+    }
+
+    let findings: [Finding]
+    let next: [String]
+
+    init(_ text: String) throws {
+        self = try JSONDecoder().decode(Self.self, from: Data(text.utf8))
     }
 }

@@ -42,14 +42,15 @@ package final class ScriptedServer: Sendable {
 
     /// Makes a server that answers by request line, with each connection on its own.
     ///
-    /// It listens in the network namespace of this thread.
-    package init(_ answer: @escaping @Sendable (String) -> Answer) {
+    /// It listens in the network namespace of this thread; port 0 takes any free one.
+    package init(port wanted: UInt16 = 0, _ answer: @escaping @Sendable (String) -> Answer) {
         self.answer = answer
         (arrivals, arrived) = AsyncStream.makeStream()
         listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        address.sin_port = wanted.bigEndian
         var length = socklen_t(MemoryLayout<sockaddr_in>.size)
         let (listener, size) = (listener, length)
         let bound = withUnsafePointer(to: &address) {

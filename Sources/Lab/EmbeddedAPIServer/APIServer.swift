@@ -23,6 +23,8 @@ package final class APIServer: Sendable {
         package var bookmarkInterval = Duration.seconds(60)
         /// The token that requests need; others get 401.
         package var token: String?
+        /// The rules of the role that everybody has; nil: everybody may do everything.
+        package var rules: [PolicyRule]?
 
         package init() {}
     }
@@ -30,12 +32,14 @@ package final class APIServer: Sendable {
     package let configuration: Configuration
     let store = ObjectStore()
     let faults = FaultQueue()
+    let authorizer: Authorizer
     let addresses = AddressAllocator()
     private let sockets = Mutex<(listeners: [Int32], connections: Set<Int32>)>(([], []))
     private let log = Mutex<[String]>([])
 
     package init(_ configuration: Configuration = Configuration()) {
         self.configuration = configuration
+        authorizer = Authorizer(configuration.rules)
         // Every cluster has these objects.
         _ = try? apply(["kind": "Namespace", "metadata": ["name": "default"]])
         _ = try? apply([
@@ -84,6 +88,11 @@ package final class APIServer: Sendable {
         guard let kind = ResourceKind.all.first(where: { $0.kind == kind }) else { return [] }
         return store.list(kind)?.objects.map(\.object) ?? []
     }
+
+    /// What requests needed and were allowed to do.
+    package var usedPermissions: Set<Permission> { authorizer.used }
+    /// What requests needed and were forbidden.
+    package var refusedPermissions: Set<Permission> { authorizer.refused }
 
     /// A stream that yields at once, and after every change.
     package var changes: AsyncStream<Void> {

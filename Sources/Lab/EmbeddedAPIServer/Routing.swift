@@ -59,6 +59,7 @@ extension APIServer {
             if let page = try staticPage(request) {
                 try send(page.body, page.type, connection, fault)
             } else if let route = Route(request.path) {
+                try authorizer.check(Permission(request, route), in: route.namespace)
                 try answer(request, route, fault, connection)
             } else {
                 throw APIStatus(

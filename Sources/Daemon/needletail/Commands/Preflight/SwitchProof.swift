@@ -109,8 +109,8 @@ struct SwitchProof {
             for service in Self.services where known.contains("\(service)") {
                 let wanted = Wanted.service("\(service)")
                 let document = try await explainer.explain(wanted, from: nil)
-                for sent in await explainer.verifications(document, wanted) {
-                    findings.append(finding(Verified(sent), of: "\(service)"))
+                for sent in await explainer.verifications(document, wanted).map(Verified.init) {
+                    findings.append(finding(sent, document.kernel.agrees, of: "\(service)"))
                 }
             }
         } catch {
@@ -127,20 +127,25 @@ struct SwitchProof {
             : findings
     }
 
-    private func finding(_ sent: Verified, of service: String) -> PreflightFinding {
-        let subject = "\(service) \(sent.frontend)"
-        switch sent.agrees {
-        case true:
-            let fate = [sent.what, sent.to].compactMap(\.self).joined(separator: " to ")
-            return PreflightFinding(.ok, "packet", "\(subject): \(fate), as it should")
-        case false:
+    /// - Parameter agrees: whether the rules, evaluated, do what the API wants
+    private func finding(
+        _ sent: Verified,
+        _ agrees: Bool?,
+        of service: String
+    ) -> PreflightFinding {
+        let fate = [sent.what ?? "not seen", sent.to].compactMap(\.self).joined(separator: " to ")
+        let text = "\(service) \(sent.frontend): \(fate)"
+        switch (sent.agrees, agrees) {
+        case (true, true): return PreflightFinding(.ok, "packet", "\(text), as it should")
+        case (false, _), (_, false):
             return PreflightFinding(
                 .problem,
                 "packet",
-                "\(subject): went another way (needletail explain \(service) --verify)"
+                "\(text), which is not what it should (needletail explain \(service) --verify)"
             )
-        default:
-            return PreflightFinding(.warning, "packet", "\(subject): \(sent.reason ?? "not seen")")
+        case (nil, _), (_, nil):
+            let reason = sent.reason ?? "nobody can tell whether it should"
+            return PreflightFinding(.warning, "packet", "\(text): \(reason)")
         }
     }
 }
