@@ -7,7 +7,7 @@ CONFORMANCE_DIR ?= ../shared/conformance
 CONFORMANCE_FLAGS ?=
 # The tests of what has threads of its own.
 THREADED_TESTS := KubernetesClientTests ReconcilerTests ObservabilityTests
-# Some of: tests ipvs-live nftables-live ipvs-start; or ipvs, nftables, bench, networks, matrix, pictures
+# Some of: tests ipvs-live nftables-live ipvs-start; or ipvs, nftables, bench, networks, matrix, pictures, profiles
 VM_PARTS ?=
 export CONFORMANCE_DIR SWIFT
 
