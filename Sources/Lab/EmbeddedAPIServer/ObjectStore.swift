@@ -11,6 +11,8 @@ final class ObjectStore: Sendable {
         let object: JSONValue
         let name: String
         let namespace: String
+        /// `spec.clusterIP`, which field selectors ask for.
+        let clusterIP: String?
         let labels: [String: String]
         /// The object in JSON, as the API sends it.
         let json: [UInt8]
@@ -27,6 +29,7 @@ final class ObjectStore: Sendable {
             let metadata = object["metadata"]
             name = metadata["name"].string ?? ""
             namespace = metadata["namespace"].string ?? ""
+            clusterIP = object["spec"]["clusterIP"].string
             labels = (metadata["labels"].members ?? [:]).compactMapValues(\.string)
             do {
                 let json = try Array(JSONEncoder.api.encode(object))

@@ -2,21 +2,20 @@ internal import FoundationEssentials
 
 /// Selects the objects for a list or a watch.
 struct Filter: Sendable {
-    private let labels: Selector
-    private let fields: Selector
+    private let tests: [@Sendable (ObjectStore.Stored) -> Bool]
     private let namespace: String
     private let name: String
 
     private static let fieldNames: [String: @Sendable (ObjectStore.Stored) -> String?] = [
         "metadata.name": { $0.name },
         "metadata.namespace": { $0.namespace },
-        "spec.clusterIP": { $0.object["spec"]["clusterIP"].string },
+        "spec.clusterIP": { $0.clusterIP },
         "spec.type": { $0.object["spec"]["type"].string },
         "involvedObject.name": { $0.object["regarding"]["name"].string },
     ]
 
     /// Makes a filter that every object passes.
-    init() { (labels, fields, namespace, name) = (Selector(), Selector(), "", "") }
+    init() { (tests, namespace, name) = ([], "", "") }
 
     init(_ query: [String: String], _ route: Route) throws(APIStatus) {
         guard let labels = Selector(query["labelSelector"] ?? "") else {
@@ -28,15 +27,16 @@ struct Filter: Sendable {
         for key in fields.keys where Self.fieldNames[key] == nil {
             throw .badRequest("field label not supported: \(key)")
         }
-        (self.labels, self.fields) = (labels, fields)
+        tests =
+            fields.tests { Self.fieldNames[$0] ?? { _ in nil } }
+            + labels.tests { key in { $0.labels[key] } }
         (namespace, name) = (route.namespace, route.name)
     }
 
     func contains(_ object: ObjectStore.Stored) -> Bool {
         (namespace.isEmpty || object.namespace == namespace)
             && (name.isEmpty || object.name == name)
-            && labels.matches { object.labels[$0] }
-            && fields.matches { Self.fieldNames[$0]?(object) }
+            && tests.allSatisfy { $0(object) }
     }
 }
 

@@ -6,12 +6,17 @@ struct Selector: Sendable {
         case equals(String, String)
         case differs(String, String)
         case oneOf(String, Set<Substring>, isNegated: Bool)
+
+        var key: String {
+            switch self {
+            case .exists(let key), .absent(let key), .equals(let key, _), .differs(let key, _),
+                .oneOf(let key, _, _):
+                key
+            }
+        }
     }
 
     private let requirements: [Requirement]
-
-    /// Makes a selector that requires nothing.
-    init() { requirements = [] }
 
     /// Parses a selector; nil if it is invalid.
     init?(_ text: String) {
@@ -23,25 +28,23 @@ struct Selector: Sendable {
         self.requirements = requirements
     }
 
-    var keys: [String] {
-        requirements.map { requirement in
-            switch requirement {
-            case .exists(let key), .absent(let key), .equals(let key, _), .differs(let key, _),
-                .oneOf(let key, _, _):
-                key
-            }
-        }
-    }
+    var keys: [String] { requirements.map(\.key) }
 
-    func matches(_ value: (String) -> String?) -> Bool {
-        requirements.allSatisfy { requirement in
+    /// Returns what has to hold of an object.
+    ///
+    /// - Parameter value: finds out how a key is read from an object, once for each key
+    func tests<Object>(
+        _ value: (String) -> (@Sendable (Object) -> String?)
+    ) -> [@Sendable (Object) -> Bool] {
+        requirements.map { requirement in
+            let read = value(requirement.key)
             switch requirement {
-            case .exists(let key): value(key) != nil
-            case .absent(let key): value(key) == nil
-            case .equals(let key, let wanted): value(key) == wanted
-            case .differs(let key, let unwanted): value(key) != unwanted
-            case .oneOf(let key, let set, let isNegated):
-                (value(key).map { set.contains($0[...]) } ?? false) != isNegated
+            case .exists: return { read($0) != nil }
+            case .absent: return { read($0) == nil }
+            case .equals(_, let wanted): return { read($0) == wanted }
+            case .differs(_, let unwanted): return { read($0) != unwanted }
+            case .oneOf(_, let set, let isNegated):
+                return { (read($0).map { set.contains($0[...]) } ?? false) != isNegated }
             }
         }
     }
