@@ -97,6 +97,11 @@ test-vm: release packages-test ## mode ipvs, and all that needs another kernel, 
 	NEEDLETAIL_VM=1 $(SWIFT) build --build-tests
 	scripts/test-vm $(VM_PARTS)
 
+.PHONY: test-kernels
+KERNELS ?=
+test-kernels: release packages-test ## both modes on several of Debian's kernels, KERNELS, in virtual machines; takes hours
+	scripts/test-kernels $(KERNELS)
+
 .PHONY: manifests
 manifests: release packages-test ## validate manifests/, the alert rules and the served metrics
 	scripts/check-manifests
