@@ -99,7 +99,7 @@ test-vm: release packages-test ## mode ipvs, and all that needs another kernel, 
 
 .PHONY: test-kernels
 KERNELS ?=
-test-kernels: release packages-test ## both modes on several of Debian's kernels, KERNELS, in virtual machines; takes hours
+test-kernels: release packages-test ## both modes on several of Debian's kernels, KERNELS, in virtual machines; takes an hour and more
 	scripts/test-kernels $(KERNELS)
 
 .PHONY: manifests
