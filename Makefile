@@ -97,6 +97,18 @@ test-vm: release packages-test ## mode ipvs, and all that needs another kernel, 
 	NEEDLETAIL_VM=1 $(SWIFT) build --build-tests
 	scripts/test-vm $(VM_PARTS)
 
+.PHONY: test-kernels
+KERNELS ?=
+test-kernels: release packages-test ## both modes on several of Debian's kernels, KERNELS, in virtual machines; takes an hour and more
+	scripts/test-kernels $(KERNELS)
+
+# Where IPVS is in the kernel, the same test runs without a machine.
+.PHONY: prove-switch
+CONNECTIONS ?= 100000
+prove-switch: release packages-test ## kube-proxy's mode ipvs to ours to nftables under CONNECTIONS connections, in a virtual machine
+	NEEDLETAIL_VM=1 $(SWIFT) build --build-tests
+	VM_FILTER="VMTests.IPVSModeTests/.*connections.pass" VM_ENVIRONMENT=NEEDLETAIL_CONNECTIONS=$(CONNECTIONS) VM_LIMIT=7200 VM_LINES=12 scripts/test-vm tests
+
 .PHONY: manifests
 manifests: release packages-test ## validate manifests/, the alert rules and the served metrics
 	scripts/check-manifests
