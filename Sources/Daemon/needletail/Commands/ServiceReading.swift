@@ -77,8 +77,9 @@ struct ServiceReading {
         let early = names
         async let blocks = server.list(ObjectSelection<ServiceCIDR>(), isOptional: true)
         async let known = server.endpoints(of: early)
+        async let first = server.list(Self.first(wanted))
         let node = try await server.list(ObjectSelection<Node>()).first
-        let services = try await services(try choice(wanted, node), server)
+        let services = try await services(try choice(wanted, node), try await first, server)
         var result = Result()
         let others = Set(services.map(\.name)).subtracting(early)
         result.objects = try await server.endpoints(of: others) + known
@@ -89,33 +90,41 @@ struct ServiceReading {
         return result
     }
 
-    /// The Services that are wanted, and their rivals.
-    ///
-    /// What the API server has allotted, nobody else gets, so most Services can be read alone.
-    private func services(_ choice: ServiceChoice, _ server: Server) async throws -> [Service] {
+    /// The Service that is named, or those with the address as their cluster IP: usually that is all.
+    private static func first(_ wanted: Wanted) -> ObjectSelection<Service> {
         var part = ObjectSelection<Service>()
-        switch choice.wanted {
+        switch wanted {
         case .service(let text):
             let name = ObjectName(text)
             (part.namespace, part.fields) = (name.namespace, "metadata.name=\(name.name)")
-            part.isWanted = choice.isWanted
-            let chosen = try await server.list(part)
+        case .frontend(let address, _, _): part.fields = "spec.clusterIP=\(address)"
+        }
+        return part
+    }
+
+    /// The Services that are wanted, and their rivals.
+    ///
+    /// What the API server has allotted, nobody else gets, so most Services can be read alone.
+    private func services(
+        _ choice: ServiceChoice,
+        _ first: [Service],
+        _ server: Server
+    ) async throws -> [Service] {
+        let chosen = first.filter(choice.isWanted)
+        var all = ObjectSelection<Service>()
+        switch choice.wanted {
+        case .service:
             guard chosen.contains(where: { !$0.externalAddresses.isEmpty }) else { return chosen }
-            var all = ObjectSelection<Service>()
             all.isWanted = choice.contest(chosen).includes
-            return try await server.list(all)
         case .frontend(let address, let port, _):
-            part.fields = "spec.clusterIP=\(address)"
-            part.isWanted = choice.isWanted
-            let chosen = try await server.list(part)
             let isFound = chosen.contains { service in
                 service.clusterIPs.contains(address)
                     && (port.map { port in service.ports.contains { $0.port == port } } ?? true)
             }
             guard !isFound else { return chosen }
-            part.fields = ""
-            return try await server.list(part)
+            all.isWanted = choice.isWanted
         }
+        return try await server.list(all)
     }
 }
 
