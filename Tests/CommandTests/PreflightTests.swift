@@ -100,12 +100,13 @@ import Testing
         )
     }
 
-    @Test func `a kube-proxy that runs is told with its mode`() throws {
+    @Test(arguments: ["nftables", "iptables", "ipvs"])
+    func `a kube-proxy that runs is told with its mode`(mode: String) throws {
         let node = try node()
         let kubeProxy = try node.namespace.inside {
             ScriptedServer(port: 10249) { line in
                 line.hasPrefix("GET /proxyMode ")
-                    ? .body(Array("iptables".utf8), type: "text/plain")
+                    ? .body(Array(mode.utf8), type: "text/plain")
                     : .status(404, "404 page not found")
             }
         }
@@ -115,10 +116,10 @@ import Testing
         #expect(status == 3, "\(findings)")
         let warning = findings.first { $0.level == "warning" }
         #expect(warning?.subject == "proxy", "\(findings)")
-        #expect(warning?.text.hasPrefix("kube-proxy runs here in mode iptables, ") == true)
+        #expect(warning?.text.hasPrefix("kube-proxy runs here in mode \(mode), ") == true)
         let proof = try preflight(node, ["--verify"])
         #expect(proof.status == 1)
-        #expect(proof.findings.first?.text == "kube-proxy still runs here, in mode iptables")
+        #expect(proof.findings.first?.text == "kube-proxy still runs here, in mode \(mode)")
     }
 
     @Test func `the switch is proved with packets, or what is missing is told`() throws {

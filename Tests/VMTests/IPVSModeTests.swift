@@ -270,6 +270,27 @@ import Testing
         }
     }
 
+    @Test(arguments: ["nftables", "ipvs"])
+    func `preflight tells what kube-proxy's mode ipvs has left, and touches nothing`(
+        mode: String
+    ) throws {
+        let node = try Node()
+        try node.write([2])
+        try node.namespace.ip([
+            "link add kube-ipvs0 type dummy", "addr add 10.96.0.10/32 dev kube-ipvs0",
+        ])
+        try node.namespace.run(["ipvsadm", "-A", "-t", "10.96.0.10:80", "-s", "rr"])
+        let answer = try node.command(["preflight", "--mode", mode])
+        #expect(answer.status == 0, "\(answer.output)")
+        #expect(
+            answer.output.contains("ok       kube-proxy  has left "),
+            "\(answer.output)"
+        )
+        #expect(answer.output.contains("takes all rules and sets of mode \(mode) "))
+        #expect(try node.ipvsadm() == ["-A -t 10.96.0.10:80 -s rr"])
+        #expect(try node.addresses().contains("10.96.0.10/32"))
+    }
+
     /// `make prove-switch` opens more.
     private static let connections =
         ProcessInfo.processInfo.environment["NEEDLETAIL_CONNECTIONS"].flatMap(Int.init) ?? 10_000
