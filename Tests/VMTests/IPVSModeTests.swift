@@ -4,8 +4,14 @@ import Glibc
 import NetworkNamespaces
 import Testing
 
+/// The connections that go through the changes of the mode; `make prove-switch` opens more.
+private let connections =
+    ProcessInfo.processInfo.environment["NEEDLETAIL_CONNECTIONS"].flatMap(Int.init) ?? 10_000
+/// In minutes: an emulated machine opens a few thousand connections in one.
+private let limit = 30 + connections / 1000
+
 /// Tests of mode ipvs on a kernel that supports it; ipvsadm is the oracle.
-@Suite(.serialized, .timeLimit(.minutes(30))) struct IPVSModeTests {
+@Suite(.serialized, .timeLimit(.minutes(limit))) struct IPVSModeTests {
     /// A Service with every kind of frontend, protocol and endpoint.
     private static let everything =
         """
@@ -291,12 +297,8 @@ import Testing
         #expect(try node.addresses().contains("10.96.0.10/32"))
     }
 
-    /// `make prove-switch` opens more.
-    private static let connections =
-        ProcessInfo.processInfo.environment["NEEDLETAIL_CONNECTIONS"].flatMap(Int.init) ?? 10_000
-
     @Test func `connections pass from kube-proxy's mode ipvs through ours and back`() throws {
-        let share = Self.connections / 7
+        let share = connections / 7
         let node = try Node()
         try node.write([2, 3])
         let servers = try [0, 1].map { try EchoServer(node.pod($0), port: 8080) }
@@ -337,7 +339,7 @@ import Testing
             try traffic.wait(forMore: share)
             #expect(traffic.broken == 0, "round \(round)")
         }
-        try traffic.wait(forMore: max(100, Self.connections - traffic.opened))
+        try traffic.wait(forMore: max(100, connections - traffic.opened))
         traffic.end()
         #expect(traffic.failures.isEmpty, "\(traffic.failures)")
         #expect(traffic.broken == 0, "\(traffic.broken) broken")

@@ -76,7 +76,7 @@ final class ObjectStore: Sendable {
         at version: Int64? = nil,
         _ filter: Filter = Filter()
     ) -> (objects: [Stored], version: Int64)? {
-        state.withLock { state -> (objects: [Stored], version: Int64)? in
+        let found = state.withLock { state -> (objects: [String: Stored], version: Int64)? in
             var objects = state.objects[kind] ?? [:]
             let wanted = version ?? state.version
             guard wanted >= state.compacted else { return nil }
@@ -84,7 +84,10 @@ final class ObjectStore: Sendable {
                 guard change.object.kind == kind else { continue }
                 objects[change.object.key] = change.before
             }
-            return (objects.values.filter(filter.contains).sorted { $0.key < $1.key }, wanted)
+            return (objects, wanted)
+        }
+        return found.map { found in
+            (found.objects.values.filter(filter.contains).sorted { $0.key < $1.key }, found.version)
         }
     }
 
