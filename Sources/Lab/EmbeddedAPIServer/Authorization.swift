@@ -37,10 +37,9 @@ package struct Permission: Sendable, Hashable, CustomStringConvertible {
 
     /// The verbs are those of k8s.io/apiserver, RequestInfoFactory.
     init(_ request: ServerRequest, _ route: Route) {
-        let isWatch = ["true", "1"].contains(request.query["watch"] ?? "")
         let verb =
             switch request.method {
-            case "GET" where isWatch: "watch"
+            case "GET" where request.isWatch: "watch"
             case "GET": route.name.isEmpty ? "list" : "get"
             case "POST": "create"
             case "PUT": "update"

@@ -109,6 +109,8 @@ struct ServerRequest: Sendable {
     let headers: [String: String]
     var body: [UInt8] = []
 
+    var isWatch: Bool { ["true", "1"].contains(query["watch"] ?? "") }
+
     init?(head: String) {
         let lines = head.split(separator: "\r\n")
         let words = lines.first?.split(separator: " ") ?? []

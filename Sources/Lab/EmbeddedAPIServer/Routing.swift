@@ -111,9 +111,8 @@ extension APIServer {
                 message: "only the following media types are accepted: application/json"
             )
         }
-        let isWatch = ["true", "1"].contains(request.query["watch"] ?? "")
         switch request.method {
-        case "GET" where isWatch:
+        case "GET" where request.isWatch:
             try Watch(self, request, route, encoding, fault).serve(on: connection)
         case "GET" where route.name.isEmpty:
             try send(

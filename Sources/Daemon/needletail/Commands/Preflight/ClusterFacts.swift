@@ -59,21 +59,15 @@ struct ClusterFacts {
         }
     }
 
-    /// The host and the port of the API server's URL.
-    private var place: (host: String, port: String)? {
-        guard let server, let scheme = server.firstRange(of: "://") else { return nil }
-        let authority = server[scheme.upperBound...].prefix { $0 != "/" }
-        let port =
-            authority.lastIndex(of: ":").map { authority[authority.index(after: $0)...] } ?? ""
-        guard !port.isEmpty, port.allSatisfy(\.isNumber) else {
-            return (String(authority), server.hasPrefix("https") ? "443" : "80")
-        }
-        return (String(authority.dropLast(port.count + 1)), String(port))
+    /// The host, an IPv6 address without brackets, and the port of the API server's URL.
+    private var place: (host: String, port: Int)? {
+        guard let url = server.flatMap(URL.init(string:)), let host = url.host() else { return nil }
+        return (host, url.port ?? (url.scheme == "https" ? 443 : 80))
     }
 
     /// Whether the daemon would need itself to reach the API server.
     func addressFindings(_ blocks: [IPPrefix]) -> [PreflightFinding] {
-        guard let place, let address = IPAddress(place.host.filter { !"[]".contains($0) }),
+        guard let address = place.flatMap({ IPAddress($0.host) }),
             blocks.contains(where: { $0.contains(address) })
         else { return [] }
         return [

@@ -42,13 +42,14 @@ struct PodNetwork {
         PodNetwork("Weave Net") { $0 == "weave" },
         PodNetwork("Amazon VPC CNI") { $0.hasPrefix("eni") },
         PodNetwork("Azure CNI") { $0.hasPrefix("azv") },
-        PodNetwork("the bridge plugin") { $0 == "cni0" },
     ]
+    /// flannel and others have their bridge from this plugin.
+    private static let bridge = PodNetwork("the bridge plugin") { $0 == "cni0" }
 
     /// The networks that have made interfaces of these names.
     static func found(among interfaces: [String]) -> [PodNetwork] {
-        let found = known.filter { interfaces.contains(where: $0.isSign) }
-        // flannel and others have their bridge from the plugin.
-        return found.count > 1 ? found.filter { $0.name != "the bridge plugin" } : found
+        let isHere = { (network: PodNetwork) in interfaces.contains(where: network.isSign) }
+        let found = known.filter(isHere)
+        return found.isEmpty && isHere(bridge) ? [bridge] : found
     }
 }

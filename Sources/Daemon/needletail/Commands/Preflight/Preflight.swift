@@ -39,8 +39,8 @@ struct Preflight: AsyncParsableCommand {
         let configuration = try planning.configuration(source)
         let report =
             verify
-            ? await SwitchProof(source, configuration).report()
-            : await PreflightCheck(source, configuration).report()
+            ? await SwitchProof(source: source, configuration: configuration).report()
+            : await PreflightCheck(source: source, configuration: configuration).report()
         switch output {
         case .text: print(report.text, terminator: "")
         case .json: print(jsonText(report, pretty: true))

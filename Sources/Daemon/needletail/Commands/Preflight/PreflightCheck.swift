@@ -14,10 +14,6 @@ struct PreflightCheck {
     let source: SourceOptions
     let configuration: KubeProxyConfiguration
 
-    init(_ source: SourceOptions, _ configuration: KubeProxyConfiguration) {
-        (self.source, self.configuration) = (source, configuration)
-    }
-
     func report() async -> PreflightReport {
         let proxy = await RunningProxy.find(configuration.metricsAddress)
         let cluster = await ClusterFacts(source, configuration)
@@ -156,9 +152,12 @@ struct PreflightCheck {
     static func programmed() async throws(CommitError) -> (own: [Difference], others: [Difference])
     {
         let own = try await Cleanup.remove(kubeProxy: false, dryRun: true)
+        let known = Set(own)
         let all = try await Cleanup.remove(kubeProxy: true, dryRun: true)
-        return (own, all.filter { !Set(own).contains($0) })
+        return (own, all.filter { !known.contains($0) })
     }
+
+    static let nothingLeft = PreflightFinding(.ok, "kube-proxy", "has left nothing here")
 
     static func unreadable(_ error: CommitError) -> PreflightFinding {
         PreflightFinding(.warning, "kube-proxy", "what it has left cannot be read: \(error)")
@@ -171,9 +170,7 @@ struct PreflightCheck {
     }
 
     private func leftovers(_ found: [Difference]) -> PreflightFinding {
-        guard let left = Self.summary(found) else {
-            return PreflightFinding(.ok, "kube-proxy", "has left nothing here")
-        }
+        guard let left = Self.summary(found) else { return Self.nothingLeft }
         let what = "has left \(left)"
         return configuration.needletail.takeover
             ? PreflightFinding(

@@ -12,16 +12,19 @@ struct SwitchProof {
     let source: SourceOptions
     let configuration: KubeProxyConfiguration
 
-    init(_ source: SourceOptions, _ configuration: KubeProxyConfiguration) {
-        (self.source, self.configuration) = (source, configuration)
-    }
-
     func report() async -> PreflightReport {
         var report = PreflightReport()
         report.findings = await [daemon(), leftovers()]
         do {
             let snapshot = try await Snapshot(source, configuration)
-            report.findings += await [kernel(snapshot)] + packets(snapshot)
+            let explainer = Explainer(
+                snapshot: snapshot,
+                configuration: try configuration.nodeConfiguration(),
+                backend: Result { () throws(CommitError) in
+                    try Mode.open(configuration, DaemonLog.ofCommand)
+                }
+            )
+            report.findings += await [kernel(explainer)] + packets(explainer)
         } catch {
             report.findings.append(PreflightFinding(.problem, "API", "\(error)"))
         }
@@ -56,9 +59,7 @@ struct SwitchProof {
     private func leftovers() async -> PreflightFinding {
         do throws(CommitError) {
             guard let left = PreflightCheck.summary(try await PreflightCheck.programmed().others)
-            else {
-                return PreflightFinding(.ok, "kube-proxy", "has left nothing here")
-            }
+            else { return PreflightCheck.nothingLeft }
             return PreflightFinding(
                 .warning,
                 "kube-proxy",
@@ -69,9 +70,10 @@ struct SwitchProof {
         }
     }
 
-    private func kernel(_ snapshot: Snapshot) async -> PreflightFinding {
-        do {
-            let differences = try await Mode.open(configuration, DaemonLog.ofCommand)
+    private func kernel(_ explainer: Explainer) async -> PreflightFinding {
+        let snapshot = explainer.snapshot
+        do throws(CommitError) {
+            let differences = try await explainer.backend.get()
                 .difference(snapshot.plans, node: snapshot.facts)
             guard let missing = PreflightCheck.summary(differences) else {
                 return PreflightFinding(
@@ -95,17 +97,10 @@ struct SwitchProof {
         ClusterState.apiService, ObjectName(namespace: "kube-system", name: "kube-dns"),
     ]
 
-    private func packets(_ snapshot: Snapshot) async -> [PreflightFinding] {
+    private func packets(_ explainer: Explainer) async -> [PreflightFinding] {
         var findings: [PreflightFinding] = []
         do {
-            let explainer = Explainer(
-                snapshot: snapshot,
-                configuration: try configuration.nodeConfiguration(),
-                backend: Result { () throws(CommitError) in
-                    try Mode.open(configuration, DaemonLog.ofCommand)
-                }
-            )
-            let known = Set(snapshot.plans.map(\.service))
+            let known = Set(explainer.snapshot.plans.map(\.service))
             for service in Self.services where known.contains("\(service)") {
                 let wanted = Wanted.service("\(service)")
                 let document = try await explainer.explain(wanted, from: nil)
