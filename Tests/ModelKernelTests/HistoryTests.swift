@@ -135,7 +135,7 @@ import Testing
             let isClean = others.values.allSatisfy { $0.isEmpty }
             #expect(isClean, "seed \(seed)")
             for (set, elements) in wanted.elements {
-                let found = real.elements[set] ?? [:]
+                let found = real.elements[set] ?? ElementTable()
                 if set == .endpoints || set == .localEndpoints {
                     let areLike = areLike(shares(found), shares(elements))
                     #expect(areLike, "seed \(seed): \(set.name)")
@@ -149,9 +149,9 @@ import Testing
     }
 
     /// How many slots each endpoint of each frontend has; which ones depends on the history.
-    private func shares(_ elements: [ElementBytes: Element]) -> [[UInt8]: Int] {
+    private func shares(_ elements: ElementTable) -> [[UInt8]: Int] {
         var shares: [[UInt8]: Int] = [:]
-        for element in elements.values {
+        for element in elements.all {
             let frontend = element.key.bytes.dropLast(4)
             shares[frontend + (element.data?.bytes ?? []), default: 0] += 1
         }

@@ -27,7 +27,7 @@ private final class WatchedTables: TableKernel {
         _ keys: Set<ElementBytes>,
         in set: SetDefinition,
         _ family: IPFamily
-    ) throws(TableFault) -> [ElementBytes: Element] { try tables.find(keys, in: set, family) }
+    ) throws(TableFault) -> ElementTable { try tables.find(keys, in: set, family) }
 
     func commit(
         _ changes: [TableTransaction],

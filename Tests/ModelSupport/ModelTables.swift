@@ -58,8 +58,11 @@ package final class ModelTables: TableKernel, Sendable {
         _ keys: Set<ElementBytes>,
         in set: SetDefinition,
         _ family: IPFamily
-    ) throws(TableFault) -> [ElementBytes: Element] {
-        kernel.withLock { $0.elements(of: set, family).filter { keys.contains($0.key) } }
+    ) throws(TableFault) -> ElementTable {
+        kernel.withLock { kernel in
+            let elements = kernel.elements(of: set, family)
+            return ElementTable(keys.compactMap { elements[$0] })
+        }
     }
 
     package func commit(

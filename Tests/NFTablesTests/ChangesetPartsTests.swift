@@ -35,14 +35,14 @@ import Testing
         ]
         var views: [ElementBytes: View] = [:]
         for flag in flags {
-            for key in table.contents.elements[flag, default: [:]].keys {
-                views[key, default: View()].flags.insert(flag)
+            for element in table.contents.elements[flag]?.all ?? [] {
+                views[element.key, default: View()].flags.insert(flag)
             }
         }
         for (set, pools) in [
             (SetID.endpoints, \View.endpoints), (.localEndpoints, \.localEndpoints),
         ] {
-            let elements = table.contents.elements[set, default: [:]]
+            let elements = table.contents.elements[set] ?? ElementTable()
             for frontend in views.keys {
                 for size in sizes {
                     let slots = (0..<size).compactMap { index in

@@ -26,8 +26,7 @@ struct FakeTable {
         sets.formUnion(changes.addedSets)
         for (set, elements) in changes.removed {
             for element in elements {
-                guard contents.elements[set, default: [:]].removeValue(forKey: element.key) != nil
-                else {
+                guard contents.elements[set]?.remove(element.key) == true else {
                     throw Refusal(description: "ENOENT: \(set) \(element)")
                 }
             }
@@ -36,18 +35,17 @@ struct FakeTable {
             guard sets.contains(set) else { throw Refusal(description: "no set \(set.name)") }
             // Elements that the kernel forgets are not read back.
             for element in elements where !SetDefinition(set).isForgetful {
-                if let old = contents.elements[set, default: [:]].updateValue(
-                    element,
-                    forKey: element.key
-                ), old != element {
+                let old = contents.elements[set]?[element.key]
+                guard old == nil || old == element else {
                     throw Refusal(description: "EEXIST: \(set) \(element)")
                 }
+                contents.elements[set, default: ElementTable()].insert(element)
             }
         }
         for case (.rememberFor(let seconds), .delete) in changes.chains {
             affinityTimeouts.remove(seconds)
         }
-        for element in contents.elements[.stickyTimeouts, default: [:]].values {
+        for element in contents.elements[.stickyTimeouts]?.all ?? [] {
             var reader = ElementReader(element.data ?? ElementBytes())
             guard let seconds = reader.hostOrderWord(), affinityTimeouts.contains(seconds) else {
                 throw Refusal(description: "ENOENT: no chain for \(element)")

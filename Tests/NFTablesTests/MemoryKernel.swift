@@ -34,7 +34,7 @@ final class MemoryKernel: TableKernel {
 
     init(generation: UInt32 = 7) { current = generation }
 
-    func elements(_ family: IPFamily) -> [SetID: [ElementBytes: Element]] {
+    func elements(_ family: IPFamily) -> [SetID: ElementTable] {
         tables[family]?.fake.contents.elements ?? [:]
     }
 
@@ -61,7 +61,7 @@ final class MemoryKernel: TableKernel {
     /// Somebody takes out an element of a set, if there is one.
     func takeOut(_ set: SetID, _ family: IPFamily, waits: Int? = 0) {
         guard let table = tables[family],
-            let element = table.fake.contents.elements[set]?.values.min()
+            let element = table.fake.contents.elements[set]?.all.min()
         else { return }
         var changes = Changeset()
         changes.removed[set] = [element]
@@ -118,8 +118,9 @@ final class MemoryKernel: TableKernel {
         _ keys: Set<ElementBytes>,
         in set: SetDefinition,
         _ family: IPFamily
-    ) throws(TableFault) -> [ElementBytes: Element] {
-        (elements(family)[set.id] ?? [:]).filter { keys.contains($0.key) }
+    ) throws(TableFault) -> ElementTable {
+        let elements = elements(family)[set.id] ?? ElementTable()
+        return ElementTable(keys.compactMap { elements[$0] })
     }
 
     func commit(

@@ -200,7 +200,9 @@ import Testing
         var contents = TableContents()
         contents.numbers = state.program.numbers
         for (set, elements) in changes.flatMap(\.added) {
-            for element in elements { contents.elements[set, default: [:]][element.key] = element }
+            for element in elements {
+                contents.elements[set, default: ElementTable()].insert(element)
+            }
         }
         return contents
     }
@@ -277,10 +279,10 @@ import Testing
         var table = FakeTable()
         try table.commit(start, program: state.program)
         var contents = table.contents
-        let lost = try #require(contents.elements[.frontends]?.keys.sorted().first)
-        contents.elements[.frontends]?[lost] = nil
+        let lost = try #require(contents.elements[.frontends]?.all.map(\.key).min())
+        contents.elements[.frontends]?.remove(lost)
         let foreign = Element(key: ElementBytes(FrontendKey(ip("1.2.3.4"), .tcp, 1)))
-        contents.elements[.noEndpoints, default: [:]][foreign.key] = foreign
+        contents.elements[.noEndpoints, default: ElementTable()].insert(foreign)
         contents.damagedChains = [.noService]
         let (_, repair) = TableState.adopting(contents, plans, facts, .ipv4)
         #expect(repair.added.mapValues(\.count) == [.frontends: 1])

@@ -60,8 +60,8 @@ import Testing
             $0.contents(of: .ipv4, Program.Variant(TableInputs(), .ipv4))
         }
         var served: [IPAddress: Int] = [:]
-        for key in (contents.elements[.endpoints] ?? [:]).keys {
-            var reader = ElementReader(key)
+        contents.elements[.endpoints]?.forEach { element in
+            var reader = ElementReader(element.key)
             if let frontend = reader.frontendKey(.ipv4) {
                 served[frontend.address, default: 0] += 1
             }

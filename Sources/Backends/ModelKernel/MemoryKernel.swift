@@ -99,17 +99,9 @@ package struct MemoryKernel: Sendable {
     }
 
     /// What a reader of one of needletail's sets finds.
-    package func elements(
-        of set: SetDefinition,
-        _ family: IPFamily
-    ) -> [ElementBytes: NFTables.Element] {
+    package func elements(of set: SetDefinition, _ family: IPFamily) -> ElementTable {
         let elements = ruleset.tables[Ruleset.TableID(family)]?.sets[set.id.name]?.elements ?? [:]
-        return Dictionary(
-            uniqueKeysWithValues: elements.map { key, element in
-                let read = NFTables.Element(key, element, set)
-                return (read.key, read)
-            }
-        )
+        return ElementTable(elements.map { NFTables.Element($0, $1, set) })
     }
 }
 

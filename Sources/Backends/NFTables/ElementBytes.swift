@@ -73,6 +73,16 @@ package struct ElementBytes: Sendable, Hashable {
     package func hash(into hasher: inout Hasher) {
         withBytes { hasher.combine(bytes: $0) }
     }
+
+    /// Returns a number that depends on all bytes and on the seed, for a table of places.
+    func hash(_ seed: UInt64) -> UInt64 {
+        var hash = seed ^ UInt64(count)
+        for word in [words.0, words.1, words.2, words.3, words.4].prefix(Int(count + 7) / 8) {
+            hash = (hash ^ word) &* 0x9E37_79B9_7F4A_7C15
+            hash ^= hash >> 32
+        }
+        return hash
+    }
 }
 
 /// Reads the fields of a key or of data, in the order in which they were appended.

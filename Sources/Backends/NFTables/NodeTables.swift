@@ -40,7 +40,7 @@ package struct NodeTables {
             }
             let isNew = found.values.allSatisfy(\.isMissing)
             let portions = isNew ? plans.portions(ofAtMost: Self.partSize) : [plans[...]]
-            guard var report = try adopt(Array(portions.first ?? []), inputs, found) else {
+            guard var report = try adopt(Array(portions.first ?? []), inputs, &found) else {
                 continue
             }
             for portion in portions.dropFirst() {
@@ -56,12 +56,13 @@ package struct NodeTables {
     private mutating func adopt(
         _ plans: [ServicePlan],
         _ inputs: TableInputs,
-        _ found: [IPFamily: TableContents]
+        _ found: inout [IPFamily: TableContents]
     ) throws(TableFault) -> CommitReport? {
         var read: [IPFamily: TableState] = [:]
         var changes: [TableTransaction] = []
         for family in families {
-            let contents = found[family] ?? .missing
+            // Nothing else holds the contents now, so they are not copied.
+            let contents = found.removeValue(forKey: family) ?? .missing
             let (state, change) = TableState.adopting(contents, plans, inputs, family)
             read[family] = state
             changes.append(TableTransaction(program: state.program, changes: change))
@@ -243,8 +244,8 @@ package struct FormerFrontends: Sendable {
 
     mutating func add(_ contents: TableContents, _ family: IPFamily) {
         let keys = { (set: SetID) in
-            (contents.elements[set] ?? [:]).keys.compactMap { key in
-                var reader = ElementReader(key)
+            (contents.elements[set]?.all ?? []).compactMap { element in
+                var reader = ElementReader(element.key)
                 return reader.frontendKey(family)
             }
         }

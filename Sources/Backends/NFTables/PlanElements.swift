@@ -58,13 +58,13 @@ package struct LaidOutPlan: Sendable {
 
     /// Lays out the pools of a plan.
     ///
-    /// - Parameter previous: returns the layout that a frontend had in a map before; nil if it had
-    ///   none
+    /// - Parameter previous: returns the layout, of this number of slots, that a frontend had in a map
+    ///   before; nil if it had none
     init(
         _ plan: ServicePlan,
         _ role: TableRole,
         _ family: IPFamily,
-        previous: (Frontend, SetID) -> PoolLayout?
+        previous: (Frontend, SetID, Int) -> PoolLayout?
     ) {
         self.plan = plan
         self.family = family
@@ -73,7 +73,8 @@ package struct LaidOutPlan: Sendable {
         for frontend in plan.frontends where frontend.key.address.family == family {
             for (set, pool) in Self.maps(frontend, role) where (former[pool] ?? nil) == nil {
                 // The first frontend with a previous layout decides for its whole pool.
-                former[pool] = .some(previous(frontend, set))
+                let size = PoolLayout.size(for: plan.pools[pool].endpoints.count)
+                former[pool] = .some(previous(frontend, set, size))
             }
         }
         layouts = plan.pools.indices.map { pool in
@@ -94,7 +95,7 @@ package struct LaidOutPlan: Sendable {
             old.frontends.map { ($0.key, $0) },
             uniquingKeysWith: { first, _ in first }
         )
-        self.init(plan, role, family) { frontend, set in
+        self.init(plan, role, family) { frontend, set, _ in
             guard let former = former[frontend.key] else { return nil }
             return old.maps(former).first { $0.set == set }.map { old.layouts[$0.pool] }
         }
@@ -163,11 +164,17 @@ package struct LaidOutPlan: Sendable {
     /// Returns the element for one slot of a frontend's pool.
     static func element(_ frontend: ElementBytes, _ layout: PoolLayout, _ slot: Int) -> Element {
         let endpoint = layout.endpoint(slot)
-        var key = frontend
-        key.append(
-            hostOrder: PoolLayout.firstSlot(layout.size) + UInt32(truncatingIfNeeded: slot)
+        return Element(
+            key: key(frontend, layout.size, slot),
+            data: ElementBytes(endpoint.address, port: endpoint.port)
         )
-        return Element(key: key, data: ElementBytes(endpoint.address, port: endpoint.port))
+    }
+
+    /// Returns the key of one slot of a frontend's pool with so many slots.
+    static func key(_ frontend: ElementBytes, _ size: UInt32, _ slot: Int) -> ElementBytes {
+        var key = frontend
+        key.append(hostOrder: PoolLayout.firstSlot(size) + UInt32(truncatingIfNeeded: slot))
+        return key
     }
 
     /// Returns the maps that hold the slots of a frontend's pools, with the pools' indexes.

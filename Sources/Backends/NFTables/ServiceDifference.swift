@@ -49,7 +49,7 @@ extension TableState {
         }
         for plan in services {
             // The size of a layout follows from the plan, whatever endpoint has which slot.
-            let laidOut = LaidOutPlan(plan, inputs.role, family) { _, _ in nil }
+            let laidOut = LaidOutPlan(plan, inputs.role, family) { _, _, _ in nil }
             for frontend in laidOut.frontends {
                 for set in memberships { ask(set, Element(key: ElementBytes(frontend.key))) }
             }

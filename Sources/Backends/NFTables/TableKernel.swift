@@ -25,7 +25,7 @@ package protocol TableKernel: AnyObject {
         _ keys: Set<ElementBytes>,
         in set: SetDefinition,
         _ family: IPFamily
-    ) throws(TableFault) -> [ElementBytes: Element]
+    ) throws(TableFault) -> ElementTable
 
     /// Commits all of these changes or none.
     ///

@@ -12,7 +12,7 @@ package struct TableContents: Sendable {
     /// itself.
     ///
     /// For an unusable table, the elements of `SetID.tellingOfFrontends`, if they can be read.
-    package var elements: [SetID: [ElementBytes: Element]] = [:]
+    package var elements: [SetID: ElementTable] = [:]
     /// The numbers in the rules that the kernel holds, in rule order.
     package var numbers = ProgramNumbers()
     /// The chains whose rules are not the program's.
@@ -43,7 +43,7 @@ extension TableState {
     /// - Returns: the state in which exactly these plans are in force, and the changes that lead to
     ///   it
     package static func adopting(
-        _ contents: TableContents,
+        _ contents: consuming TableContents,
         _ plans: [ServicePlan],
         _ inputs: TableInputs,
         _ family: IPFamily,
@@ -52,11 +52,11 @@ extension TableState {
         var state = TableState(family, inputs.role)
         state.inputs = inputs
         state.usage = RuleNumberUsage(contents.numbers, areInUse: besideOthers)
-        var reconciliation = Reconciliation(
-            contents.isUnusable ? [:] : contents.elements,
-            family,
-            inputs.role
-        )
+        let elements = contents.isUnusable ? [:] : contents.elements
+        // The comparison takes elements out, and would copy what it shares.
+        contents.elements = [:]
+        state.elementCounts = elements.mapValues(\.count)
+        var reconciliation = Reconciliation(elements, family, inputs.role)
         for plan in plans {
             let laidOut = reconciliation.layOut(plan)
             laidOut.forEachElement { reconciliation.want($0, $1) }
@@ -83,7 +83,6 @@ extension TableState {
             changes.chains[name] = .replace(state.program.chain(name)?.rules ?? [])
         }
         reconciliation.finish(&changes)
-        if !contents.isUnusable { state.elementCounts = contents.elements.mapValues(\.count) }
         state.count(changes)
         return (state, changes)
     }
@@ -91,72 +90,46 @@ extension TableState {
 
 /// A comparison, element by element, of what a table should hold with what it holds.
 private struct Reconciliation {
-    private var unclaimed: [SetID: [ElementBytes: Element]]
-    private var layouts: [SetID: [ElementBytes: [(slot: UInt32, Endpoint)]]] = [:]
+    private var unclaimed: [SetID: ElementTable]
     private var changes = Changeset()
     private let family: IPFamily
     private let role: TableRole
 
-    init(
-        _ elements: [SetID: [ElementBytes: Element]],
-        _ family: IPFamily,
-        _ role: TableRole
-    ) {
-        self.role = role
+    init(_ elements: consuming [SetID: ElementTable], _ family: IPFamily, _ role: TableRole) {
         unclaimed = elements
-        self.family = family
-        for map in [SetID.endpoints, .localEndpoints] {
-            layouts[map] = Self.layouts(elements[map] ?? [:], family)
-        }
-    }
-
-    /// Returns the slots of each frontend in the kernel, by the frontend's key.
-    private static func layouts(
-        _ elements: [ElementBytes: Element],
-        _ family: IPFamily
-    ) -> [ElementBytes: [(slot: UInt32, Endpoint)]] {
-        var layouts: [ElementBytes: [(slot: UInt32, Endpoint)]] = [:]
-        for element in elements.values {
-            var key = ElementReader(element.key)
-            var data = element.data.map(ElementReader.init)
-            guard let frontend = key.frontendKey(family), let slot = key.hostOrderWord(),
-                let address = data?.address(family), let port = data?.port()
-            else { continue }
-            layouts[ElementBytes(frontend), default: []].append(
-                (slot, Endpoint(address, port, isLocal: false))
-            )
-        }
-        return layouts
+        (self.family, self.role) = (family, role)
     }
 
     func layOut(_ plan: ServicePlan) -> LaidOutPlan {
-        LaidOutPlan(plan, role, family) { layout(of: $0, in: $1) }
+        LaidOutPlan(plan, role, family) { layout(of: $0, in: $1, size: $2) }
     }
 
-    /// Returns the layout that a frontend has in the kernel; nil if slots are missing.
-    private func layout(of frontend: Frontend, in map: SetID) -> PoolLayout? {
-        guard let slots = layouts[map]?[ElementBytes(frontend.key)],
-            slots.count <= PoolLayout.largestSize
-        else { return nil }
-        let sorted = slots.sorted { $0.slot < $1.slot }
-        let first = PoolLayout.firstSlot(UInt32(sorted.count))
-        let isWhole = sorted.enumerated().allSatisfy { $1.slot == first + UInt32($0) }
-        return isWhole ? PoolLayout(placed: sorted.map(\.1)) : nil
+    /// Returns the layout of a number of slots that a frontend has in the kernel; nil if slots are
+    /// missing.
+    private func layout(of frontend: Frontend, in map: SetID, size: Int) -> PoolLayout? {
+        guard let elements = unclaimed[map] else { return nil }
+        let key = ElementBytes(frontend.key)
+        var placed: [Endpoint] = []
+        placed.reserveCapacity(size)
+        for slot in 0..<size {
+            let data = elements[LaidOutPlan.key(key, UInt32(size), slot)]?.data
+            guard var reader = data.map(ElementReader.init),
+                let address = reader.address(family), let port = reader.port()
+            else { return nil }
+            placed.append(Endpoint(address, port, isLocal: false))
+        }
+        return PoolLayout(placed: placed)
     }
 
     mutating func want(_ set: SetID, _ element: Element) {
-        if unclaimed[set]?[element.key] == element {
-            unclaimed[set]?[element.key] = nil
-        } else {
-            changes.add(set, element)
-        }
+        if unclaimed[set]?.take(element) != true { changes.add(set, element) }
     }
 
     /// Adds the changes, including the removal of all elements that were not wanted.
     func finish(_ changes: inout Changeset) {
         changes.added = self.changes.added
         for (set, elements) in unclaimed where !changes.removedSets.contains(set) {
-            for element in elements.values { changes.remove(set, element) }
+            elements.forEach { changes.remove(set, $0) }
         }
     }
 }

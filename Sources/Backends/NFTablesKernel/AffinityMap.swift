@@ -81,7 +81,7 @@ struct AffinityMap {
         guard count > frontends.count * Int(ClientBucket.count) else {
             let all = try reader.elements(of: definition, &socket)
             lastSeen = all.count
-            return Array(all.values)
+            return all.all
         }
         var entries: [Element] = []
         for frontend in frontends {

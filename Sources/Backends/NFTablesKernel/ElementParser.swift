@@ -6,7 +6,7 @@ internal import Netlink
 /// Collects the elements of one set from the messages of a dump.
 struct ElementParser {
     let set: SetDefinition
-    private(set) var elements: [ElementBytes: Element] = [:]
+    private(set) var elements = ElementTable()
     /// The number of packets that have matched each element, in sets that count them.
     private(set) var counters: [ElementBytes: UInt64] = [:]
     /// Whether an element came twice, in which case another one may be missing.
@@ -18,7 +18,7 @@ struct ElementParser {
     init(_ set: SetDefinition) { self.set = set }
 
     mutating func removeAll() {
-        elements = [:]
+        elements = ElementTable()
         counters = [:]
         bounds = [:]
         hasDuplicates = false
@@ -57,8 +57,8 @@ struct ElementParser {
             bounds[key] = isEnd
         } else {
             let element = Element(key: key, keyEnd: keyEnd, data: data, comment: comment)
-            counters[key] = count
-            if elements.updateValue(element, forKey: key) != nil { hasDuplicates = true }
+            if let count { counters[key] = count }
+            if elements.insert(element) { hasDuplicates = true }
         }
     }
 
@@ -90,15 +90,14 @@ struct ElementParser {
         var start: ElementBytes?
         for (key, isEnd) in bounds.sorted(by: { $0.key < $1.key }) {
             if let first = start, isEnd {
-                elements[first] = Element(key: first, keyEnd: key.predecessor)
+                elements.insert(Element(key: first, keyEnd: key.predecessor))
             }
             start = isEnd ? nil : key
         }
         if let start {
             let highest = [UInt8](repeating: 0xFF, count: set.keyLength(family))
-            elements[start] = Element(
-                key: start,
-                keyEnd: highest.withUnsafeBytes { ElementBytes($0) }
+            elements.insert(
+                Element(key: start, keyEnd: highest.withUnsafeBytes { ElementBytes($0) })
             )
         }
     }

@@ -45,15 +45,16 @@ final class NetlinkTables: TableKernel {
         _ keys: Set<ElementBytes>,
         in set: SetDefinition,
         _ family: IPFamily
-    ) throws(TableFault) -> [ElementBytes: Element] {
+    ) throws(TableFault) -> ElementTable {
         try TableFault.translating { () throws(NetlinkError) in
             let reader = TableReader(family: family)
-            var found: [ElementBytes: Element] = [:]
+            var found = ElementTable()
             for key in keys {
-                found[key] =
+                let element =
                     set.isInterval
                     ? try reader.range(from: key, of: set, &socket)
                     : try reader.element(key, of: set, &socket)
+                if let element { found.insert(element) }
             }
             return found
         }

@@ -122,7 +122,7 @@ struct TableReader {
     func elements(
         of set: SetDefinition,
         _ socket: inout NetlinkSocket
-    ) throws(NetlinkError) -> [ElementBytes: Element] {
+    ) throws(NetlinkError) -> ElementTable {
         for _ in 0..<200 {
             let parser = try dump(set, &socket)
             guard parser.hasDuplicates else { return parser.elements }

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <linux/filter.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
@@ -14,6 +15,7 @@
 #include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -52,11 +54,29 @@ int needle_open_tun(const char *name) {
     return -error;
 }
 
+// Segments that are not writable have no relocations, so the file has what is dropped here.
+#if !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer)
+static int drop_read_only_pages(struct dl_phdr_info *object, size_t size, void *context) {
+    (void)size;
+    (void)context;
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    for (int i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
+        if (segment->p_type != PT_LOAD || segment->p_flags & PF_W) continue;
+        uintptr_t begin = (object->dlpi_addr + segment->p_vaddr + page - 1) & -page;
+        uintptr_t end = (object->dlpi_addr + segment->p_vaddr + segment->p_memsz) & -page;
+        if (begin < end) madvise((void *)begin, end - begin, MADV_DONTNEED);
+    }
+    return 0;
+}
+#endif
+
 void needle_release_free_memory(void) {
 // Sanitizers allocate themselves. glibc's allocator would then be used here first, by two threads
 // at once, and it expects that there is one thread when it starts.
 #if !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer)
     malloc_trim(0);
+    dl_iterate_phdr(drop_read_only_pages, NULL);
 #endif
 }
 

@@ -1,4 +1,5 @@
 internal import EmbeddedAPIServer
+internal import NetworkTypes
 
 /// The objects of many Services, `bench/service-0` and so on.
 struct BenchObjects {
@@ -23,10 +24,10 @@ struct BenchObjects {
     /// Replaces one of a Service's endpoints; with another round it gets another address.
     func applySlice(_ index: Int, replaced round: Int, to server: APIServer) throws {
         let pods = (0..<endpoints).map { number -> JSONValue in
-            let host = number == 0 ? round % 240 : 239 + number
-            return [
-                "addresses": ["10.\(128 + index >> 16).\(index >> 8 & 255).\((host + index) & 255)"]
-            ]
+            // No two Services have the same pods.
+            let host = UInt32(number == 0 ? round % 64 : 63 + number)
+            let pod = IPAddress(ipv4: 0x0A80_0000 + UInt32(index) << 7 + host)
+            return ["addresses": [.string("\(pod)")]]
         }
         try server.apply([
             "kind": "EndpointSlice", "addressType": "IPv4",

@@ -41,7 +41,9 @@ const char *needle_curl_peer(CURL *handle, long *port);
 /// The seconds of the Retry-After header; 0 without one.
 long needle_curl_retry_after(CURL *handle);
 
-/// Returns the allocator's free memory to the system.
+/// Returns the allocator's free memory to the system, and takes the program's read-only pages out of
+/// the process: those that are needed again come back from the page cache, and most are not, since
+/// they are code that has done its work.
 void needle_release_free_memory(void);
 
 /// `inotify_init1`, which returns a descriptor or -errno, and a watch for file changes.
