@@ -73,6 +73,7 @@ import Threads
             nodeName: "here",
             hasNode: true,
             view: APIView(),
+            traffic: nil,
             journal: Journal(),
             lookAgain: {}
         )

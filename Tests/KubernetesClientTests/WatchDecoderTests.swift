@@ -184,9 +184,19 @@ import Testing
         for type in ["text/html", "", "application/yaml", "application/jsonx"] {
             #expect(WireEncoding(contentType: type) == nil)
         }
-        #expect(WireEncoding.json.accept == "application/json")
+        var form = ObjectForm(encoding: .json)
+        #expect(form.accept == "application/json;drop=metadata.managedFields,application/json")
+        form.dropsManagedFields = false
+        #expect(form.accept == "application/json")
+        form.encoding = .protobuf
+        #expect(form.accept == "application/vnd.kubernetes.protobuf,application/json")
+        form.dropsManagedFields = true
         #expect(
-            WireEncoding.protobuf.accept == "application/vnd.kubernetes.protobuf,application/json"
+            form.accept == """
+                application/vnd.kubernetes.protobuf;drop=metadata.managedFields,\
+                application/vnd.kubernetes.protobuf,\
+                application/json;drop=metadata.managedFields,application/json
+                """
         )
     }
 }

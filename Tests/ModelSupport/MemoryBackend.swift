@@ -14,11 +14,11 @@ package actor MemoryBackend: TestBackend {
     package init() {}
 
     package func adopt(
-        _ plans: [ServicePlan],
+        _ supply: PlanSupply,
         node: NodeFacts
     ) throws(CommitError) -> CommitReport {
         do throws(TableFault) {
-            return try tables.adopt(plans, TableInputs(node)).report
+            return try tables.adopt(supply, TableInputs(node)).report
         } catch { throw Self.translated(error) }
     }
 

@@ -1,6 +1,8 @@
+import Backend
 import NFTables
 import NetworkTypes
 import ServicePlan
+import Synchronization
 import TestSupport
 import Testing
 
@@ -82,20 +84,45 @@ import Testing
         let counts = counts()
         #expect(counts.count > 5 && counts.allSatisfy { $0 <= 5000 }, "\(counts)")
         #expect(report.elementsAdded == counts.reduce(0, +))
-        // The rules come first, and whole Services after them, in their order.
+        // The rules come with the first Services, and whole Services after them, in their order.
         #expect(kernel.commits[0].allSatisfy { $0.changes.createsTable })
-        #expect(kernel.commits[0].allSatisfy { $0.changes.added[.frontends] == nil })
         let frontends = kernel.commits.map { transactions in
             transactions.flatMap { $0.changes.added[.frontends] ?? [] }.count
         }
-        #expect(frontends.reduce(0, +) == 2002 && frontends[1] > 200)
-        let first = kernel.commits[1][0].changes
-        #expect(first.added[.endpoints]?.count == 5 * frontends[1])
+        #expect(frontends.reduce(0, +) == 2002 && frontends.prefix(2).allSatisfy { $0 > 200 })
+        let first = kernel.commits[0][0].changes
+        #expect(first.added[.endpoints]?.count == 5 * frontends[0])
         #expect(
             first.added[.frontends]?.contains { $0.key == ElementBytes(plans[0].frontends[0].key) }
                 == true
         )
         try expectRight(tables, plans)
+    }
+
+    @Test func `the first plans are in the kernel before the rest is asked for`() throws {
+        var tables = NodeTables(IPFamily.allCases, kernel)
+        let (first, second) = (small(1, 5), small(2, 5))
+        // The rest may change a first plan, as a rival's claim does.
+        let changed = ServicePlan(service: first.service, frontends: [], pools: [])
+        let counts = Mutex<[Int]>([])
+        let supply = PlanSupply(
+            first: [first],
+            rest: {
+                #expect(counts.withLock { $0 } == [1])
+                return [
+                    PlanChange(first.service, old: first, new: changed),
+                    PlanChange(second.service, old: nil, new: second),
+                ]
+            },
+            all: { [changed, second] },
+            programmed: { count in counts.withLock { $0.append(count) } }
+        )
+        _ = try tables.adopt(supply, inputs)
+        #expect(kernel.commits.count == 2 && counts.withLock { $0 } == [1, 2])
+        try expectRight(tables, [changed, second])
+        // Tables that hold something are compared with everything.
+        var others = NodeTables(IPFamily.allCases, kernel)
+        #expect(try others.adopt(PlanSupply([changed, second]), inputs).report.isEmpty)
     }
 
     @Test func `a table that replaces one is one transaction, however large`() throws {

@@ -41,10 +41,11 @@ final class ModelBackend: TestBackend {
     }
 
     func adopt(
-        _ plans: [ServicePlan],
+        _ supply: PlanSupply,
         node: NodeFacts
     ) throws(CommitError) -> CommitReport {
-        try attempt { state in
+        let plans = supply.all()
+        return try attempt { state in
             state.adoptions += 1
             state.plans = Dictionary(uniqueKeysWithValues: plans.map { ($0.service, $0) })
             (state.node, state.isKnown) = (node, true)

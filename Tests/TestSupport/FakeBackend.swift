@@ -52,10 +52,14 @@ package final class FakeBackend: TestBackend {
     }
 
     package func adopt(
-        _ plans: [ServicePlan],
+        _ supply: PlanSupply,
         node: NodeFacts
     ) async throws(CommitError) -> CommitReport {
-        try await take(.everything(Set(plans.map(\.service))))
+        supply.programmed(supply.first.count)
+        let all = supply.all()
+        let report = try await take(.everything(Set(all.map(\.service))))
+        supply.programmed(all.count)
+        return report
     }
 
     package func commit(

@@ -22,11 +22,16 @@ package final class ScriptedServer: Sendable {
     private let isOpen = Mutex(true)
     private let answer: @Sendable (String) -> Answer
     private let seen = Mutex<[String]>([])
+    private let sizes = Mutex<(received: [Int], answered: [Int])>(([], []))
     private let arrivals: AsyncStream<Void>
     private let arrived: AsyncStream<Void>.Continuation
 
     /// The request lines so far.
     package var requests: [String] { seen.withLock { $0 } }
+
+    /// The bytes of the requests so far, and those of their answers.
+    package var received: [Int] { sizes.withLock(\.received) }
+    package var answered: [Int] { sizes.withLock(\.answered) }
 
     /// Returns all request lines as soon as there are at least this many.
     package func requests(count: Int) async -> [String] {
@@ -102,6 +107,10 @@ package final class ScriptedServer: Sendable {
         seen.withLock { $0.append(line) }
         arrived.yield()
         let bytes = Self.bytes(answer(line))
+        sizes.withLock {
+            $0.received.append(max(0, count))
+            $0.answered.append(bytes.count)
+        }
         _ = bytes.withUnsafeBytes {
             send(connection, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
         }

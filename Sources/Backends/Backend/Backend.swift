@@ -11,8 +11,9 @@ package protocol Backend: Sendable {
 
     /// Makes the kernel hold what these plans say, and no other object of needletail's.
     ///
-    /// It reads the kernel first and sends only the differences.
-    func adopt(_ plans: [ServicePlan], node: NodeFacts) async throws(CommitError) -> CommitReport
+    /// It reads the kernel first and sends only the differences. A kernel that holds nothing of
+    /// needletail's may get the first plans before the others are asked for.
+    func adopt(_ supply: PlanSupply, node: NodeFacts) async throws(CommitError) -> CommitReport
 
     /// Programs the changes since the last `adopt` or `commit`.
     func commit(_ changes: [PlanChange], node: NodeFacts) async throws(CommitError) -> CommitReport

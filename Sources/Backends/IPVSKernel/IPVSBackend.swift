@@ -82,9 +82,11 @@ package actor IPVSBackend: Backend {
     }
 
     package func adopt(
-        _ plans: [ServicePlan],
+        _ supply: PlanSupply,
         node: NodeFacts
     ) throws(CommitError) -> CommitReport {
+        let plans = supply.all()
+        defer { supply.programmed(plans.count) }
         if retirement?.isOver == true { return try policy.adopt(plans, inputs(node)) }
         if retirement != nil { return try leaveEverything(plans, node) }
         var report: CommitReport

@@ -17,13 +17,21 @@ package struct NodeTables {
         (self.families, self.kernel) = (families, kernel)
     }
 
+    /// Makes the tables hold what these plans say, all of which are known.
+    package mutating func adopt(
+        _ plans: [ServicePlan],
+        _ inputs: TableInputs
+    ) throws(TableFault) -> (report: CommitReport, former: FormerFrontends) {
+        try adopt(PlanSupply(plans), inputs)
+    }
+
     /// Makes the tables hold what these plans say.
     ///
     /// New tables that replace nothing are filled in several transactions, in the order of the plans.
     ///
     /// - Returns: the report, and the frontends that the tables had before
     package mutating func adopt(
-        _ plans: [ServicePlan],
+        _ supply: PlanSupply,
         _ inputs: TableInputs
     ) throws(TableFault) -> (report: CommitReport, former: FormerFrontends) {
         tables = [:]
@@ -39,17 +47,38 @@ package struct NodeTables {
                 found[family] = contents
             }
             let isNew = found.values.allSatisfy(\.isMissing)
-            let portions = isNew ? plans.portions(ofAtMost: Self.partSize) : [plans[...]]
-            guard var report = try adopt(Array(portions.first ?? []), inputs, &found) else {
-                continue
-            }
-            for portion in portions.dropFirst() {
-                let changes = portion.map { PlanChange($0.service, old: nil, new: $0) }
-                report.add(try commit(changes, inputs))
-            }
+            // A table and what fits beside it are one transaction.
+            let head = isNew ? supply.first.fitting(Self.partSize) : supply.all()
+            guard var report = try adopt(head, inputs, &found) else { continue }
+            supply.programmed(head.count)
+            if isNew { report.add(try fill(supply, after: head.count, inputs)) }
             return (report, former)
         }
         throw .refused(.init("another program keeps changing the tables"))
+    }
+
+    /// Programs all plans into tables that have only so many of the first, in transactions of a
+    /// limited size.
+    private mutating func fill(
+        _ supply: PlanSupply,
+        after head: Int,
+        _ inputs: TableInputs
+    ) throws(TableFault) -> CommitReport {
+        var report = CommitReport()
+        var count = head
+        let first = supply.first.dropFirst(head).map {
+            PlanChange($0.service, old: nil, new: $0)
+        }
+        for changes in [{ first }, supply.rest] {
+            for portion in changes().portions(ofAtMost: Self.partSize) {
+                report.add(try commit(Array(portion), inputs))
+                for change in portion {
+                    count += (change.new == nil ? 0 : 1) - (change.old == nil ? 0 : 1)
+                }
+                supply.programmed(count)
+            }
+        }
+        return report
     }
 
     /// - Returns: nil if the tables are no longer as they were found
@@ -203,23 +232,36 @@ extension CommitReport {
     }
 }
 
-extension [ServicePlan] {
-    /// Splits the plans, in their order, so that the elements of each portion are about so many.
+extension [PlanChange] {
+    /// Splits the changes, in their order, so that the elements of each portion are about so many.
     ///
-    /// A larger plan is a portion of its own. If they are more than one portion, the first is empty.
-    fileprivate func portions(ofAtMost count: Int) -> [ArraySlice<ServicePlan>] {
-        var portions: [ArraySlice<ServicePlan>] = []
+    /// A larger plan is a portion of its own.
+    fileprivate func portions(ofAtMost count: Int) -> [ArraySlice<PlanChange>] {
+        var portions: [ArraySlice<PlanChange>] = []
         var (start, size) = (startIndex, 0)
         for index in indices {
-            let more = self[index].elementEstimate
+            let more = self[index].new?.elementEstimate ?? 0
             if index > start, size + more > count {
                 portions.append(self[start..<index])
                 (start, size) = (index, 0)
             }
             size += more
         }
-        portions.append(self[start...])
-        return portions.count == 1 && size <= count ? portions : [[]] + portions
+        if start < endIndex { portions.append(self[start...]) }
+        return portions
+    }
+}
+
+extension [ServicePlan] {
+    /// Returns the plans from the front whose elements are at most about so many.
+    fileprivate func fitting(_ limit: Int) -> [ServicePlan] {
+        var size = 0
+        return Array(
+            prefix { plan in
+                size += plan.elementEstimate
+                return size <= limit
+            }
+        )
     }
 }
 

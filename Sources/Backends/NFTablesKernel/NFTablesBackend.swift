@@ -19,10 +19,10 @@ package actor NFTablesBackend: Backend {
     }
 
     package func adopt(
-        _ plans: [ServicePlan],
+        _ supply: PlanSupply,
         node: NodeFacts
     ) throws(CommitError) -> CommitReport {
-        try programmer.adopt(plans, TableInputs(node))
+        try programmer.adopt(supply, TableInputs(node))
     }
 
     package func commit(

@@ -47,13 +47,18 @@ package final class TableProgrammer {
     package func adopt(
         _ plans: [ServicePlan],
         _ inputs: TableInputs
+    ) throws(CommitError) -> CommitReport { try adopt(PlanSupply(plans), inputs) }
+
+    package func adopt(
+        _ supply: PlanSupply,
+        _ inputs: TableInputs
     ) throws(CommitError) -> CommitReport {
         defer { news.tell(found()) }
         let inputs = known(inputs)
         var (report, former) = try CommitError.translating { () throws(TableFault) in
-            try tables.adopt(plans, inputs)
+            try tables.adopt(supply, inputs)
         }
-        let stale = StaleEntries(everything: plans, node: inputs.facts, former: former)
+        let stale = StaleEntries(everything: supply.all(), node: inputs.facts, former: former)
         removeStale(stale, inputs, &report)
         return report
     }

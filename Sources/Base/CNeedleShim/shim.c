@@ -133,6 +133,26 @@ long needle_curl_retry_after(CURL *handle) {
     return (long)seconds;
 }
 
+long needle_curl_received(CURL *handle) {
+    long headers = 0;
+    curl_off_t body = 0;
+    curl_easy_getinfo(handle, CURLINFO_HEADER_SIZE, &headers);
+    curl_easy_getinfo(handle, CURLINFO_SIZE_DOWNLOAD_T, &body);
+    return headers + (long)body;
+}
+
+long needle_curl_sent(CURL *handle) {
+    long request = 0;
+    curl_easy_getinfo(handle, CURLINFO_REQUEST_SIZE, &request);
+    return request;
+}
+
+void needle_curl_break_connection(CURL *handle) {
+    curl_socket_t socket = CURL_SOCKET_BAD;
+    curl_easy_getinfo(handle, CURLINFO_ACTIVESOCKET, &socket);
+    if (socket != CURL_SOCKET_BAD) shutdown(socket, SHUT_RDWR);
+}
+
 int needle_inotify_open(void) {
     int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     return fd < 0 ? -errno : fd;

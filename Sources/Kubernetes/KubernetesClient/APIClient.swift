@@ -1,14 +1,16 @@
 internal import KubernetesWire
+package import NetworkTypes
 internal import Synchronization
 
 /// Sends requests to an API server.
 package struct APIClient: Sendable {
     private let access: Access
     private let transport: HTTPTransport
-    private let encoding: EncodingChoice
+    private let forms: ObjectForms
     private let observer: (@Sendable (RequestRecord) -> Void)?
     private let patience: Patience
     let serverReturn = ServerReturn()
+    package let traffic: APITraffic
 
     /// How long a connection may be silent before it is treated as dead.
     package struct Patience: Sendable {
@@ -35,18 +37,22 @@ package struct APIClient: Sendable {
     /// Makes a client.
     ///
     /// - Parameters: - encoding: the encoding to ask for; a server that refuses protobuf is asked
-    ///   for JSON - observer: called for each request when its answer begins
+    ///   for JSON - isOwnAddress: whether an address is one of the node's, to which nothing needs
+    ///   compression - observer: called for each request when its answer begins
     package init(
         _ credentials: Credentials,
         encoding: WireEncoding = .protobuf,
         patience: Patience = Patience(),
+        isOwnAddress: @escaping @Sendable (IPAddress) -> Bool = { _ in false },
         observer: (@Sendable (RequestRecord) -> Void)? = nil
     ) {
         self.observer = observer
         access = Access(credentials)
         self.patience = patience
-        self.encoding = EncodingChoice(encoding)
-        transport = HTTPTransport()
+        forms = ObjectForms(encoding)
+        let traffic = APITraffic()
+        self.traffic = traffic
+        transport = HTTPTransport(ServerLinks(isOwnAddress), traffic)
     }
 
     package var credentials: Credentials { access.current.credentials }
@@ -63,7 +69,9 @@ package struct APIClient: Sendable {
         in namespace: String = ""
     ) async throws(ClientError) -> ListPage<Object> {
         let path = Object.path(in: namespace) + query.text
-        var answer = try await open(HTTPRequest(path: path, idleLimit: patience.request))
+        var answer = try await open(
+            HTTPRequest(kind: Object.kind, path: path, idleLimit: patience.request)
+        )
         var decoder = ListDecoder<Object>(try answer.encoding)
         while let bytes = try await answer.next() {
             try answer.read { () throws(WireError) in try decoder.append(bytes) }
@@ -81,7 +89,11 @@ package struct APIClient: Sendable {
         _ limit: StreamLimit? = nil,
         _ body: (WatchEvent<Object>) async -> Bool
     ) async throws(ClientError) {
-        var request = HTTPRequest(path: Object.path + query.text, idleLimit: patience.watch)
+        var request = HTTPRequest(
+            kind: Object.kind,
+            path: Object.path + query.text,
+            idleLimit: patience.watch
+        )
         request.limit = limit
         var answer = try await open(request)
         var decoder = WatchDecoder<Object>(try answer.encoding)
@@ -98,14 +110,17 @@ package struct APIClient: Sendable {
     }
 
     /// Sends any other request, in JSON, and returns the body of the answer.
+    ///
+    /// - Parameter kind: the kind of object whose traffic it belongs to
     @discardableResult
     package func send(
         _ method: String,
         _ path: String,
         _ body: [UInt8]? = nil,
-        contentType: String = WireEncoding.json.rawValue
+        contentType: String = WireEncoding.json.rawValue,
+        kind: String = "other"
     ) async throws(ClientError) -> [UInt8] {
-        var request = HTTPRequest(path: path, idleLimit: patience.request)
+        var request = HTTPRequest(kind: kind, path: path, idleLimit: patience.request)
         (request.method, request.body) = (method, body)
         (request.contentType, request.accept) = (contentType, WireEncoding.json.rawValue)
         var answer = try await open(request)
@@ -121,25 +136,35 @@ package struct APIClient: Sendable {
 
     /// Sends a request, and returns its answer once a head with status 2xx has arrived.
     ///
-    /// Retries once after 401 if a plugin supplies the credentials, and in JSON if protobuf is
-    /// refused.
+    /// A form that the server refuses is followed by a simpler one, which is remembered if the server
+    /// takes it.
     private func open(_ request: HTTPRequest) async throws(ClientError) -> APIAnswer {
+        guard request.accept.isEmpty else { return try await authorized(request) }
+        let server = credentials.server
         var request = request
-        let encoding = encoding.current
-        if request.accept.isEmpty { request.accept = encoding.accept }
+        var form = forms[server]
+        while true {
+            request.accept = form.accept
+            do throws(ClientError) {
+                let answer = try await authorized(request)
+                forms[server] = form
+                return answer
+            } catch {
+                guard let simpler = form.afterRefusal(error.status?.code ?? 0) else { throw error }
+                form = simpler
+            }
+        }
+    }
+
+    /// Sends a request, and once more after 401 if a plugin supplies the credentials.
+    private func authorized(_ request: HTTPRequest) async throws(ClientError) -> APIAnswer {
         do throws(ClientError) {
             return try await attempt(request)
         } catch {
-            switch error.status?.code {
-            case 401:
-                guard let plugin = access.current.plugin else { throw error }
-                await plugin.forget()
-            case 406, 415:
-                guard encoding == .protobuf, request.body == nil else { throw error }
-                self.encoding.current = .json
-                request.accept = WireEncoding.json.accept
-            default: throw error
+            guard error.status?.code == 401, let plugin = access.current.plugin else {
+                throw error
             }
+            await plugin.forget()
         }
         return try await attempt(request)
     }
@@ -203,18 +228,6 @@ private final class Access: Sendable {
 
     private static func make(_ credentials: Credentials) -> Current {
         (credentials, credentials.plugin.map { ExecCredentialCache($0) })
-    }
-}
-
-/// The current encoding, shared by all requests of a client.
-private final class EncodingChoice: Sendable {
-    private let choice: Mutex<WireEncoding>
-
-    init(_ encoding: WireEncoding) { choice = Mutex(encoding) }
-
-    var current: WireEncoding {
-        get { choice.withLock { $0 } }
-        set { choice.withLock { $0 = newValue } }
     }
 }
 

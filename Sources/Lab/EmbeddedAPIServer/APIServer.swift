@@ -17,7 +17,17 @@ package final class APIServer: Sendable {
             case unknown
         }
 
+        /// What the server does with `drop=metadata.managedFields` in Accept (KEP-5958).
+        package enum DropParameter: Sendable {
+            /// The feature gate is off, or the server is older than Kubernetes 1.38.
+            case ignored
+            case known
+            /// The server answers 406, as something in front of it might.
+            case refused
+        }
+
         package var watchList = WatchList.served
+        package var drop = DropParameter.ignored
         /// Whether protobuf is served; otherwise it is refused with 406.
         package var hasProtobuf = true
         package var bookmarkInterval = Duration.seconds(60)
@@ -35,7 +45,7 @@ package final class APIServer: Sendable {
     let authorizer: Authorizer
     let addresses = AddressAllocator()
     private let sockets = Mutex<(listeners: [Int32], connections: Set<Int32>)>(([], []))
-    private let log = Mutex<[String]>([])
+    private let log = Mutex<[(target: String, headers: [String: String])]>([])
 
     package init(_ configuration: Configuration = Configuration()) {
         self.configuration = configuration
@@ -49,7 +59,9 @@ package final class APIServer: Sendable {
     }
 
     /// The methods and targets of the requests so far.
-    package var requests: [String] { log.withLock { $0 } }
+    package var requests: [String] { log.withLock { $0.map(\.target) } }
+    /// The headers of the requests so far, with their names in lower case.
+    package var requestHeaders: [[String: String]] { log.withLock { $0.map(\.headers) } }
 
     // MARK: Access from this process, as a controller or a hostile network
 
@@ -197,7 +209,8 @@ package final class APIServer: Sendable {
                 while let request = try connection.nextRequest() {
                     let query = request.query.sorted { $0.key < $1.key }
                         .map { "\($0.key)=\($0.value)" }.joined(separator: "&")
-                    log.withLock { $0.append("\(request.method) \(request.path)?\(query)") }
+                    let target = "\(request.method) \(request.path)?\(query)"
+                    log.withLock { $0.append((target, request.headers)) }
                     try answer(request, connection)
                 }
             } catch {

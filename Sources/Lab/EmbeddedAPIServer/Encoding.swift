@@ -2,27 +2,41 @@ internal import FoundationEssentials
 internal import KubernetesWire
 internal import SwiftProtobuf
 
-/// The format of an answer, chosen by the request's Accept header.
-enum AnswerEncoding: Sendable {
-    case json
-    /// A table for people: `kubectl get` leaves the layout to the server.
-    case table
-    case protobuf
+/// The form of an answer, chosen by the request's Accept header.
+struct AnswerEncoding: Sendable {
+    enum Format: Sendable {
+        case json
+        /// A table for people: `kubectl get` leaves the layout to the server.
+        case table
+        case protobuf
+    }
+
+    let format: Format
+    /// Whether objects are sent without `metadata.managedFields`.
+    let dropsManagedFields: Bool
+
+    static let json = AnswerEncoding(format: .json, dropsManagedFields: false)
 
     static let protobufType = "application/vnd.kubernetes.protobuf"
 
-    /// Chooses the first format that the server supports; nil if there is none.
-    init?(accept: String, hasProtobuf: Bool) {
+    private init(format: Format, dropsManagedFields: Bool) {
+        (self.format, self.dropsManagedFields) = (format, dropsManagedFields)
+    }
+
+    /// Chooses the first form that the server supports; nil if there is none.
+    init?(accept: String, hasProtobuf: Bool, drop: APIServer.Configuration.DropParameter) {
+        guard drop != .refused || !accept.contains("drop=") else { return nil }
         for type in accept.split(separator: ",") {
             let words = type.split(separator: ";").map { $0.filter { $0 != " " } }
             let isTable = words.contains("as=Table") && words.contains("v=v1")
             guard isTable || !words.contains(where: { $0.hasPrefix("as=") }) else { continue }
+            let drops = drop == .known && words.contains("drop=metadata.managedFields")
             switch words[0] {
             case Self.protobufType where hasProtobuf && !isTable:
-                self = .protobuf
+                self.init(format: .protobuf, dropsManagedFields: drops)
                 return
             case "application/json", "*/*", "application/*":
-                self = isTable ? .table : .json
+                self.init(format: isTable ? .table : .json, dropsManagedFields: drops)
                 return
             default: continue
             }
@@ -31,20 +45,30 @@ enum AnswerEncoding: Sendable {
         self = .json
     }
 
-    var contentType: String { self == .protobuf ? Self.protobufType : "application/json" }
+    var isProtobuf: Bool { format == .protobuf }
+
+    var contentType: String { isProtobuf ? Self.protobufType : "application/json" }
 
     /// Encodes a single object.
     func object(_ stored: ObjectStore.Stored) -> [UInt8] {
-        switch self {
-        case .json: stored.json
+        switch format {
+        case .json: content(stored).json
         case .table: Table.json([stored])
         case .protobuf:
-            Self.envelope(stored.kind.kind, stored.kind.apiVersion, stored.protobuf ?? [])
+            Self.envelope(
+                stored.kind.kind,
+                stored.kind.apiVersion,
+                content(stored).protobuf ?? []
+            )
         }
     }
 
+    private func content(_ stored: ObjectStore.Stored) -> ObjectStore.Content {
+        dropsManagedFields ? stored.unmanaged ?? stored.content : stored.content
+    }
+
     func status(_ status: APIStatus) -> [UInt8] {
-        self == .protobuf
+        isProtobuf
             ? Self.envelope("Status", "v1", status.protobuf)
             : (try? Array(JSONEncoder.api.encode(status.json))) ?? []
     }
@@ -56,15 +80,15 @@ enum AnswerEncoding: Sendable {
         continueToken: String,
         remaining: Int
     ) -> [UInt8] {
-        switch self {
+        switch format {
         case .table: return Table.json(objects, version: version)
         case .protobuf:
             let metadata = WireListMeta.with {
                 $0.resourceVersion = WireText("\(version)")
                 $0.continue = WireText(continueToken)
             }
-            var raw = Self.field(1, (try? metadata.serializedBytes()) ?? [])
-            for object in objects { raw += Self.field(2, object.protobuf ?? []) }
+            var raw = ProtobufField(1, (try? metadata.serializedBytes()) ?? []).bytes
+            for object in objects { raw += ProtobufField(2, content(object).protobuf ?? []).bytes }
             return Self.envelope("\(kind.kind)List", kind.apiVersion, raw)
         case .json:
             var metadata: JSONValue = ["resourceVersion": .string("\(version)")]
@@ -79,7 +103,7 @@ enum AnswerEncoding: Sendable {
             body += head + Array(#","items":["#.utf8)
             for (index, object) in objects.enumerated() {
                 if index > 0 { body.append(UInt8(ascii: ",")) }
-                body += object.json
+                body += content(object).json
             }
             return body + Array("]}\n".utf8)
         }
@@ -94,7 +118,7 @@ enum AnswerEncoding: Sendable {
     func event(_ status: APIStatus) -> [UInt8] { event("ERROR", self.status(status)) }
 
     func bookmark(_ kind: ResourceKind, _ version: Int64, endsInitialEvents: Bool) -> [UInt8] {
-        guard self == .protobuf else {
+        guard isProtobuf else {
             let annotations =
                 endsInitialEvents ? #","annotations":{"k8s.io/initial-events-end":"true"}"# : ""
             let object =
@@ -117,7 +141,7 @@ enum AnswerEncoding: Sendable {
     }
 
     private func event(_ type: String, _ object: [UInt8]) -> [UInt8] {
-        guard self == .protobuf else {
+        guard isProtobuf else {
             return Array(#"{"type":"\#(type)","object":"#.utf8) + object + Array("}\n".utf8)
         }
         let event = WireWatchEvent.with {
@@ -130,7 +154,7 @@ enum AnswerEncoding: Sendable {
     /// A frame of random bytes without meaning.
     var garbage: [UInt8] {
         let noise = (0..<64).map { _ in UInt8.random(in: 0x80...0xFF) }
-        return self == .protobuf ? Self.framed(noise) : noise + [UInt8(ascii: "\n")]
+        return isProtobuf ? Self.framed(noise) : noise + [UInt8(ascii: "\n")]
     }
 
     private static func framed(_ bytes: [UInt8]) -> [UInt8] {
@@ -148,16 +172,5 @@ enum AnswerEncoding: Sendable {
             $0.raw = Data(raw)
         }
         return envelopeMagic + ((try? envelope.serializedBytes()) ?? [])
-    }
-
-    /// Encodes a field of protobuf whose value is a message.
-    private static func field(_ number: UInt8, _ message: [UInt8]) -> [UInt8] {
-        var head = [number << 3 | 2]
-        var length = message.count
-        while length >= 0x80 {
-            head.append(UInt8(length & 0x7F) | 0x80)
-            length >>= 7
-        }
-        return head + [UInt8(length)] + message
     }
 }

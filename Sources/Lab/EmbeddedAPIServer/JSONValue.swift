@@ -67,6 +67,10 @@ extension JSONValue {
 
     package var string: String? { if case .string(let value) = self { value } else { nil } }
     package var integer: Int64? { if case .integer(let value) = self { value } else { nil } }
+    /// The value of any number.
+    package var double: Double? {
+        if case .number(let value) = self { value } else { integer.map(Double.init) }
+    }
     package var array: [JSONValue]? { if case .array(let value) = self { value } else { nil } }
     package var members: [String: JSONValue]? {
         if case .object(let value) = self { value } else { nil }

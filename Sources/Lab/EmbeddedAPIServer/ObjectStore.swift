@@ -14,9 +14,10 @@ final class ObjectStore: Sendable {
         /// `spec.clusterIP`, which field selectors ask for.
         let clusterIP: String?
         let labels: [String: String]
-        /// The object in JSON, as the API sends it.
-        let json: [UInt8]
-        let protobuf: [UInt8]?
+        /// The object as the API sends it.
+        let content: Content
+        /// The same without `metadata.managedFields`; nil if it has none.
+        let unmanaged: Content?
 
         init(
             _ kind: ResourceKind,
@@ -32,13 +33,36 @@ final class ObjectStore: Sendable {
             clusterIP = object["spec"]["clusterIP"].string
             labels = (metadata["labels"].members ?? [:]).compactMapValues(\.string)
             do {
-                let json = try Array(JSONEncoder.api.encode(object))
-                protobuf = try kind.encoding?.bytes(json: json)
-                self.json = json
+                let whole = try Content(object, kind)
+                if let entries = metadata["managedFields"].array {
+                    var bare = object
+                    bare["metadata"]["managedFields"] = .null
+                    unmanaged = try Content(bare, kind)
+                    let fields = try ManagedFields.protobuf(entries)
+                    content = Content(
+                        json: whole.json,
+                        protobuf: whole.protobuf.map { $0 + fields }
+                    )
+                } else {
+                    (content, unmanaged) = (whole, nil)
+                }
             } catch {
                 throw .badRequest("\(kind.kind) \(key) cannot be stored: \(error)")
             }
             (self.kind, self.key, self.version, self.object) = (kind, key, version, object)
+        }
+    }
+
+    /// An object in the encodings of the API; not every kind has protobuf.
+    struct Content: Sendable {
+        let json: [UInt8]
+        let protobuf: [UInt8]?
+
+        init(json: [UInt8], protobuf: [UInt8]?) { (self.json, self.protobuf) = (json, protobuf) }
+
+        init(_ object: JSONValue, _ kind: ResourceKind) throws {
+            json = try Array(JSONEncoder.api.encode(object))
+            protobuf = try kind.encoding?.bytes(json: json)
         }
     }
 

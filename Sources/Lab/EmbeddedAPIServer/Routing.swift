@@ -81,7 +81,8 @@ extension APIServer {
         let encoding =
             AnswerEncoding(
                 accept: request.headers["accept"] ?? "",
-                hasProtobuf: configuration.hasProtobuf
+                hasProtobuf: configuration.hasProtobuf,
+                drop: configuration.drop
             ) ?? .json
         let body = encoding.status(status)
         var headers = [
@@ -102,7 +103,8 @@ extension APIServer {
     ) throws {
         let encoding = AnswerEncoding(
             accept: request.headers["accept"] ?? "",
-            hasProtobuf: configuration.hasProtobuf && route.kind.encoding != nil
+            hasProtobuf: configuration.hasProtobuf && route.kind.encoding != nil,
+            drop: configuration.drop
         )
         guard let encoding else {
             throw APIStatus(

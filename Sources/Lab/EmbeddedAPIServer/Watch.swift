@@ -46,7 +46,7 @@ struct Watch {
 
     func serve(on connection: Connection) throws {
         let contentType =
-            encoding == .protobuf
+            encoding.isProtobuf
             ? "\(AnswerEncoding.protobufType);stream=watch" : "application/json"
         try connection.sendHead(
             200,

@@ -10,6 +10,31 @@ struct BenchObjects {
         "10.\(96 + index >> 16).\(index >> 8 & 255).\(index & 255)"
     }
 
+    /// Creates the Services that every node waits for: the API server's and DNS.
+    func applyFirst(to server: APIServer) throws {
+        let services: [(String, String, String, Int64, JSONValue)] = [
+            ("default", "kubernetes", "10.112.0.1", 443, "TCP"),
+            ("kube-system", "kube-dns", "10.112.0.10", 53, "UDP"),
+        ]
+        for (namespace, name, address, port, transport) in services {
+            let ports: JSONValue = [
+                ["name": "main", "protocol": transport, "port": .integer(port)]
+            ]
+            let metadata: JSONValue = ["name": .string(name), "namespace": .string(namespace)]
+            try server.apply([
+                "kind": "Service", "metadata": metadata,
+                "spec": ["clusterIP": .string(address), "ports": ports],
+            ])
+            var labelled = metadata
+            labelled["labels"] = ["kubernetes.io/service-name": .string(name)]
+            try server.apply([
+                "kind": "EndpointSlice", "addressType": "IPv4", "metadata": labelled,
+                "ports": ports,
+                "endpoints": [["addresses": ["192.0.2.3"]]],
+            ])
+        }
+    }
+
     /// Creates a Service and its EndpointSlice.
     func apply(_ index: Int, to server: APIServer) throws {
         try server.apply([

@@ -24,13 +24,15 @@ struct DaemonBench {
             """
 
             The daemon with an API server on loopback, Services with \(endpoints) endpoints each. Times are \
-            from the start of the process until all is programmed, and from an object's change in the API \
-            server until the kernel has it; both include the server's own work.
+            from the start of the process until all is programmed, of which the lists, and from their arrival \
+            until the API server's Service and DNS are programmed and all are; and from an object's change in \
+            the API server until the kernel has it. The server's own work is included.
 
             """
         )
         print(
-            "services".leftPadded(9) + "start".leftPadded(12) + "CPU".leftPadded(12)
+            "services".leftPadded(9) + "start".leftPadded(12) + "lists".leftPadded(12)
+                + "first".leftPadded(10) + "all".leftPadded(12) + "CPU".leftPadded(12)
                 + "RSS".leftPadded(9) + "peak".leftPadded(9) + "change p50".leftPadded(12)
                 + "p99".leftPadded(10) + "CPU".leftPadded(10) + "RSS".leftPadded(9)
                 + "restart".leftPadded(12) + "CPU".leftPadded(12)
@@ -48,6 +50,7 @@ struct DaemonBench {
         let objects = BenchObjects(endpoints: endpoints)
         let server = APIServer()
         try server.apply(["kind": "Node", "metadata": ["name": "bench"]])
+        try objects.applyFirst(to: server)
         for index in 0..<size { try objects.apply(index, to: server) }
         server.compact()
         let listener = try namespace.inside { try server.listen() }
@@ -56,6 +59,7 @@ struct DaemonBench {
 
         let first = try MeasuredDaemon(namespace, listener.url)
         let start = try first.waitUntilReady()
+        let phases = try first.startPhases()
         let (startTime, rested) = (first.processorTime, first.memory)
         let latencies = try (1...changes).map { round in
             try first.latency {
@@ -70,6 +74,7 @@ struct DaemonBench {
         let restart = try second.waitUntilReady()
         let columns = [
             "\(size)".leftPadded(9), start.formattedMilliseconds.leftPadded(12),
+            phases.lists.leftPadded(12), phases.first.leftPadded(10), phases.all.leftPadded(12),
             startTime.formattedMilliseconds.leftPadded(12), rested.resident.leftPadded(9),
             rested.peak.leftPadded(9),
             latencies[latencies.count / 2].formattedHundredths.leftPadded(12),
@@ -132,12 +137,25 @@ private final class MeasuredDaemon {
         return .now - begin
     }
 
-    private func isReady() throws -> Bool {
-        let target = FrontendKey(IPAddress(ipv4: 0x7F00_0001), .tcp, 10256)
-        let outcome = try HTTPRequest(path: "/readyz")
-            .send(to: target, from: namespace, patience: 5)
-        guard case .answered(let answer) = outcome else { return false }
-        return answer.status == 200
+    private func isReady() throws -> Bool { try answer("/readyz", port: 10256)?.status == 200 }
+
+    /// How long the phases of the start took, as the daemon says.
+    func startPhases() throws -> (lists: String, first: String, all: String) {
+        guard let body = try answer("/status", port: 10249)?.body else {
+            throw LabError("the daemon does not tell its status")
+        }
+        let start = try JSONDecoder().decode(JSONValue.self, from: Data(body.utf8))["start"]
+        let text = { (phase: String) in
+            start[phase].double.map { Duration.seconds($0).formattedMilliseconds } ?? "-"
+        }
+        return (text("lists"), text("firstServices"), text("all"))
+    }
+
+    private func answer(_ path: String, port: UInt16) throws -> HTTPAnswer? {
+        let target = FrontendKey(IPAddress(ipv4: 0x7F00_0001), .tcp, port)
+        let outcome = try HTTPRequest(path: path).send(to: target, from: namespace, patience: 5)
+        guard case .answered(let answer) = outcome else { return nil }
+        return answer
     }
 
     /// Returns the time from the call of the closure until the kernel has another generation of rules.

@@ -1,5 +1,3 @@
-package import NetworkTypes
-
 /// All metrics: those of kube-proxy under its names (`pkg/proxy/metrics/metrics.go`), and those of
 /// needletail.
 package struct ProxyMetrics: Sendable {
@@ -194,6 +192,26 @@ package struct ProxyMetrics: Sendable {
         "Objects that are set aside because they cannot be read; the log names them.",
         labels: ["resource"]
     )
+    package let apiReceived = Counter(
+        "needletail_api_received_bytes_total",
+        "Bytes of headers and bodies from the API server, compressed bodies as they came.",
+        labels: ["resource"]
+    )
+    package let apiSent = Counter(
+        "needletail_api_sent_bytes_total",
+        "Bytes of headers and bodies to the API server.",
+        labels: ["resource"]
+    )
+    package let startDuration = Gauge(
+        "needletail_start_duration_seconds",
+        "How long the start took: until the lists had arrived (lists), and from then on until the"
+            + " Services of the API server and DNS were programmed (first_services) and all were (all).",
+        labels: ["phase"]
+    )
+    package let startPending = Gauge(
+        "needletail_start_pending_services",
+        "Services that the start still has to program; 0 from then on."
+    )
     package let serviceConnections = Counter(
         "needletail_service_connections_total",
         "New connections by Service, with --service-metrics; those beyond the limit are \"other\".",
@@ -289,62 +307,6 @@ package struct ProxyMetrics: Sendable {
 
     package let process = ProcessMetrics()
 
-    /// Sets the connection counts by `namespace/name`: the busiest Services alone, the rest
-    /// together.
-    package func setConnections(_ counts: [String: UInt64], atMost limit: Int) {
-        let sorted = counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }
-        var values = sorted.prefix(limit).map { service, count in
-            let name = service.split(separator: "/", maxSplits: 1).map(String.init)
-            return (labels: [name.first ?? "", name.last ?? ""], value: Double(count))
-        }
-        let rest = sorted.dropFirst(limit).reduce(0) { $0 + $1.value }
-        if sorted.count > limit { values.append((labels: ["", "other"], value: Double(rest))) }
-        serviceConnections.replace(values)
-    }
-
-    /// Sets the state of connection tracking.
-    ///
-    /// - Parameter failures: the counters that `conntrack -S` shows, by the same names
-    package func setTracking(entries: UInt32, limit: UInt32, failures: [String: UInt64]) {
-        trackedConnections.set(Double(entries))
-        trackedLimit.set(Double(limit))
-        trackingFailures.replace(
-            failures.sorted { $0.key < $1.key }.map { ([$0.key], Double($0.value)) }
-        )
-    }
-
-    /// Sets the counters of the forwarder for NodePorts on localhost.
-    package func setLocalhost(
-        listeners: [IPFamily: Int],
-        listenFailures: [IPFamily: Int],
-        open: [TransportProtocol: Int],
-        opened: [TransportProtocol: Int],
-        failures: [String: Int]
-    ) {
-        let byFamily = { (counts: [IPFamily: Int]) in
-            IPFamily.allCases.map { ([$0.kubernetesName], Double(counts[$0] ?? 0)) }
-        }
-        let byProtocol = { (counts: [TransportProtocol: Int]) in
-            [TransportProtocol.tcp, .udp].map { (["\($0)"], Double(counts[$0] ?? 0)) }
-        }
-        localhostListeners.replace(byFamily(listeners))
-        localhostListenFailures.replace(byFamily(listenFailures))
-        localhostConnections.replace(byProtocol(open))
-        localhostConnectionsTotal.replace(byProtocol(opened))
-        localhostFailures.replace(
-            ["endpoint", "limit"].map { ([$0], Double(failures[$0] ?? 0)) }
-        )
-    }
-
-    /// Sets how much the journal has.
-    ///
-    /// - Parameter since: the time from which on it knows everything, in seconds since 1970
-    package func setJournal(entries: Int, bytes: Int, since: Double?) {
-        journalEntries.set(Double(entries))
-        journalBytes.set(Double(bytes))
-        if let since { journalSince.set(since) }
-    }
-
     package init(version: String, mode: String) { info.set(1, version, mode) }
 
     package var all: [any MetricFamily] {
@@ -357,7 +319,8 @@ package struct ProxyMetrics: Sendable {
             requestDuration, info, stageDuration,
             transactionBytes, elementsChanged, serversChanged, elements, largeChangesWaiting,
             services, endpoints,
-            viewAge, followed, unreadable, serviceConnections, driftDetected, driftRepaired,
+            viewAge, followed, unreadable, apiReceived, apiSent, startDuration, startPending,
+            serviceConnections, driftDetected, driftRepaired,
             repairDuration, stale,
             trackedConnections, trackedLimit, trackingFailures, localhostConnections,
             localhostConnectionsTotal, localhostFailures, forwardingObstacles, journalEntries,

@@ -1,7 +1,7 @@
 internal import Backend
 package import Journal
 internal import ServicePlan
-internal import Reconciler
+package import Reconciler
 
 /// The content of `needletail status` and `/status`.
 package struct StatusDocument: Codable, Sendable {
@@ -30,6 +30,33 @@ package struct StatusDocument: Codable, Sendable {
         package let detected: Int
         package let repaired: Int
         package let last: String?
+    }
+
+    /// How far the start has come; times in seconds, nil for what is not reached.
+    package struct Start: Codable, Sendable {
+        /// From the start of the program until all lists had arrived.
+        package let lists: Double?
+        /// From then on until the Services of the API server and DNS were programmed.
+        package let firstServices: Double?
+        /// From then on until all Services were programmed.
+        package let all: Double?
+        package let services: Int
+        package let programmed: Int
+
+        package init(_ figures: StartProgress.Figures) {
+            lists = figures.lists?.seconds
+            firstServices = figures.firstServices?.seconds
+            all = figures.all?.seconds
+            (services, programmed) = (figures.services, figures.programmed)
+        }
+    }
+
+    /// Bytes of headers and bodies since the start.
+    package struct Traffic: Codable, Sendable {
+        package let received: Int
+        package let sent: Int
+
+        package init(received: Int, sent: Int) { (self.received, self.sent) = (received, sent) }
     }
 
     package struct History: Codable, Sendable {
@@ -63,6 +90,10 @@ package struct StatusDocument: Codable, Sendable {
     package let forwarding: [String]?
     package let apiViewAgeSeconds: [String: Double]
     package let families: [String: Bool]
+    /// Nil from a daemon that does not measure it.
+    package var start: Start?
+    /// What was exchanged with API servers; nil from a daemon that follows none.
+    package var traffic: Traffic?
     /// What the journal has; nil from a daemon without one.
     package var history: History?
 

@@ -25,17 +25,20 @@ package struct ClusterPlans: Sendable {
 
     /// Compiles some Services again.
     ///
-    /// - Parameter input: looks up any Service, or returns nil if it is gone; other Services may
-    ///   inherit or lose a frontend
+    /// - Parameters:
+    /// - continuing: whether the claims of these Services are as old as those of the last update
+    /// - input: looks up any Service, or returns nil if it is gone; other Services may inherit or lose
+    /// a frontend
     package mutating func update(
         _ services: some Sequence<ObjectName>,
         for node: NodeView,
+        continuing: Bool = false,
         input: (ObjectName) -> Input?
     ) -> Update {
         let compiler = PlanCompiler(node: node)
         var changed: [ObjectName: PlanChange] = [:]
         var diagnosed: Set<ObjectName> = []
-        claims.beginRound()
+        if !continuing { claims.beginRound() }
         // Claims only ever move to Services with precedence, so this loop ends.
         var pending = Array(services)
         while let name = pending.popLast() {

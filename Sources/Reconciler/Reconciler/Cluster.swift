@@ -30,23 +30,27 @@ package struct Cluster: Sendable {
 
     /// Compiles the changes since the last call.
     ///
-    /// - Parameter apiServers: the addresses and ports at which this program reaches API servers
+    /// - Parameters:
+    /// - apiServers: the addresses and ports at which this program reaches API servers
+    /// - continuing: whether this completes the work of `compileFirst`
     package mutating func compile(
         interfaceAddresses: [IPAddress],
-        apiServers: Set<FrontendKey> = []
+        apiServers: Set<FrontendKey> = [],
+        continuing: Bool = false
     ) -> PlanUpdate {
         let pending = state.pending
         let changes = state.takeChanges()
-        let newView = configuration.view(
-            node: state.node,
-            interfaceAddresses: interfaceAddresses,
-            apiServers: apiServers.union(state.apiServers)
-        )
+        let newView = newView(interfaceAddresses, apiServers)
         let dirty = changes.services.union(services(touchedBy: newView))
         let newFacts = facts
         let nodeChanges = nodeChanges(to: newView, newFacts)
         (view, lastFacts) = (newView, newFacts)
-        let update = compiled.update(dirty, for: newView, input: state.input)
+        let update = compiled.update(
+            dirty,
+            for: newView,
+            continuing: continuing,
+            input: state.input
+        )
         findOccupied(update.diagnosed, newView)
         noteLocalEndpoints(update.changes)
         return PlanUpdate(
@@ -59,6 +63,40 @@ package struct Cluster: Sendable {
             nodeChanges: nodeChanges,
             pending: pending
         )
+    }
+
+    /// Compiles only these Services, before anything else was compiled; all changes stay to be
+    /// compiled.
+    ///
+    /// - Returns: the changes of plans
+    mutating func compileFirst(
+        _ services: [ObjectName],
+        interfaceAddresses: [IPAddress],
+        apiServers: Set<FrontendKey>
+    ) -> [PlanChange] {
+        let newView = newView(interfaceAddresses, apiServers)
+        (view, lastFacts) = (newView, facts)
+        return compiled.update(services, for: newView, input: state.input).changes
+    }
+
+    private func newView(
+        _ interfaceAddresses: [IPAddress],
+        _ apiServers: Set<FrontendKey>
+    ) -> NodeView {
+        configuration.view(
+            node: state.node,
+            interfaceAddresses: interfaceAddresses,
+            apiServers: apiServers.union(state.apiServers)
+        )
+    }
+
+    /// Takes the plans of a copy in which all changes were compiled that this cluster had then; later
+    /// changes stay to be compiled.
+    mutating func take(plansOf copy: Cluster) {
+        let state = state
+        let configuration = configuration
+        self = copy
+        (self.state, self.configuration) = (state, configuration)
     }
 
     /// Returns the Services whose plans may change because the node has changed.
@@ -106,13 +144,6 @@ package struct Cluster: Sendable {
 
     /// All plans, as last compiled.
     package var plans: [ServicePlan] { Array(compiled.plans.values) }
-
-    /// All plans, those first for which others wait: the API server's, DNS, then what has endpoints.
-    var plansInOrderOfNeed: [ServicePlan] {
-        var ranks: [[ServicePlan]] = [[], [], [], []]
-        for plan in compiled.plans.values { ranks[plan.rank].append(plan) }
-        return ranks.flatMap { $0 }
-    }
 
     var planCount: Int { compiled.plans.count }
 
@@ -170,14 +201,5 @@ package struct ClusterSummary: Sendable {
     /// The addresses by which other nodes know this one.
     package var nodeAddresses: [IPAddress] {
         Set((node?.addresses ?? []) + primaryAddresses).sorted()
-    }
-}
-
-extension ServicePlan {
-    /// How soon a new node needs the Service; 0: first.
-    fileprivate var rank: Int {
-        if service == "default/kubernetes" { return 0 }
-        guard pools.contains(where: { !$0.endpoints.isEmpty }) else { return 3 }
-        return frontends.contains { $0.kind == .clusterIP && $0.key.port == 53 } ? 1 : 2
     }
 }

@@ -30,7 +30,7 @@ package struct ClusterState: Sendable {
     private var slices: [ObjectName: [EndpointSlice]] = [:]
     private var serviceOfSlice: [ObjectName: ObjectName] = [:]
     private var serviceCIDRObjects: [String: ServiceCIDR] = [:]
-    private let nodeName: String
+    let nodeName: String
     private let source: EndpointsSource
 
     /// The Services that must be compiled again.

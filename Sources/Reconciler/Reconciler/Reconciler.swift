@@ -3,19 +3,21 @@ package import KubernetesModel
 package import Logging
 package import NetworkTypes
 package import PlanCompiler
-package import ServicePlan
+internal import ServicePlan
 internal import Synchronization
 internal import Threads
 
 /// Keeps a kernel in step with the cluster: takes events, compiles what they change, and commits
 /// the result.
 package actor Reconciler {
-    private var cluster: Cluster
-    private let backend: any Backend
+    private(set) var cluster: Cluster
+    let backend: any Backend
     private let observer: any SyncObserver
     private let logger: Logger
     private let clock: any SyncClock
     package nonisolated let apiServers: APIServerAddresses
+    /// How far the first sync has come.
+    package nonisolated let progress: StartProgress
 
     private var missing: Set<ObjectList>
     private var arrived: Set<ObjectList> = []
@@ -30,7 +32,7 @@ package actor Reconciler {
     private var committedFacts = NodeFacts()
     private var isFirst = true
     private var hasSynced = false
-    private var waiting = WaitingChanges()
+    private(set) var waiting = WaitingChanges()
     /// The kind of object that another program changed and that is not repaired yet.
     private var damage: ForeignObject?
     /// Whether the next sync looks for damage that was not reported.
@@ -57,6 +59,7 @@ package actor Reconciler {
         (self.cluster, self.backend, self.observer) = (cluster, backend, observer)
         (self.interfaceAddresses, self.apiServers) = (interfaceAddresses, apiServers)
         (self.logger, self.clock) = (logger, clock)
+        progress = StartProgress(clock: clock, logger: logger)
         self.warnings = DiagnosticLog(warnings)
         missing = lists
         published = Mutex(ClusterSummary(missing: lists))
@@ -78,21 +81,23 @@ package actor Reconciler {
         from origin: ChangeOrigin? = nil,
         _ body: @Sendable (inout ClusterState) -> Void
     ) {
-        cluster.state.origin = origin ?? ChangeOrigin(arrived: clock.now)
+        let now = clock.now
+        cluster.state.origin = origin ?? ChangeOrigin(arrived: now)
         body(&cluster.state)
         if let list {
             missing.remove(list)
             arrived.insert(list)
         }
-        ring()
+        ring(since: now)
     }
 
     /// Replaces everything with the objects of manifests.
     package func replaceAll(_ objects: [KubernetesObject]) {
-        cluster.state.origin = ChangeOrigin(arrived: clock.now)
+        let now = clock.now
+        cluster.state.origin = ChangeOrigin(arrived: now)
         cluster.state.replaceAll(objects)
         missing = []
-        ring()
+        ring(since: now)
     }
 
     /// Stops waiting for a list that is not essential; it may still arrive later.
@@ -117,10 +122,15 @@ package actor Reconciler {
         ring()
     }
 
-    private func ring() {
+    private func ring(since moment: ContinuousClock.Instant? = nil) {
         pendingSince = pendingSince ?? clock.now
         publish()
         guard missing.isEmpty else { return }
+        progress.listsArrived(
+            at: moment ?? clock.now,
+            services: cluster.state.services.count,
+            endpoints: cluster.state.endpointCount
+        )
         observer.changesQueued()
         policy.onChange()
         doorbell.ring()
@@ -168,34 +178,6 @@ package actor Reconciler {
         published.withLock { $0 = summary }
     }
 
-    /// The node's facts; nil before the first compilation.
-    package var facts: NodeFacts? { cluster.isCompiled ? cluster.facts : nil }
-
-    /// Returns how the kernel differs from what it should hold; nil before the first compilation.
-    package func difference() async throws(CommitError) -> [Difference]? {
-        guard let facts else { return nil }
-        return try await backend.difference(cluster.plans, node: facts)
-    }
-
-    /// Calls a closure with the plan of a Service that the kernel has taken last; nil if it has
-    /// none.
-    ///
-    /// What the observer was told agrees with this plan while the closure runs.
-    package func withCommittedPlan<Result: Sendable>(
-        of service: ObjectName,
-        _ body: @Sendable (ServicePlan?) -> Result
-    ) -> Result {
-        body(waiting.old(of: service.description) ?? cluster.plan(of: service))
-    }
-
-    /// Calls a closure with the objects that are known and their plans, as last compiled; whatever
-    /// else there is to do waits for it.
-    package func withCluster<Result: Sendable>(
-        _ body: @Sendable (borrowing Cluster) -> Result
-    ) -> Result {
-        body(cluster)
-    }
-
     // MARK: Working
 
     /// Syncs whenever something is due, until the task is cancelled.
@@ -240,7 +222,7 @@ package actor Reconciler {
     private func attempt(_ scope: SyncPolicy.Scope) async {
         let start = clock.now
         do throws(CommitError) {
-            log(try await sync(scope))
+            try await sync(scope).log(to: logger, isFirst: isFirst)
         } catch {
             let delay = policy.onFailure(at: clock.now, took: clock.now - start)
             observer.failed(
@@ -259,21 +241,6 @@ package actor Reconciler {
         isFirst = false
     }
 
-    private func log(_ record: SyncRecord) {
-        let (isFull, report) = (record.isFull, record.report)
-        guard isFull || !report.isEmpty else { return }
-        logger.log(
-            level: isFull && !record.isRepair && (isFirst || !report.isEmpty) ? .info : .debug,
-            "synced",
-            metadata: [
-                "scope": isFull ? "everything" : "changes", "added": "\(report.elementsAdded)",
-                "removed": "\(report.elementsRemoved)", "objects": "\(report.objectsChanged)",
-                "bytes": "\(report.bytes)", "stale": "\(report.staleEntriesRemoved)",
-                "servers": "\(report.serversChanged)",
-            ]
-        )
-    }
-
     /// Brings the kernel up to date with the cluster.
     @discardableResult
     package func sync(
@@ -282,12 +249,16 @@ package actor Reconciler {
         var record = SyncRecord()
         let start = clock.now
         policy.onStart()
-        let update = compile(&record)
-        let compiled = clock.now
-        record.compiling = compiled - start
-        try await commit(update, scope, &record)
+        let update: PlanUpdate
+        if cluster.isCompiled {
+            update = compile(&record)
+            record.compiling = clock.now - start
+            try await commit(update, scope, &record)
+        } else {
+            update = try await startCold(&record)
+        }
         let end = clock.now
-        record.committing = end - compiled
+        record.committing = end - start - record.compiling
         record.ended = end
         record.largeChangesWaiting = queue.count
         policy.onSuccess(record.isFull ? .everything : .changes, goingOn: queue.due(at: end))
@@ -296,18 +267,28 @@ package actor Reconciler {
         news.move(to: &record)
         (record.isFirst, hasSynced) = (!hasSynced, true)
         record.services = cluster.planCount
+        progress.finished(services: record.services)
         record.nodeChanges = waiting.takeNodeChanges()
         observer.synced(record)
         return record
     }
 
     private func compile(_ record: inout SyncRecord) -> PlanUpdate {
-        record.waited = pendingSince.map { clock.now - $0 } ?? .zero
-        pendingSince = nil
+        noteWait(&record)
         let update = cluster.compile(
             interfaceAddresses: interfaceAddresses,
             apiServers: apiServers.all
         )
+        note(update, &record)
+        return update
+    }
+
+    private func noteWait(_ record: inout SyncRecord) {
+        record.waited = pendingSince.map { clock.now - $0 } ?? .zero
+        pendingSince = nil
+    }
+
+    private func note(_ update: PlanUpdate, _ record: inout SyncRecord) {
         publish()
         record.pending = update.pending
         record.nodePortAddresses = update.nodePortAddresses
@@ -319,6 +300,33 @@ package actor Reconciler {
         if hasSynced {
             waiting.add(update.changes, update.pending.causes, update.nodeChanges, at: clock.now)
         }
+    }
+
+    /// Compiles and programs everything for the first time, that first for which others wait.
+    private func startCold(_ record: inout SyncRecord) async throws(CommitError) -> PlanUpdate {
+        noteWait(&record)
+        record.isFull = true
+        let cold = ColdStart(
+            cluster,
+            interfaceAddresses: interfaceAddresses,
+            apiServers: apiServers.all,
+            clock: clock
+        )
+        // Changes that arrive from now on are not among those that it compiles.
+        _ = cluster.state.takeChanges()
+        let result: Result<CommitReport, CommitError>
+        do throws(CommitError) {
+            result = .success(try await backend.adopt(cold.supply(progress), node: cluster.facts))
+        } catch {
+            result = .failure(error)
+        }
+        let (compiled, update, compiling) = cold.finish()
+        cluster.take(plansOf: compiled)
+        for change in cold.firstChanges { news.add(change) }
+        note(update, &record)
+        record.compiling = compiling
+        record.report = try result.get()
+        record.changes = waiting.take(nil)
         return update
     }
 
@@ -345,7 +353,7 @@ package actor Reconciler {
         record.isFull = true
         queue.removeAll()
         record.report = try await backend.adopt(
-            cluster.plansInOrderOfNeed,
+            cluster.plans.inOrderOfNeed,
             node: update.facts
         )
         record.changes = waiting.take(nil)

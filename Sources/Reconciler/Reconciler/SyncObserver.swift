@@ -1,5 +1,6 @@
 package import Backend
 package import KubernetesModel
+internal import Logging
 package import NetworkTypes
 package import PlanCompiler
 package import ServicePlan
@@ -92,4 +93,21 @@ package struct SyncRecord: Sendable {
     package var forwardedPorts: [String: [ForwardedPort]] = [:]
 
     package init() {}
+}
+
+extension SyncRecord {
+    /// - Parameter isFirst: whether no sync was attempted before
+    func log(to logger: Logger, isFirst: Bool) {
+        guard isFull || !report.isEmpty else { return }
+        logger.log(
+            level: isFull && !isRepair && (isFirst || !report.isEmpty) ? .info : .debug,
+            "synced",
+            metadata: [
+                "scope": isFull ? "everything" : "changes", "added": "\(report.elementsAdded)",
+                "removed": "\(report.elementsRemoved)", "objects": "\(report.objectsChanged)",
+                "bytes": "\(report.bytes)", "stale": "\(report.staleEntriesRemoved)",
+                "servers": "\(report.serversChanged)",
+            ]
+        )
+    }
 }

@@ -40,6 +40,11 @@ long needle_curl_response_code(CURL *handle);
 const char *needle_curl_peer(CURL *handle, long *port);
 /// The seconds of the Retry-After header; 0 without one.
 long needle_curl_retry_after(CURL *handle);
+/// The bytes of headers and bodies that were received or sent so far.
+long needle_curl_received(CURL *handle);
+long needle_curl_sent(CURL *handle);
+/// Shuts down the connection that the transfer has used last, with all that use it.
+void needle_curl_break_connection(CURL *handle);
 
 /// Returns the allocator's free memory to the system, and takes the program's read-only pages out of
 /// the process: those that are needed again come back from the page cache, and most are not, since

@@ -13,6 +13,7 @@ enum StatusText {
             ("Services", "\(status.services)"),
             ("endpoints", "\(status.endpoints)"),
             ("pending", "\(status.pendingChanges) changes not programmed yet"),
+            ("start", start(status)),
             ("last sync", lastSync(status)),
             ("drift", drift(status)),
         ]
@@ -30,17 +31,22 @@ enum StatusText {
             )
         }
         for (resource, age) in status.apiViewAgeSeconds.sorted(by: { $0.key < $1.key }) {
-            rows.append(("API", "\(resource): heard \(wholeSeconds(age)) s ago"))
+            rows.append(("API", "\(resource): heard \(whole(age)) s ago"))
+        }
+        if let traffic = status.traffic {
+            rows.append(
+                ("API", "\(traffic.received) bytes received, \(traffic.sent) sent since the start")
+            )
         }
         return rows.map { name, value in
             name + String(repeating: " ", count: max(1, 13 - name.count)) + value.printable + "\n"
         }
     }
 
-    /// Returns the whole seconds; a server on the port may send any number, even one too large for
-    /// `Int`.
-    private static func wholeSeconds(_ seconds: Double) -> String {
-        Int(exactly: seconds.rounded(.towardZero)).map(String.init) ?? "\(seconds)"
+    /// Returns a number without its fraction; a server on the port may send any number, even one too
+    /// large for `Int`.
+    private static func whole(_ number: Double) -> String {
+        Int(exactly: number.rounded(.towardZero)).map(String.init) ?? "\(number)"
     }
 
     private static func eligibility(_ status: StatusDocument) -> String {
@@ -53,6 +59,21 @@ enum StatusText {
         status.families.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value ? "yes" : "no")" }
             .joined(separator: ", ")
     }
+
+    private static func start(_ status: StatusDocument) -> String {
+        guard let start = status.start else { return "not measured" }
+        guard let lists = start.lists else { return "waiting for the lists" }
+        let times = [("the first Services", start.firstServices), ("all", start.all)]
+        let reached = times.compactMap { what, seconds in
+            seconds.map { "\(what) programmed \(milliseconds($0)) ms later" }
+        }
+        let left =
+            start.all == nil
+            ? ["programming \(start.programmed) of \(start.services) Services"] : []
+        return (["lists after \(milliseconds(lists)) ms"] + reached + left).joined(separator: ", ")
+    }
+
+    private static func milliseconds(_ seconds: Double) -> String { whole(seconds * 1000) }
 
     private static func lastSync(_ status: StatusDocument) -> String {
         guard let sync = status.lastSync else { return "none" }

@@ -149,6 +149,7 @@ struct ProxyDaemon {
             nodeName: node.nodeName,
             hasNode: client != nil,
             view: view,
+            traffic: client?.traffic,
             journal: journal,
             lookAgain: outlets.look.ring
         )

@@ -24,6 +24,8 @@ struct ProxyEndpoints {
     /// Whether there should be a Node object for this node in the API.
     let hasNode: Bool
     let view: APIView
+    /// Nil if there is no API server.
+    let traffic: APITraffic?
     let journal: Journal
     /// Asks for another reading of the kernel's counts, which the next request will get.
     let lookAgain: @Sendable () -> Void
@@ -138,6 +140,10 @@ struct ProxyEndpoints {
             reconciler.summary,
             viewAge: view.kinds.compactMapValues { $0.age?.seconds }
         )
+        status.start = StatusDocument.Start(reconciler.progress.figures)
+        status.traffic = traffic.map {
+            StatusDocument.Traffic(received: $0.total.received, sent: $0.total.sent)
+        }
         status.history = StatusDocument.History(journal)
         return status
     }
@@ -151,6 +157,13 @@ struct ProxyEndpoints {
         )
         monitor.metrics.followed.replace(kinds.map { ([$0.key], $0.value.isFollowed ? 1 : 0) })
         monitor.metrics.unreadable.replace(kinds.map { ([$0.key], Double($0.value.unreadable)) })
+        monitor.metrics.setStart(reconciler.progress.figures)
+        if let kinds = traffic?.kinds {
+            monitor.metrics.setTraffic(
+                received: kinds.mapValues(\.received),
+                sent: kinds.mapValues(\.sent)
+            )
+        }
         let kept = journal.figures
         let now = Moment.now
         monitor.metrics.setJournal(

@@ -13,12 +13,6 @@ package enum WireEncoding: String, Sendable, CaseIterable {
         self.init(rawValue: contentType.prefix { $0 != ";" }.lowercased())
     }
 
-    /// The Accept header for this encoding; JSON is always included, since every server supports
-    /// it.
-    var accept: String {
-        self == .protobuf ? "\(Self.protobuf.rawValue),\(Self.json.rawValue)" : rawValue
-    }
-
     /// Decodes a bare message: an item of a list, or the content of an envelope.
     func message<Message: WireMessage>(
         _: Message.Type = Message.self,

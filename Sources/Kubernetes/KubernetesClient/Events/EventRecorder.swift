@@ -118,13 +118,14 @@ package final class EventRecorder: Sendable {
     private func put(_ write: EventAggregator.Write) async throws(ClientError) {
         switch write {
         case .create(let object):
-            try await client.send("POST", object.collection, Self.json(object))
+            try await client.send("POST", object.collection, Self.json(object), kind: "Event")
         case .update(let object):
             try await client.send(
                 "PATCH",
                 "\(object.collection)/\(object.metadata.name)",
                 Self.json(["series": object.series]),
-                contentType: "application/merge-patch+json"
+                contentType: "application/merge-patch+json",
+                kind: "Event"
             )
         }
     }

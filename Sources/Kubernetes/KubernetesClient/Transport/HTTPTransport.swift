@@ -6,8 +6,11 @@ internal import Threads
 /// HTTP over libcurl; one thread drives all transfers.
 package final class HTTPTransport: Sendable {
     private let driver = TransferDriver()
+    private let links: ServerLinks
+    private let traffic: APITraffic
 
-    package init() {
+    init(_ links: ServerLinks, _ traffic: APITraffic) {
+        (self.links, self.traffic) = (links, traffic)
         curl_global_init(Int(CURL_GLOBAL_DEFAULT))
         let driver = driver
         // curl_multi_poll blocks, so it gets its own thread.
@@ -23,7 +26,7 @@ package final class HTTPTransport: Sendable {
         as identity: Identity
     ) throws(ClientError) -> HTTPResponse {
         let (stream, continuation) = AsyncThrowingStream<HTTPEvent, any Error>.makeStream()
-        let transfer = try Transfer(request, credentials, identity, continuation)
+        let transfer = try Transfer(request, credentials, identity, links, traffic, continuation)
         continuation.onTermination = { [driver] _ in driver.submit(.remove(transfer)) }
         request.limit?.onPass { continuation.finish(throwing: CancellationError()) }
         driver.submit(.add(transfer))
@@ -33,6 +36,8 @@ package final class HTTPTransport: Sendable {
 
 struct HTTPRequest: Sendable {
     var method = "GET"
+    /// The kind of object whose traffic this is.
+    var kind: String
     /// The path with the query.
     var path: String
     /// The Accept header; empty lets the client choose.
@@ -134,11 +139,14 @@ private final class TransferDriver: Sendable {
             }
             var running: Int32 = 0
             curl_multi_perform(multi.handle, &running)
+            for transfer in active.values { transfer.meter() }
             var left: Int32 = 0
             while let message = curl_multi_info_read(multi.handle, &left) {
                 guard message.pointee.msg == CURLMSG_DONE, let easy = message.pointee.easy_handle
                 else { continue }
                 let result = message.pointee.data.result
+                // A connection on which one answer has stalled may be dead for all the others.
+                if result == CURLE_OPERATION_TIMEDOUT { needle_curl_break_connection(easy) }
                 curl_multi_remove_handle(multi.handle, easy)
                 active.removeValue(forKey: OpaquePointer(easy))?.finish(result)
             }

@@ -12,6 +12,12 @@ final class Transfer: @unchecked Sendable {
     private var destination: UnsafeMutablePointer<curl_slist>?
     private let continuation: AsyncThrowingStream<HTTPEvent, any Error>.Continuation
     private let name: String
+    private let kind: String
+    private let server: String
+    private let links: ServerLinks
+    private let traffic: APITraffic
+    /// The bytes that were added to the traffic.
+    private var metered = APITraffic.Bytes()
     private var hasHead = false
     private let errorText = UnsafeMutablePointer<CChar>.allocate(capacity: Int(CURL_ERROR_SIZE))
 
@@ -29,8 +35,12 @@ final class Transfer: @unchecked Sendable {
         _ request: HTTPRequest,
         _ credentials: Credentials,
         _ identity: Identity,
+        _ links: ServerLinks,
+        _ traffic: APITraffic,
         _ continuation: AsyncThrowingStream<HTTPEvent, any Error>.Continuation
     ) throws(ClientError) {
+        (kind, server) = (request.kind, credentials.server)
+        (self.links, self.traffic) = (links, traffic)
         let url = credentials.server + request.path
         name = "\(request.method) \(url)"
         guard let easy = curl_easy_init() else {
@@ -51,9 +61,13 @@ final class Transfer: @unchecked Sendable {
         needle_curl_set_long(easy, CURLOPT_LOW_SPEED_LIMIT, 1)
         let idleSeconds = Int(request.idleLimit.components.seconds)
         needle_curl_set_long(easy, CURLOPT_LOW_SPEED_TIME, idleSeconds)
-        // Accept every compression that libcurl supports; API servers compress lists of 128 KiB and
-        // more.
-        needle_curl_set_string(easy, CURLOPT_ACCEPT_ENCODING, "")
+        // Until it is known whether the server speaks HTTP/2, requests wait for the first connection,
+        // since one is enough for all of them.
+        if url.hasPrefix("https://") { needle_curl_set_long(easy, CURLOPT_PIPEWAIT, 1) }
+        // An empty text stands for every compression that libcurl supports; API servers compress lists
+        // of 128 KiB and more. What is compressed nevertheless is unpacked in either case.
+        let isNear = credentials.proxy == nil && links.staysHere(server)
+        needle_curl_set_string(easy, CURLOPT_ACCEPT_ENCODING, isNear ? "identity" : "")
         add(header: "Accept: \(request.accept)")
         send(request)
         authenticate(credentials, identity)
@@ -153,9 +167,28 @@ final class Transfer: @unchecked Sendable {
         }
     }
 
+    /// Adds the bytes since the last call to the traffic.
+    func meter() {
+        let now = APITraffic.Bytes(
+            received: needle_curl_received(easy),
+            sent: needle_curl_sent(easy)
+        )
+        guard now != metered else { return }
+        traffic.add(
+            APITraffic.Bytes(
+                received: now.received - metered.received,
+                sent: now.sent - metered.sent
+            ),
+            kind
+        )
+        metered = now
+    }
+
     private func yieldHead() {
         guard !hasHead else { return }
         hasHead = true
+        let peer = peer
+        links.reached(server, at: peer)
         continuation.yield(
             .head(
                 HTTPHead(

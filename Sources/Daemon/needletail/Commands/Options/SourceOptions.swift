@@ -22,6 +22,7 @@ struct SourceOptions: ParsableArguments {
                 try credentials(configuration.clientConnection.kubeconfig),
                 encoding: WireEncoding(rawValue: configuration.clientConnection.contentType)
                     ?? .protobuf,
+                isOwnAddress: { (try? readInterfaceAddresses())?.contains($0) == true },
                 observer: observer
             )
         } catch {
