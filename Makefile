@@ -40,6 +40,11 @@ SOAK_FLAGS ?= --strict
 soak: release ## a hostile tenant, floods and a broken API server, SOAK_SECONDS long
 	.build/release/needletail-lab soak --seconds $(SOAK_SECONDS) --log .build/soak.log $(SOAK_FLAGS)
 
+.PHONY: churn
+CHURN_CHANGES ?= 1000000
+churn: release ## objects come, change and go, CHURN_CHANGES times; memory, descriptors and the kernel's elements must not grow
+	.build/release/needletail-lab churn --changes $(CHURN_CHANGES) --log .build/churn.log
+
 .PHONY: networks
 networks: release ## the same Services on every kind of pod network
 	@scripts/install-packages networks
@@ -87,6 +92,10 @@ sanitize: packages-test ## the tests under the address sanitizer, those of threa
 FUZZ_SECONDS ?= 60
 fuzz: packages ## libFuzzer on every reader of foreign bytes, FUZZ_SECONDS each
 	scripts/fuzz $(FUZZ_SECONDS)
+
+.PHONY: fuzz-coverage
+fuzz-coverage: packages ## how many lines of each reader of foreign bytes its committed corpus reaches; 90 % are needed
+	scripts/fuzz-coverage
 
 .PHONY: golden
 golden: ## record Tests/Golden anew; fails, so that the difference is reviewed

@@ -288,7 +288,7 @@ let package = Package(
             "IPVSTests",
             ["NetworkTypes", "ServicePlan", "Backend", "NFTables", "IPVS", "ModelSupport"]
         ),
-        tests("NetlinkBytesTests", ["NetworkTypes", "Netlink"]),
+        tests("NetlinkBytesTests", ["NetworkTypes", "Netlink", "NFTablesKernel"]),
         tests("ManifestSourceTests", ["KubernetesModel", "ManifestSource"]),
         tests(
             "KubernetesClientTests",
@@ -354,15 +354,28 @@ if Context.environment["NEEDLETAIL_VM"] != nil {
     )
 }
 
-// `make fuzz`: a program whose main function is libFuzzer's.
-if Context.environment["NEEDLETAIL_FUZZ"] != nil {
-    package.products.append(.executable(name: "needletail-fuzz", targets: ["needletail-fuzz"]))
+// `make fuzz`: a program whose main function is libFuzzer's. The program itself is a library there, so
+// that its readers of words and of answers can be called.
+if Context.environment["NEEDLETAIL_FUZZ"] != nil,
+    let program = package.targets.firstIndex(where: { $0.name == "needletail" })
+{
+    let main = ["-entry-point-function-name", "needletail_program_main"]
+    package.targets[program] = .target(
+        name: "needletail",
+        dependencies: package.targets[program].dependencies,
+        path: package.targets[program].path,
+        swiftSettings: settings + [.unsafeFlags(main.flatMap { ["-Xfrontend", $0] })]
+    )
+    package.products = [.executable(name: "needletail-fuzz", targets: ["needletail-fuzz"])]
     package.targets.append(
         .executableTarget(
             name: "needletail-fuzz",
             dependencies: [
-                "Configuration", "KubernetesClient", "KubernetesModel", "KubernetesWire",
-                "ManifestSource", "NetworkTypes", "Netlink", "Observability",
+                "Configuration", "IPVS", "IPVSKernel", "KubeProxyLeftovers", "KubernetesClient",
+                "KubernetesModel", "KubernetesWire", "ManifestSource", "NFTables",
+                "NFTablesKernel", "NetworkTypes", "Netlink", "Observability", "ModelKernel",
+                "Backend", "YAML",
+                "needletail",
             ],
             path: "Fuzz",
             exclude: ["Corpus"],

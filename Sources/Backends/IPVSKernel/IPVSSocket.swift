@@ -362,14 +362,6 @@ extension ServerStatistics {
 }
 
 extension AttributeReader.Attribute {
-    fileprivate var long: UInt64? {
-        payload.count >= 8 ? payload.loadUnaligned(as: UInt64.self) : nil
-    }
-
-    fileprivate var short: UInt16? {
-        payload.count >= 2 ? payload.loadUnaligned(as: UInt16.self) : nil
-    }
-
     /// The address in a `union nf_inet_addr`.
     fileprivate func union(_ family: IPFamily) -> IPAddress? {
         IPAddress(networkOrder: payload.prefix(family == .ipv4 ? 4 : 16))

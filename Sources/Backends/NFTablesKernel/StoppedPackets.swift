@@ -144,7 +144,8 @@ package final class StoppedPackets {
         told = present
         let count = try missedCount()
         defer { missed = count }
-        return (found.sorted { $0.age > $1.age }, count - missed)
+        // `nft reset rules` sets counters back, whoever owns the table.
+        return (found.sorted { $0.age > $1.age }, count >= missed ? count - missed : count)
     }
 
     private static func elements(
@@ -181,7 +182,7 @@ package final class StoppedPackets {
         try table.readRules(of: StoppedPacketRules.enter, restart: { count = 0 }) { message in
             let expressions = message.netfilterAttributes[Int(NFTA_RULE_EXPRESSIONS.rawValue)]
             for expression in expressions?.nested ?? .none {
-                count += expression.counterPackets ?? 0
+                count &+= expression.counterPackets ?? 0
             }
         }
         return count

@@ -158,26 +158,29 @@ private struct SequenceContainer: UnkeyedDecodingContainer {
     }
 
     mutating func decode<Value: Decodable>(_ type: Value.Type) throws -> Value {
-        let value = try next(type).decode(type)
-        currentIndex += 1
-        return value
+        try taking(type) { try $0.decode(type) }
     }
 
     mutating func nestedContainer<Key: CodingKey>(
         keyedBy type: Key.Type
     ) throws -> KeyedDecodingContainer<Key> {
-        defer { currentIndex += 1 }
-        return try next(type).container(keyedBy: type)
+        try taking(type) { try $0.container(keyedBy: type) }
     }
 
     mutating func nestedUnkeyedContainer() throws -> any UnkeyedDecodingContainer {
-        defer { currentIndex += 1 }
-        return try next([Any].self).unkeyedContainer()
+        try taking([Any].self) { try $0.unkeyedContainer() }
     }
 
-    mutating func superDecoder() throws -> any Decoder {
-        defer { currentIndex += 1 }
-        return try next(YAMLNode.self)
+    mutating func superDecoder() throws -> any Decoder { try taking(YAMLNode.self) { $0 } }
+
+    /// Reads the next element; one that cannot be read that way stays the next one.
+    private mutating func taking<T>(
+        _ type: Any.Type,
+        _ body: (NodeDecoder) throws -> T
+    ) throws -> T {
+        let value = try body(next(type))
+        currentIndex += 1
+        return value
     }
 
     private func next(_ type: Any.Type) throws -> NodeDecoder {

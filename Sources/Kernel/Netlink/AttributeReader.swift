@@ -23,11 +23,13 @@ package struct AttributeReader: Sequence, IteratorProtocol {
         package var word: UInt32? {
             payload.count >= 4 ? payload.loadUnaligned(as: UInt32.self) : nil
         }
-        package var bigEndianShort: UInt16? {
-            payload.count >= 2 ? UInt16(bigEndian: payload.loadUnaligned(as: UInt16.self)) : nil
+        package var bigEndianShort: UInt16? { short.map(UInt16.init(bigEndian:)) }
+        package var short: UInt16? {
+            payload.count >= 2 ? payload.loadUnaligned(as: UInt16.self) : nil
         }
-        package var bigEndianLong: UInt64? {
-            payload.count >= 8 ? UInt64(bigEndian: payload.loadUnaligned(as: UInt64.self)) : nil
+        package var bigEndianLong: UInt64? { long.map(UInt64.init(bigEndian:)) }
+        package var long: UInt64? {
+            payload.count >= 8 ? payload.loadUnaligned(as: UInt64.self) : nil
         }
         package var byte: UInt8? { payload.first }
         package var text: String { String(decoding: payload.prefix { $0 != 0 }, as: UTF8.self) }

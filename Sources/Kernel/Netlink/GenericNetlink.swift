@@ -25,8 +25,7 @@ package enum GenericNetlink {
             sequence: sequence,
             absence: [ENOENT]
         ) { message in
-            let number = message.genericAttributes[Int(CTRL_ATTR_FAMILY_ID)]
-            family = number?.payload.loadUnaligned(as: UInt16.self)
+            family = message.genericAttributes[Int(CTRL_ATTR_FAMILY_ID)]?.short
         }
         return family
     }

@@ -11,6 +11,8 @@ package struct NetlinkSocket: ~Copyable {
     }
 
     private let handle: OpaquePointer
+    /// Answers in place of the kernel.
+    private let peer: (any NetlinkPeer)?
     private let receiveBuffer: UnsafeMutableRawBufferPointer
     private let name: String
     package private(set) var sequence: UInt32 = 1
@@ -31,6 +33,7 @@ package struct NetlinkSocket: ~Copyable {
             throw error
         }
         self.handle = handle
+        peer = Self.presentPeer
         // The kernel delivers at most 32 KiB of a dump at once.
         receiveBuffer = .allocate(byteCount: 64 * 1024, alignment: 8)
         var on: Int32 = 1
@@ -83,6 +86,7 @@ package struct NetlinkSocket: ~Copyable {
 
     /// Sends messages as one datagram, which the kernel accepts as a whole.
     package func send(_ bytes: UnsafeRawBufferPointer) throws(NetlinkError) {
+        if let peer { return try peer.take(bytes) }
         // The kernel adds its own overhead to the size, and never shrinks what was set before.
         if bytes.count > 100_000 { setBufferSize(SO_SNDBUFFORCE, bytes.count + 4096) }
         while mnl_socket_sendto(handle, bytes.baseAddress, bytes.count) < 0 {
@@ -100,6 +104,9 @@ package struct NetlinkSocket: ~Copyable {
         timeout: Int32 = -1,
         _ body: (NetlinkMessage) -> Void
     ) throws(NetlinkError) -> Bool {
+        if let peer {
+            return try peer.receive { for message in NetlinkMessages($0) { body(message) } }
+        }
         if timeout >= 0, !wait(milliseconds: timeout) { return false }
         while true {
             let count = mnl_socket_recvfrom(handle, receiveBuffer.baseAddress, receiveBuffer.count)

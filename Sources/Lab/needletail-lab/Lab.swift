@@ -12,7 +12,7 @@ struct Lab: AsyncParsableCommand {
             StatusCommand.self, ExecCommand.self, CurlCommand.self, CaptureCommand.self,
             DrawCommand.self,
             BenchCommand.self,
-            ReadCommand.self, MeasureCommand.self, SoakCommand.self,
+            ReadCommand.self, MeasureCommand.self, SoakCommand.self, ChurnCommand.self,
         ]
     )
 }

@@ -134,7 +134,7 @@ struct Kubectl: AsyncParsableCommand {
 
     private var isTable: Bool { words.first == "status" && !wantsJSON }
 
-    private static func row(_ text: String) -> NodeAnswers.StatusRow? {
+    static func row(_ text: String) -> NodeAnswers.StatusRow? {
         guard let status = try? JSONDecoder().decode(StatusDocument.self, from: Data(text.utf8))
         else {
             return nil

@@ -90,6 +90,9 @@ final class Victim {
         usleep(50_000)
     }
 
+    /// The changes since `takeResults` that had no effect.
+    var lost: Int { results.lost }
+
     func takeResults() -> Results {
         defer { results = Results() }
         return results
