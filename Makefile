@@ -30,8 +30,9 @@ release: packages
 	$(SWIFT) build $(RELEASE)
 
 .PHONY: bench
-bench: release ## transaction times and sizes for growing clusters
+bench: release ## transaction times and sizes for growing clusters, and a short run of connections
 	.build/release/needletail-lab bench
+	.build/release/needletail-lab bench-connections --services 10,100,1000 --rounds 20 --clients 2000 --source-ranges 100 --commits 1,1000
 
 .PHONY: soak
 SOAK_SECONDS ?= 600

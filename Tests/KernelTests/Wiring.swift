@@ -1,5 +1,4 @@
 import Glibc
-import NetworkNamespaces
 import NetworkTypes
 
 /// Calls the body with an address as the socket calls want it.
@@ -22,19 +21,5 @@ func withAddress(
     }
     return withUnsafePointer(to: &storage) {
         $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, length) }
-    }
-}
-
-extension NetworkNamespace {
-    /// Moves an interface by way of a process that sleeps in the target.
-    func move(_ link: String, to: NetworkNamespace) throws {
-        let null = open("/dev/null", O_RDWR | O_CLOEXEC)
-        defer { close(null) }
-        let child = try Command.start(["sleep", "30"], in: to, input: null, output: null)
-        defer {
-            kill(child, SIGKILL)
-            waitpid(child, nil, 0)
-        }
-        try ip(["link set \(link) netns \(child)"])
     }
 }

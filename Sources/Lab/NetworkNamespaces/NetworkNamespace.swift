@@ -54,6 +54,19 @@ package final class NetworkNamespace: Sendable {
         try settle()
     }
 
+    /// Makes a pair of connected interfaces, one here and one in another namespace.
+    package func addPair(_ link: String, to other: NetworkNamespace, as peer: String) throws {
+        try ip(["link add name \(link) type veth peer name \(peer) netns \(other.path)"])
+    }
+
+    /// Moves an interface to another namespace.
+    package func move(_ link: String, to other: NetworkNamespace) throws {
+        try ip(["link set \(link) netns \(other.path)"])
+    }
+
+    /// Where programs that this process starts find the namespace.
+    private var path: String { "/proc/\(getpid())/fd/\(descriptor)" }
+
     package func setSysctl(_ name: String, _ value: String) throws {
         try inside {
             let file = open("/proc/sys/\(name)", O_WRONLY)

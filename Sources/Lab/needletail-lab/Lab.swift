@@ -11,7 +11,7 @@ struct Lab: AsyncParsableCommand {
             DemoCommand.self, UpCommand.self, DownCommand.self, NetworksCommand.self,
             StatusCommand.self, ExecCommand.self, CurlCommand.self, CaptureCommand.self,
             DrawCommand.self,
-            BenchCommand.self,
+            BenchCommand.self, ConnectionBenchCommand.self,
             ReadCommand.self, MeasureCommand.self, SoakCommand.self, ChurnCommand.self,
         ]
     )
