@@ -156,6 +156,7 @@ struct ProxyDaemon {
             SyncLoop(
                 reconciler: reconciler,
                 backend: backend,
+                turn: Turn(outlets.monitor, tell: tell, logger),
                 forwarding: forwarding,
                 logger: logger
             ),
@@ -177,6 +178,7 @@ struct ProxyDaemon {
                 server: outlets.server,
                 addresses: endpoints.servers,
                 isFatal: configuration.bindAddressHardFail,
+                isStandby: { [outlets] in outlets.monitor.isStandby },
                 recorder: recorder,
                 nodeName: node.nodeName,
                 logger: logger
