@@ -109,6 +109,8 @@ let package = Package(
     products: [
         .executable(name: "needletail", targets: ["needletail"]),
         .executable(name: "needletail-lab", targets: ["needletail-lab"]),
+        // Tests preload it into the program.
+        .library(name: "NetlinkFaults", type: .dynamic, targets: ["NetlinkFaults"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -152,7 +154,7 @@ let package = Package(
         module(.plan, "ServicePlan", ["NetworkTypes"]),
         module(.plan, "PlanCompiler", ["NetworkTypes", "KubernetesModel", "ServicePlan"]),
         // Kernel
-        module(.kernel, "Netlink", ["NetworkTypes", "CMnl", "CNeedleShim", logging]),
+        module(.kernel, "Netlink", ["NetworkTypes", "Threads", "CMnl", "CNeedleShim", logging]),
         // Backends
         module(.backends, "Backend", ["NetworkTypes", "ServicePlan"]),
         module(.backends, "NFTables", ["NetworkTypes", "ServicePlan", "Backend"]),
@@ -249,6 +251,7 @@ let package = Package(
             path: "Tests/BinarySupport",
             swiftSettings: settings
         ),
+        .target(name: "NetlinkFaults", path: "Tests/NetlinkFaults"),
         .target(
             name: "TamperingSupport",
             dependencies: ["BinarySupport", "NetworkNamespaces", "Threads"],

@@ -7,10 +7,21 @@ package enum Binary {
     package static let path: String = {
         // The virtual machine is slow and gets a smaller program.
         if let path = ProcessInfo.processInfo.environment["NEEDLETAIL_BINARY"] { return path }
+        return "\(folder)/needletail"
+    }()
+
+    /// Where the tests were built.
+    private static var folder: String {
         let own =
             (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
-        return own.split(separator: "/").dropLast().map { "/\($0)" }.joined() + "/needletail"
-    }()
+        return own.split(separator: "/").dropLast().map { "/\($0)" }.joined()
+    }
+
+    /// What to put before the program's arguments so that its netlink sockets fail;
+    /// `Tests/NetlinkFaults` says how.
+    package static func netlinkFaults(_ faults: String) -> [String] {
+        ["env", "LD_PRELOAD=\(folder)/libNetlinkFaults.so", "NETLINK_FAULTS=\(faults)"]
+    }
 
     package struct Result {
         package let output: String
@@ -48,6 +59,7 @@ package final class Daemon {
         _ arguments: [String],
         of command: String = "run",
         in namespace: NetworkNamespace,
+        wrapper: [String] = [],
         log: String
     ) throws {
         self.log = log
@@ -58,7 +70,7 @@ package final class Daemon {
             close(null)
         }
         child = try Command.start(
-            [Binary.path, command] + arguments,
+            wrapper + [Binary.path, command] + arguments,
             in: namespace,
             input: null,
             output: file
@@ -70,6 +82,13 @@ package final class Daemon {
     /// Waits until the log contains the text `count` times.
     package func wait(for text: String, count: Int = 1) throws {
         try wait { output.components(separatedBy: text) >= count }
+    }
+
+    /// Whether the program has not ended by itself.
+    package var isAlive: Bool {
+        var end = siginfo_t()
+        return waitid(P_PID, id_t(child), &end, WEXITED | WNOHANG | WNOWAIT) == 0
+            && end.si_signo == 0
     }
 
     /// Waits until a condition holds; if it never does, the error contains the log.

@@ -284,18 +284,16 @@ import Testing
 
     @Test func `a port that is taken is tried again, or is fatal`() throws {
         defer { server.stop() }
-        let other = try Daemon(
-            ["--master", url, "--hostname-override", "here", "--metrics-bind-address", ""],
-            in: namespace,
-            log: "\(folder.path)/.other"
-        )
-        try other.wait { try HTTPProbe.get("/livez", port: 10256, in: namespace) != nil }
+        let other = try Stream.listening(namespace, "0.0.0.0", port: 10256)
+        defer { withExtendedLifetime(other) {} }
         let daemon = try start(["--master", url, "--hostname-override", "here"])
         try daemon.wait(for: "cannot listen on 0.0.0.0:10256: Address already in use")
         try daemon.wait {
             server.objects("Event").contains { $0["reason"] == "FailedToStartProxierHealthcheck" }
         }
         #expect(try get("/proxyMode", 10249).status == 200)
+        // Another one would wait for this one's end.
+        daemon.stop()
         let fatal = try Binary.run(
             [
                 "run", "--master", url, "--hostname-override", "here", "--bind-address-hard-fail",

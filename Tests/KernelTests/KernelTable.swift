@@ -48,7 +48,7 @@ struct KernelTable {
         try namespace.run([Self.newerNft.get()] + arguments)
     }
 
-    private static let newerNft = Result {
+    static let newerNft = Result {
         try Command.run([
             "\(Fixture.root)/../scripts/newer-nft", "\(Fixture.root)/../.cache/newer-nft",
         ])

@@ -40,7 +40,7 @@ enum HashProbe {
         do throws(NetlinkError) {
             try batch.commit(&socket, subsystem: Constant.subsystem)
         } catch {
-            return error.operation != refusal || error.isPermissionDenied
+            return error.operation != refusal || !(error.isNotFound || error.isUnsupported)
         }
         return true
     }

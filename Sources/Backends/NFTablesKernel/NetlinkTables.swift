@@ -124,7 +124,9 @@ extension TableFault {
     init(_ error: NetlinkError) {
         if error.isStaleGeneration {
             self = .staleGeneration
-        } else if error.isTooLarge {
+        } else if error.isTooLarge, error.isUnsent {
+            // The same errno while receiving says that the answer was lost, and nothing of what the
+            // kernel did.
             self = .tooLarge
         } else {
             self = .refused(Refusal("\(error)", isPrivilege: error.isPermissionDenied))

@@ -30,6 +30,15 @@ int needle_ignore_port(int fd, uint32_t port_id) {
     return needle_attach_filter(fd, code, 4);
 }
 
+int needle_peer(int fd, int32_t *process, uint32_t *user) {
+    struct ucred peer;
+    socklen_t length = sizeof peer;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return -errno;
+    *process = peer.pid;
+    *user = peer.uid;
+    return 0;
+}
+
 int needle_attach_filter(int fd, const void *instructions, unsigned short count) {
     struct sock_fprog program = {.len = count, .filter = (struct sock_filter *)instructions};
     return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) ? -errno : 0;

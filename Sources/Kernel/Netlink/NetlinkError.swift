@@ -12,6 +12,8 @@ package struct NetlinkError: Error, Sendable {
 
     /// A part of the kernel that is missing, if that is the reason.
     package private(set) var lack: Lack?
+    /// Whether the message was not sent, so that the kernel has certainly done nothing.
+    package private(set) var isUnsent = false
 
     package enum Lack: Sendable, Hashable {
         case ipvs, scheduler, dummyDevices
@@ -33,6 +35,13 @@ package struct NetlinkError: Error, Sendable {
     package func lacking(_ lack: Lack) -> NetlinkError {
         var error = self
         error.lack = lack
+        return error
+    }
+
+    /// The same, of a message that was not sent.
+    package var unsent: NetlinkError {
+        var error = self
+        error.isUnsent = true
         return error
     }
 

@@ -92,6 +92,7 @@ package struct NetlinkSocket: ~Copyable {
         while mnl_socket_sendto(handle, bytes.baseAddress, bytes.count) < 0 {
             guard errno == EINTR else {
                 throw NetlinkError("sending \(bytes.count) bytes to the \(name)", code: errno)
+                    .unsent
             }
         }
     }

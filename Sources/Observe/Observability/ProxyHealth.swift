@@ -13,7 +13,10 @@ package struct ProxyHealth: Sendable {
     private var lastUpdated: ContinuousClock.Instant?
     private let started: ContinuousClock.Instant
     /// The reason why the kernel is not programmed as it should be; nil if it is.
-    package var reasonNotReady: String? = "the first sync is not done"
+    package var reasonNotReady: String? = Self.notSynced
+    private static let notSynced = "the first sync is not done"
+    /// Whether another process programs this node, so that nothing waits for this one.
+    package private(set) var isStandby = false
     /// The reason why load balancers should send nothing here: the node is going, or unknown.
     package var reasonNotEligible: String?
 
@@ -30,8 +33,18 @@ package struct ProxyHealth: Sendable {
         lastUpdated = now
     }
 
+    /// Takes note that another process programs this node.
+    package mutating func standBy(_ reason: String) { (isStandby, reasonNotReady) = (true, reason) }
+
+    /// Takes note that it is this process's turn; what has waited meanwhile is due from now on.
+    package mutating func takeCharge(at now: ContinuousClock.Instant) {
+        guard isStandby else { return }
+        (isStandby, reasonNotReady) = (false, Self.notSynced)
+        oldestQueued = oldestQueued.map { _ in now }
+    }
+
     package func isHealthy(at now: ContinuousClock.Instant) -> Bool {
-        oldestQueued.map { (now - $0).seconds <= patience } ?? true
+        isStandby || (oldestQueued.map { (now - $0).seconds <= patience } ?? true)
     }
 
     /// Returns the answer for `/healthz`, with the node's eligibility, or for `/livez`.

@@ -290,6 +290,10 @@ package struct ProxyMetrics: Sendable {
         "From when on the journal knows everything that was programmed."
     )
     package let failures = Counter("needletail_sync_failures_total", "Syncs that failed.")
+    package let standby = Gauge(
+        "needletail_standby",
+        "Whether another needletail programs this node, and this one waits for its end."
+    )
     package let ready = Gauge("needletail_ready", "Whether /readyz is green.")
     package let httpRequests = Counter(
         "needletail_http_requests_total",
@@ -324,7 +328,7 @@ package struct ProxyMetrics: Sendable {
             repairDuration, stale,
             trackedConnections, trackedLimit, trackingFailures, localhostConnections,
             localhostConnectionsTotal, localhostFailures, forwardingObstacles, journalEntries,
-            journalBytes, journalSince, failures, ready, httpRequests,
+            journalBytes, journalSince, failures, ready, standby, httpRequests,
         ] + process.all
     }
 }

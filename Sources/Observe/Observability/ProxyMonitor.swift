@@ -119,6 +119,22 @@ package final class ProxyMonitor: SyncObserver {
 
     // MARK: Reports of others
 
+    /// Whether another process programs this node.
+    package var isStandby: Bool { state.withLock(\.health.isStandby) }
+
+    /// Takes note that another process programs this node; the reason says which.
+    package func standBy(_ reason: String) {
+        state.withLock { $0.health.standBy(reason) }
+        metrics.standby.set(1)
+    }
+
+    /// Takes note that this process programs the node from now on.
+    package func takeCharge() {
+        let now = ContinuousClock.now
+        state.withLock { $0.health.takeCharge(at: now) }
+        metrics.standby.set(0)
+    }
+
     /// Sets the reason why no connections should come; nil if they may come.
     package func setEligibility(_ reason: String?) {
         state.withLock { $0.health.reasonNotEligible = reason }

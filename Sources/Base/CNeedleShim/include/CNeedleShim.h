@@ -9,6 +9,8 @@
 
 /// Makes a netlink socket drop messages whose nlmsg_pid is this port ID.
 int needle_ignore_port(int fd, uint32_t port_id);
+/// The process (0 in another PID namespace) and the user that listen at the other end of a Unix socket.
+int needle_peer(int fd, int32_t *process, uint32_t *user);
 /// Attaches a classic BPF program, an array of `struct sock_filter`, to a socket.
 int needle_attach_filter(int fd, const void *instructions, unsigned short count);
 /// Moves the calling thread to the network namespace that this descriptor refers to.

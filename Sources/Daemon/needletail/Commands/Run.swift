@@ -79,6 +79,8 @@ struct Run: AsyncParsableCommand {
 
     private func programOnce(_ configuration: KubeProxyConfiguration, _ logger: Logger) async throws
     {
+        let lock = try Turn.forCommand()
+        defer { withExtendedLifetime(lock) {} }
         let node = try configuration.nodeConfiguration()
         let apiServers = APIServerAddresses()
         let addresses = try interfaceAddresses(node)

@@ -157,6 +157,7 @@ struct ProxyDaemon {
             SyncLoop(
                 reconciler: reconciler,
                 backend: backend,
+                turn: Turn(outlets.monitor, tell: tell, logger),
                 forwarding: forwarding,
                 logger: logger
             ),
@@ -178,6 +179,7 @@ struct ProxyDaemon {
                 server: outlets.server,
                 addresses: endpoints.servers,
                 isFatal: configuration.bindAddressHardFail,
+                isStandby: { [outlets] in outlets.monitor.isStandby },
                 recorder: recorder,
                 nodeName: node.nodeName,
                 logger: logger

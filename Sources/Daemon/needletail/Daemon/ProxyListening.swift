@@ -17,6 +17,8 @@ struct Listening: ServiceLifecycle.Service {
     let server: HTTPServer
     let addresses: [ServedAddress]
     let isFatal: Bool
+    /// Whether another needletail programs this node, which may have the addresses, too.
+    let isStandby: @Sendable () -> Bool
     let recorder: EventRecorder?
     let nodeName: String
     let logger: Logger
@@ -30,11 +32,19 @@ struct Listening: ServiceLifecycle.Service {
 
     private func open(_ served: ServedAddress) async throws {
         var isTold = false
+        // An address may still belong to the process that this one takes over from.
+        var triesWithoutNews = 0
         while !Task.isCancelled, !Task.isShuttingDownGracefully {
             do throws(ListenError) {
                 try server.listen(on: served.address) { served.routes.answer($0) }
                 return
             } catch {
+                if isStandby() { triesWithoutNews = 20 }
+                guard triesWithoutNews == 0 else {
+                    triesWithoutNews -= 1
+                    await pause(.milliseconds(250))
+                    continue
+                }
                 let note = "\(served.what) is not served: \(error)"
                 if isFatal { throw Failure("\(note); exiting, as bindAddressHardFail is set") }
                 if !isTold {
@@ -45,8 +55,12 @@ struct Listening: ServiceLifecycle.Service {
                     )
                     isTold = true
                 }
-                try? await cancelWhenGracefulShutdown { try await Task.sleep(for: .seconds(5)) }
+                await pause(.seconds(5))
             }
         }
+    }
+
+    private func pause(_ duration: Duration) async {
+        try? await cancelWhenGracefulShutdown { try await Task.sleep(for: duration) }
     }
 }
