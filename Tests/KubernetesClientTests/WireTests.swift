@@ -242,7 +242,7 @@ import Testing
             front.stop()
             server.stop()
         }
-        let client = try front.client(patience: .seconds(1))
+        let client = try front.client(patience: .seconds(10))
         _ = try await client.page(Service.self, [:])
         server.inject(Fault(.stall, path: "/api/v1/services"))
         await #expect(throws: ClientError.self) { try await client.page(Service.self, [:]) }

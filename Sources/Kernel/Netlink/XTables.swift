@@ -1,5 +1,6 @@
-// The header of CMnl declares sockets to this module.
+// Sockets belong to the first of these modules that the compiler reads in a build.
 internal import CMnl
+internal import CNeedleShim
 internal import Glibc
 package import NetworkTypes
 

@@ -76,7 +76,9 @@ package struct Cluster: Sendable {
     ) -> [PlanChange] {
         let newView = newView(interfaceAddresses, apiServers)
         (view, lastFacts) = (newView, facts)
-        return compiled.update(services, for: newView, input: state.input).changes
+        let changes = compiled.update(services, for: newView, input: state.input).changes
+        noteLocalEndpoints(changes)
+        return changes
     }
 
     private func newView(
