@@ -46,11 +46,11 @@ struct BenchObjects {
         try applySlice(index, replaced: 0, to: server)
     }
 
-    /// Replaces one of a Service's endpoints; with another round it gets another address.
+    /// Replaces one of a Service's endpoints; the next 62 rounds give it other addresses, and none but round 0 its first.
     func applySlice(_ index: Int, replaced round: Int, to server: APIServer) throws {
         let pods = (0..<endpoints).map { number -> JSONValue in
             // No two Services have the same pods.
-            let host = UInt32(number == 0 ? round % 64 : 63 + number)
+            let host = UInt32(number > 0 ? 63 + number : round == 0 ? 0 : 1 + round % 63)
             let pod = IPAddress(ipv4: 0x0A80_0000 + UInt32(index) << 7 + host)
             return ["addresses": [.string("\(pod)")]]
         }
