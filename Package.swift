@@ -135,6 +135,7 @@ let package = Package(
         cLibrary("CCurl", "libcurl", "libcurl4-openssl-dev"),
         cLibrary("CYAML", "yaml-0.1", "libyaml-dev"),
         .target(name: "CNeedleShim", dependencies: ["CCurl"], path: Floor.base.path("CNeedleShim")),
+        module(.base, "Containers"),
         module(.base, "NetworkTypes"),
         module(.base, "Threads"),
         module(.base, "YAML", ["CYAML"]),
@@ -152,12 +153,16 @@ let package = Package(
         ),
         // Plan
         module(.plan, "ServicePlan", ["NetworkTypes"]),
-        module(.plan, "PlanCompiler", ["NetworkTypes", "KubernetesModel", "ServicePlan"]),
+        module(
+            .plan,
+            "PlanCompiler",
+            ["Containers", "NetworkTypes", "KubernetesModel", "ServicePlan"]
+        ),
         // Kernel
         module(.kernel, "Netlink", ["NetworkTypes", "Threads", "CMnl", "CNeedleShim", logging]),
         // Backends
         module(.backends, "Backend", ["NetworkTypes", "ServicePlan"]),
-        module(.backends, "NFTables", ["NetworkTypes", "ServicePlan", "Backend"]),
+        module(.backends, "NFTables", ["Containers", "NetworkTypes", "ServicePlan", "Backend"]),
         module(.backends, "IPVS", ["NetworkTypes", "ServicePlan", "Backend", "NFTables"]),
         module(.backends, "ModelKernel", ["NetworkTypes", "ServicePlan", "NFTables"]),
         module(
@@ -186,8 +191,8 @@ let package = Package(
             .reconciler,
             "Reconciler",
             [
-                "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "Backend",
-                "Threads", logging,
+                "Containers", "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler",
+                "Backend", "Threads", logging,
             ]
         ),
         // Observe
@@ -266,6 +271,7 @@ let package = Package(
             path: "Tests/ModelSupport",
             swiftSettings: testSettings
         ),
+        tests("ContainersTests", ["Containers"]),
         tests("NetworkTypesTests", ["NetworkTypes"]),
         tests("YAMLTests", ["YAML"]),
         tests(

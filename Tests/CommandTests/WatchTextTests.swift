@@ -43,9 +43,12 @@ import Testing
             family: .ipv4
         )
         slice.endpoints = [
-            SliceEndpoint(address: ip("10.244.1.2"), nodeName: node.name),
-            SliceEndpoint(address: ip("10.244.2.2"), nodeName: "there", zone: "b"),
-            SliceEndpoint(address: ip("10.244.3.2"), nodeName: "elsewhere"),
+            SliceEndpoint(address: ip("10.244.1.2"), place: EndpointPlace(nodeName: node.name)),
+            SliceEndpoint(
+                address: ip("10.244.2.2"),
+                place: EndpointPlace(nodeName: "there", zone: "b")
+            ),
+            SliceEndpoint(address: ip("10.244.3.2"), place: EndpointPlace(nodeName: "elsewhere")),
         ]
         return ConnectionNames([plan], on: node) { $0 == service ? [slice] : [] }
     }

@@ -115,8 +115,8 @@ extension EndpointSlice: HasFacts {
         let texts = endpoints.map { endpoint in
             """
             endpoint \(endpoint.address) \(endpoint.isReady) \(endpoint.isServing) \
-            \(endpoint.isTerminating) \(endpoint.nodeName ?? "") \(endpoint.zoneHints) \
-            \(endpoint.nodeHints)
+            \(endpoint.isTerminating) \(endpoint.place.nodeName ?? "") \(endpoint.place.zoneHints) \
+            \(endpoint.place.nodeHints)
             """
         }
         return head + ports.map { "port \($0.name) \($0.transport) \($0.port)" }

@@ -31,7 +31,7 @@ private func decode<T: Decodable>(_: T.Type, _ json: String) throws -> T {
         #expect(services.contains { $0.ports.contains { $0.transport == .sctp } })
         #expect(services.contains { $0.clusterIPs.count == 2 })
         #expect(slices.contains { $0.family == nil })
-        #expect(slices.contains { $0.endpoints.contains { !$0.zoneHints.isEmpty } })
+        #expect(slices.contains { $0.endpoints.contains { !$0.place.zoneHints.isEmpty } })
         #expect(objects.count { if case .node = $0 { true } else { false } } == 5)
     }
 

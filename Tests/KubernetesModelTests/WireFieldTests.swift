@@ -223,7 +223,7 @@ struct WireCase: Sendable, CustomTestStringConvertible {
             #expect(slice.service == ObjectName(namespace: "shop", name: "web"))
         }
         #expect(bytes.slices[0].endpoints.map(\.isReady) == [true, false])
-        #expect(bytes.slices[0].endpoints.map(\.nodeName) == ["node-a", nil])
+        #expect(bytes.slices[0].endpoints.map(\.place.nodeName) == ["node-a", nil])
     }
 
     // NodeSpec: podCIDR 1, taints 5, podCIDRs 7; NodeStatus: addresses 5.

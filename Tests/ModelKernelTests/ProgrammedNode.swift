@@ -72,7 +72,7 @@ struct ProgrammedNode {
         _ = try tables.commit([], inputs)
     }
 
-    func plan(_ builder: ClusterBuilder) -> ServicePlan? { plans.plans[builder.service.name] }
+    func plan(_ builder: ClusterBuilder) -> ServicePlan? { plans.plan(of: builder.service.name) }
 
     // MARK: Packets
 

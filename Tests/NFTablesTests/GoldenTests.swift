@@ -38,7 +38,7 @@ import Testing
         _ = plans.update(byName.keys, for: configuration.view(node: nil, interfaceAddresses: [])) {
             byName[$0]
         }
-        let sorted = plans.plans.values.sorted { $0.service < $1.service }
+        let sorted = plans.plans.sorted { $0.service < $1.service }
         let diagnostics = plans.diagnostics.sorted { $0.key < $1.key }.flatMap(\.value).map {
             "# \($0)"
         }

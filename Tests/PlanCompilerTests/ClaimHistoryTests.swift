@@ -88,9 +88,9 @@ import Testing
                 #expect(change.old == held[change.service])
                 held[change.service] = change.new
             }
-            #expect(Set(held.values) == Set(plans.plans.values))
+            #expect(Set(held.values) == Set(plans.plans))
             for address in Self.addresses {
-                let owners = plans.plans.values.filter { plan in
+                let owners = plans.plans.filter { plan in
                     plan.frontends.contains { $0.key.address == address }
                 }
                 #expect(owners.map(\.service) == [history.owner(of: address)].compactMap(\.self))

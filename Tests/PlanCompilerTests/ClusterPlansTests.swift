@@ -26,7 +26,7 @@ import Testing
     }
 
     private func owner(_ plans: ClusterPlans) -> [String] {
-        plans.plans.values.filter { $0.frontends.contains { $0.kind == .externalIP } }.map(
+        plans.plans.filter { $0.frontends.contains { $0.kind == .externalIP } }.map(
             \.service
         )
     }
@@ -51,7 +51,7 @@ import Testing
                         + " address or port"
                 ]
             )
-            #expect(plans.plans.count == 2)
+            #expect(plans.count == 2)
         }
     }
 
@@ -102,7 +102,7 @@ import Testing
                 for: NodeView(name: "here", nodePortAddresses: [ip("192.0.2.1")])
             ) { services[$0.name].map { ($0, []) } }
         }
-        let keys = plans.plans[victim.name]?.frontends.map(\.key.description)
+        let keys = plans.plan(of: victim.name)?.frontends.map(\.key.description)
         #expect(keys == ["10.96.0.1:80/tcp", "192.0.2.1:30080/tcp"])
         #expect(
             told(plans, of: "thief").map { $0.contains("of Service default/victim, which nobody") }
@@ -132,9 +132,9 @@ import Testing
         var plans = ClusterPlans()
         let names = services.values.map(\.name)
         _ = plans.update(names, for: view) { services[$0.name].map { ($0, []) } }
-        #expect(plans.plans[check.name]?.healthCheck?.port == 30080)
-        #expect(plans.plans[twin.name]?.healthCheck == nil)
-        #expect(plans.plans[port.name]?.frontends.map(\.kind) == [.clusterIP])
+        #expect(plans.plan(of: check.name)?.healthCheck?.port == 30080)
+        #expect(plans.plan(of: twin.name)?.healthCheck == nil)
+        #expect(plans.plan(of: port.name)?.frontends.map(\.kind) == [.clusterIP])
         #expect(
             told(plans, of: "check") == [
                 "Service default/check: spec.healthCheckNodePort: Service default/port and 1 more"
@@ -144,7 +144,7 @@ import Testing
         #expect(told(plans, of: "twin")[0].contains("this Service's health check is not answered"))
         #expect(told(plans, of: "port")[0].contains("spec.ports: 192.0.2.1:30080/tcp belongs to"))
         _ = plans.update([check.name], for: view) { $0 == check.name ? nil : (port, []) }
-        #expect(plans.plans[port.name]?.frontends.map(\.kind) == [.clusterIP, .nodePort])
+        #expect(plans.plan(of: port.name)?.frontends.map(\.kind) == [.clusterIP, .nodePort])
     }
 
     @Test func `a frontend is inherited when its owner goes`() {

@@ -20,8 +20,12 @@ private struct ReferenceSelection {
     }
 
     private func isHere(_ endpoint: SliceEndpoint) -> Bool {
-        if areHinted(\.nodeHints, to: "here") { return endpoint.nodeHints.contains("here") }
-        if let zone, areHinted(\.zoneHints, to: zone) { return endpoint.zoneHints.contains(zone) }
+        if areHinted(\.place.nodeHints, to: "here") {
+            return endpoint.place.nodeHints.contains("here")
+        }
+        if let zone, areHinted(\.place.zoneHints, to: zone) {
+            return endpoint.place.zoneHints.contains(zone)
+        }
         return true
     }
 
@@ -33,7 +37,7 @@ private struct ReferenceSelection {
     var cluster: [IPAddress] { orTerminating(ready.filter(isHere), endpoints) }
 
     var local: [IPAddress] {
-        let own = endpoints.filter { $0.nodeName == "here" }
+        let own = endpoints.filter { $0.place.nodeName == "here" }
         return orTerminating(own.filter(\.isReady), own)
     }
 

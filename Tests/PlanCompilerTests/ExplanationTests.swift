@@ -62,7 +62,7 @@ import Testing
             ClusterBuilder().with { builder in
                 for (index, zones) in zones.enumerated() {
                     var one = endpoint("10.0.0.\(index + 1)")
-                    one.zoneHints = zones
+                    one.place.zoneHints = zones
                     builder.add(one)
                 }
             }

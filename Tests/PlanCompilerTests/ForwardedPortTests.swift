@@ -16,8 +16,8 @@ import Testing
             ]
             $0.node.localhostAddresses = [ip("127.0.0.1"), ip("::1")]
             $0.add(
-                SliceEndpoint(address: ip("10.244.2.6"), nodeName: "there"),
-                SliceEndpoint(address: ip("10.244.1.5"), nodeName: "here")
+                SliceEndpoint(address: ip("10.244.2.6"), place: EndpointPlace(nodeName: "there")),
+                SliceEndpoint(address: ip("10.244.1.5"), place: EndpointPlace(nodeName: "here"))
             )
         }
     }
@@ -83,7 +83,7 @@ import Testing
         )
         var plans = ClusterPlans()
         _ = plans.update(input.keys, for: cluster.node) { input[$0] }
-        let counts = plans.plans.map { ($0.key.name, $0.value.forwardedPorts.count) }
+        let counts = plans.plans.map { (ObjectName($0.service).name, $0.forwardedPorts.count) }
         #expect(Dictionary(uniqueKeysWithValues: counts) == ["old": 1, "young": 0])
     }
 }

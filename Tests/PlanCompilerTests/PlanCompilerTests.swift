@@ -159,7 +159,7 @@ import Testing
             $0.add(endpoint("10.0.0.1", ready: false))
         }
         #expect(notReady.lines()[0].contains("reject"))
-        let moved = service.with { $0.slices[0].endpoints[1].nodeName = "here" }
+        let moved = service.with { $0.slices[0].endpoints[1].place.nodeName = "here" }
         #expect(moved.compile().plan?.healthCheck?.localEndpoints == 1)
     }
 

@@ -46,7 +46,7 @@ import Testing
             compiler.topologyReason(port, .ipv4, in: builder.slices)
                 == "node hints do not count: none names this node, here"
         )
-        let partial = builder.with { $0.slices[0].endpoints[1].nodeHints = [] }
+        let partial = builder.with { $0.slices[0].endpoints[1].place.nodeHints = [] }
         #expect(
             compiler.topologyReason(port, .ipv4, in: partial.slices)
                 == "node hints do not count: 1 of 2 ready endpoints have none"

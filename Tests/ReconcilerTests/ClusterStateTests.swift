@@ -70,14 +70,14 @@ import Testing
         var unreadable = UnreadableObjects()
         unreadable.insert(namespace: "a", name: nil)
         state.replaceServices([], keeping: unreadable)
-        #expect(state.services.keys.map(\.description).sorted() == ["a/one", "a/two"])
+        #expect(state.serviceNames.map(\.description).sorted() == ["a/one", "a/two"])
         unreadable = UnreadableObjects()
         unreadable.insert(namespace: "a", name: "two")
         state.replaceServices([], keeping: unreadable)
-        #expect(state.services.keys.map(\.description) == ["a/two"])
+        #expect(state.serviceNames.map(\.description) == ["a/two"])
         unreadable.insert(namespace: nil, name: nil)
         state.replaceServices([], keeping: unreadable)
-        #expect(state.services.count == 1)
+        #expect(state.serviceCount == 1)
     }
 
     @Test func `a change of the node's zone compiles every Service again`() {

@@ -75,7 +75,11 @@ private final class StagedBackend: TestBackend {
         var builder = ClusterBuilder(name, clusterIP: address)
         builder.service.name = ObjectName(namespace: namespace, name: name)
         builder.service.ports = [ServicePort(name: "http", transport: .tcp, port: port)]
-        if let node { builder.add(SliceEndpoint(address: ip("10.244.0.9"), nodeName: node)) }
+        if let node {
+            builder.add(
+                SliceEndpoint(address: ip("10.244.0.9"), place: EndpointPlace(nodeName: node))
+            )
+        }
         for index in builder.slices.indices {
             builder.slices[index].name = ObjectName(namespace: namespace, name: "\(name)-1")
         }

@@ -83,8 +83,6 @@ package func endpoint(
         isReady: ready,
         isServing: serving,
         isTerminating: terminating,
-        nodeName: nodeName,
-        zoneHints: zones,
-        nodeHints: nodes
+        place: EndpointPlace(nodeName: nodeName, zoneHints: zones, nodeHints: nodes)
     )
 }

@@ -64,7 +64,7 @@ package struct LaidOutPlan: Sendable {
         _ plan: ServicePlan,
         _ role: TableRole,
         _ family: IPFamily,
-        previous: (Frontend, SetID, Int) -> PoolLayout?
+        previous: (Frontend, SetID, Int) -> PoolLayout? = { _, _, _ in nil }
     ) {
         self.plan = plan
         self.family = family
@@ -103,19 +103,23 @@ package struct LaidOutPlan: Sendable {
 
     /// Makes a plan whose layouts are known.
     ///
-    /// - Parameter layouts: the layout of each pool; nil if all are empty
+    /// - Parameter layouts: the layout of each pool
     init(
         _ plan: ServicePlan,
         _ role: TableRole,
         _ family: IPFamily,
-        layouts: [PoolLayout]?
+        layouts: [PoolLayout]
     ) {
         precondition(
-            layouts == nil || layouts?.count == plan.pools.count,
+            layouts.count == plan.pools.count,
             "a change begins with the plan that was committed last"
         )
-        (self.plan, self.role, self.family) = (plan, role, family)
-        self.layouts = layouts ?? Array(repeating: .empty, count: plan.pools.count)
+        (self.plan, self.role, self.family, self.layouts) = (plan, role, family, layouts)
+    }
+
+    /// Whether the layouts are what the plan gets without any former layouts.
+    var followsFromPlan: Bool {
+        layouts == LaidOutPlan(plan, role, family).layouts
     }
 
     /// The plan's frontends of this family.

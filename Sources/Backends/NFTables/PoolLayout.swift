@@ -6,7 +6,7 @@ package import ServicePlan
 /// larger pool has a power of two of slots, in general at least 8 for each endpoint, distributed as
 /// evenly as possible. So endpoints can come and go while the pool keeps its size, and with it its
 /// rule.
-package struct PoolLayout: Sendable {
+package struct PoolLayout: Sendable, Equatable {
     /// The endpoints of the pool, in the pool's order.
     private let members: [Endpoint]
     /// For each slot, the index of its endpoint in `members`.

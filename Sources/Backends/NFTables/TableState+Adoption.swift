@@ -61,7 +61,7 @@ extension TableState {
             let laidOut = reconciliation.layOut(plan)
             laidOut.forEachElement { reconciliation.want($0, $1) }
             laidOut.forEachSharedElement { shared in
-                state.sharedUsers[shared, default: 0] += 1
+                state.sharedUsers[shared] += 1
                 if state.sharedUsers[shared] == 1 {
                     reconciliation.want(shared.set, shared.element)
                 }

@@ -1,3 +1,4 @@
+internal import Containers
 package import NetworkTypes
 package import ServicePlan
 
@@ -8,10 +9,9 @@ package import ServicePlan
 /// state no longer matches the kernel and must be made anew from what the kernel holds.
 package struct TableState: Sendable {
     package let family: IPFamily
-    /// For each Service, the layouts of its plan's pools; a Service without slots in this family
-    /// has no entry.
-    var layouts: [String: [PoolLayout]] = [:]
-    var sharedUsers: [SharedElement: Int32] = [:]
+    /// For each Service, the layouts of its plan's pools, unless they follow from the plan alone.
+    private var layouts = DenseMap<String, [PoolLayout]>()
+    var sharedUsers = SharedUsers()
     var usage: RuleNumberUsage
     /// The number of elements in each set; sets that never had an element may be missing.
     package var elementCounts: [SetID: Int] = [:]
@@ -60,12 +60,10 @@ package struct TableState: Sendable {
         // Most Services are of one family.
         guard change.old != change.new, change.concerns(family) else { return }
         let nothing = ServicePlan(service: change.service)
-        let old = LaidOutPlan(
-            change.old ?? nothing,
-            role,
-            family,
-            layouts: layouts[change.service]
-        )
+        let former = change.old ?? nothing
+        let old =
+            layouts[change.service].map { LaidOutPlan(former, role, family, layouts: $0) }
+            ?? LaidOutPlan(former, role, family)
         let new = LaidOutPlan(change.new ?? nothing, role, family, replacing: old)
         let difference = PlanDifference(old, new)
         difference.enter(into: &changes)
@@ -76,8 +74,7 @@ package struct TableState: Sendable {
     }
 
     mutating func keep(_ plan: LaidOutPlan) {
-        let isEmpty = plan.layouts.allSatisfy { $0.size == 0 }
-        layouts[plan.plan.service] = isEmpty ? nil : plan.layouts
+        layouts[plan.plan.service] = plan.followsFromPlan ? nil : plan.layouts
     }
 
     // MARK: Numbers in rules
@@ -194,31 +191,6 @@ package struct TableState: Sendable {
                 Element(key: ElementBytes($0.base), keyEnd: ElementBytes($0.last))
             }
         )
-    }
-}
-
-/// Changes in the use of elements that several Services share.
-private struct SharedChanges {
-    private var usersBefore: [SharedElement: Int32] = [:]
-
-    mutating func count(
-        _ element: SharedElement,
-        _ difference: Int32,
-        _ users: inout [SharedElement: Int32]
-    ) {
-        let now = users[element, default: 0]
-        if usersBefore[element] == nil { usersBefore[element] = now }
-        users[element] = now + difference == 0 ? nil : now + difference
-    }
-
-    /// Adds the elements that are now used to the changes, and removes those that are no longer
-    /// used.
-    func finish(_ users: [SharedElement: Int32], _ changes: inout Changeset) {
-        for (shared, before) in usersBefore {
-            let isUsed = users[shared] != nil
-            if isUsed, before == 0 { changes.add(shared.set, shared.element) }
-            if !isUsed, before > 0 { changes.remove(shared.set, shared.element) }
-        }
     }
 }
 

@@ -40,22 +40,9 @@ extension EndpointSlice: KubernetesResource {
 
     private static let changeTimeAnnotation = "endpoints.kubernetes.io/last-change-trigger-time"
 
-    package mutating func shareStrings(_ pool: inout StringPool) {
-        name = name.shared(&pool)
-        service = service?.shared(&pool)
-        for index in endpoints.indices {
-            if var node = endpoints[index].nodeName {
-                pool.share(&node)
-                endpoints[index].nodeName = node
-            }
-            if var zone = endpoints[index].zone {
-                pool.share(&zone)
-                endpoints[index].zone = zone
-            }
-            for hint in endpoints[index].zoneHints.indices {
-                pool.share(&endpoints[index].zoneHints[hint])
-            }
-        }
+    package mutating func share(_ pool: inout SharingPool) {
+        pool.share(&ports)
+        for index in endpoints.indices { endpoints[index].share(&pool) }
     }
 
     private mutating func readPorts(_ list: [WireEndpointPort], _ reader: inout FieldReader) {
@@ -98,10 +85,12 @@ extension SliceEndpoint {
             isReady: conditions.hasReady ? conditions.ready : true,
             isServing: conditions.hasServing ? conditions.serving : true,
             isTerminating: conditions.terminating,
-            nodeName: wire.nodeName.isEmpty ? nil : wire.nodeName.text,
-            zone: wire.zone.isEmpty ? nil : wire.zone.text,
-            zoneHints: wire.hints.forZones.map(\.name.text),
-            nodeHints: wire.hints.forNodes.map(\.name.text)
+            place: EndpointPlace(
+                nodeName: wire.nodeName.isEmpty ? nil : wire.nodeName.text,
+                zone: wire.zone.isEmpty ? nil : wire.zone.text,
+                zoneHints: wire.hints.forZones.map(\.name.text),
+                nodeHints: wire.hints.forNodes.map(\.name.text)
+            )
         )
     }
 }

@@ -55,6 +55,32 @@ package struct SliceEndpoint: Sendable, Hashable {
     package var isReady: Bool
     package var isServing: Bool
     package var isTerminating: Bool
+    private var sharedPlace: Shared<EndpointPlace>
+
+    package init(
+        address: IPAddress,
+        isReady: Bool = true,
+        isServing: Bool = true,
+        isTerminating: Bool = false,
+        place: EndpointPlace = EndpointPlace()
+    ) {
+        self.address = address
+        self.isReady = isReady
+        self.isServing = isServing
+        self.isTerminating = isTerminating
+        sharedPlace = Shared(place)
+    }
+
+    package var place: EndpointPlace {
+        get { sharedPlace.value }
+        set { sharedPlace = Shared(newValue) }
+    }
+
+    mutating func share(_ pool: inout SharingPool) { pool.share(&sharedPlace) }
+}
+
+/// Where an endpoint runs, and whom it is for; many endpoints have the same.
+package struct EndpointPlace: Sendable, Hashable {
     package var nodeName: String?
     /// The zone of that node.
     package var zone: String?
@@ -62,22 +88,12 @@ package struct SliceEndpoint: Sendable, Hashable {
     package var nodeHints: [String]
 
     package init(
-        address: IPAddress,
-        isReady: Bool = true,
-        isServing: Bool = true,
-        isTerminating: Bool = false,
         nodeName: String? = nil,
         zone: String? = nil,
         zoneHints: [String] = [],
         nodeHints: [String] = []
     ) {
-        self.address = address
-        self.isReady = isReady
-        self.isServing = isServing
-        self.isTerminating = isTerminating
-        self.nodeName = nodeName
-        self.zone = zone
-        self.zoneHints = zoneHints
-        self.nodeHints = nodeHints
+        (self.nodeName, self.zone) = (nodeName, zone)
+        (self.zoneHints, self.nodeHints) = (zoneHints, nodeHints)
     }
 }

@@ -77,7 +77,7 @@ extension Endpoints: KubernetesResource {
                 address: address,
                 isReady: isReady,
                 isServing: isReady,
-                nodeName: item.nodeName.isEmpty ? nil : item.nodeName.text
+                place: EndpointPlace(nodeName: item.nodeName.isEmpty ? nil : item.nodeName.text)
             )
         }
     }

@@ -9,12 +9,12 @@ package protocol KubernetesResource: Decodable, Sendable {
     /// Throws if the object has no usable name; any other unusable value is added to `problems`.
     init(_ wire: Wire) throws(FieldProblem)
 
-    /// Replaces strings that many objects have in common with those of the pool.
-    mutating func shareStrings(_ pool: inout StringPool)
+    /// Replaces values that many objects have in common with those of the pool.
+    mutating func share(_ pool: inout SharingPool)
 }
 
 extension KubernetesResource {
-    package mutating func shareStrings(_: inout StringPool) {}
+    package mutating func share(_: inout SharingPool) {}
 
     package init(from decoder: any Decoder) throws {
         let wire = try Wire(json: decoder)

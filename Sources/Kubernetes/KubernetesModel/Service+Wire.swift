@@ -24,7 +24,7 @@ extension Service: KubernetesResource {
         problems = reader.problems
     }
 
-    package mutating func shareStrings(_ pool: inout StringPool) { name = name.shared(&pool) }
+    package mutating func share(_ pool: inout SharingPool) { pool.share(&ports) }
 
     private mutating func readAddresses(_ spec: WireServiceSpec, _ reader: inout FieldReader) {
         type = reader.word(spec.type, "spec.type", default: .clusterIP)

@@ -66,7 +66,7 @@ struct CandidateIndex {
         var found: [IPAddress: Candidate] = [:]
         for place in places {
             for endpoint in slices[place].endpoints {
-                let candidate = Candidate(endpoint, isLocal: endpoint.nodeName == nodeName)
+                let candidate = Candidate(endpoint, isLocal: endpoint.place.nodeName == nodeName)
                 found[endpoint.address] =
                     found[endpoint.address].map { $0.merged(with: candidate) } ?? candidate
             }
@@ -83,8 +83,8 @@ extension Candidate {
         isReady = slice.isReady
         isServing = slice.isServing
         isTerminating = slice.isTerminating
-        zoneHints = slice.zoneHints
-        nodeHints = slice.nodeHints
+        zoneHints = slice.place.zoneHints
+        nodeHints = slice.place.nodeHints
     }
 
     fileprivate func on(_ port: UInt16) -> Candidate {

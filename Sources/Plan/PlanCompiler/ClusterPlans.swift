@@ -1,3 +1,4 @@
+internal import Containers
 package import KubernetesModel
 package import ServicePlan
 
@@ -13,7 +14,7 @@ package struct ClusterPlans: Sendable {
         package let diagnosed: Set<ObjectName>
     }
 
-    package private(set) var plans: [ObjectName: ServicePlan] = [:]
+    private var compiled = DenseMap<ObjectName, ServicePlan>()
     package private(set) var diagnostics: [ObjectName: [Diagnostic]] = [:]
     /// The number of Services that have a traffic policy Local but no endpoints on this node.
     package private(set) var localGaps: [LocalGap: Int] = [:]
@@ -22,6 +23,12 @@ package struct ClusterPlans: Sendable {
     private var ownDiagnostics: [ObjectName: [Diagnostic]] = [:]
 
     package init() {}
+
+    package var plans: some Collection<ServicePlan> { compiled.values }
+
+    package var count: Int { compiled.count }
+
+    package func plan(of service: ObjectName) -> ServicePlan? { compiled[service] }
 
     /// Compiles some Services again.
     ///
@@ -52,13 +59,14 @@ package struct ClusterPlans: Sendable {
             )
             ownDiagnostics[name] = found.isEmpty ? nil : found
             diagnosed.insert(name)
-            guard plans[name] != plan else { continue }
-            for gap in plans[name]?.localGaps ?? [] { localGaps[gap, default: 0] -= 1 }
+            guard compiled[name] != plan else { continue }
+            for gap in compiled[name]?.localGaps ?? [] { localGaps[gap, default: 0] -= 1 }
             for gap in plan?.localGaps ?? [] { localGaps[gap, default: 0] += 1 }
             // A Service may be compiled several times in one update; the first old plan counts.
-            changed[name, default: PlanChange(name.description, old: plans[name], new: nil)].new =
+            changed[name, default: PlanChange(name.description, old: compiled[name], new: nil)]
+                .new =
                 plan
-            plans[name] = plan
+            compiled[name] = plan
         }
         diagnosed.formUnion(claims.takeTouched())
         for name in diagnosed {

@@ -1,3 +1,4 @@
+internal import Containers
 package import KubernetesModel
 package import NetworkTypes
 package import ServicePlan
@@ -37,10 +38,10 @@ package struct FrontendClaims: Sendable {
         }
     }
 
-    private var owners: [FrontendKey: Claim] = [:]
+    private var owners = DenseMap<FrontendKey, Claim>()
     /// The claims that lost; most clusters have none.
     private var losers: [FrontendKey: [ObjectName: Claim]] = [:]
-    private var claimed: [ObjectName: (createdAt: Int64, keys: [FrontendKey])] = [:]
+    private var claimed = DenseMap<ObjectName, (createdAt: Int64, keys: [FrontendKey])>()
     private var round = 0
     /// The Services that won or lost a key and must be resolved again.
     private var moved: Set<ObjectName> = []

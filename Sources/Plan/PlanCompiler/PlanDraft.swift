@@ -233,7 +233,7 @@ struct PlanDraft {
         let table = WeightTable(service.balancing)
         var weights: [IPAddress: UInt16] = [:]
         for endpoint in slices.lazy.flatMap(\.endpoints) {
-            let weight = table.weight(of: endpoint.address, on: endpoint.nodeName)
+            let weight = table.weight(of: endpoint.address, on: endpoint.place.nodeName)
             if weight != 1 { weights[endpoint.address] = weight }
         }
         return weights

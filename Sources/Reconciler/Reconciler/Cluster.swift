@@ -104,11 +104,11 @@ package struct Cluster: Sendable {
     /// Returns the Services whose plans may change because the node has changed.
     private func services(touchedBy newView: NodeView) -> [ObjectName] {
         guard var same = view, same != newView else {
-            return view == nil ? Array(state.services.keys) : []
+            return view == nil ? Array(state.serviceNames) : []
         }
         // Addresses of the node change often and matter only to Services with virtual IPs.
         same.addresses = newView.addresses
-        return same == newView ? state.servicesWithVirtualIPs : Array(state.services.keys)
+        return same == newView ? state.servicesWithVirtualIPs : Array(state.serviceNames)
     }
 
     /// Returns what has changed about the node since the last compilation, as text.
@@ -121,7 +121,7 @@ package struct Cluster: Sendable {
     private mutating func findOccupied(_ services: Set<ObjectName>, _ view: NodeView) {
         var listening: ListeningSockets?
         for name in services {
-            let ports = OccupiedPorts(compiled.plans[name], on: view)
+            let ports = OccupiedPorts(compiled.plan(of: name), on: view)
             guard ports.keys != occupied[name]?.keys ?? [] else { continue }
             let sockets = listening ?? listeningSockets()
             listening = sockets
@@ -145,11 +145,11 @@ package struct Cluster: Sendable {
     private static let sampleSize = 8
 
     /// All plans, as last compiled.
-    package var plans: [ServicePlan] { Array(compiled.plans.values) }
+    package var plans: [ServicePlan] { Array(compiled.plans) }
 
-    var planCount: Int { compiled.plans.count }
+    var planCount: Int { compiled.count }
 
-    func plan(of service: ObjectName) -> ServicePlan? { compiled.plans[service] }
+    func plan(of service: ObjectName) -> ServicePlan? { compiled.plan(of: service) }
 
     /// The addresses that were given for the node, or the first of each family that it has.
     var primaryAddresses: [IPAddress] { view?.primaryAddresses ?? [] }

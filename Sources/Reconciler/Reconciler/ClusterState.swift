@@ -1,3 +1,4 @@
+internal import Containers
 package import KubernetesModel
 package import NetworkTypes
 package import PlanCompiler
@@ -24,11 +25,11 @@ package struct PendingChanges: Sendable, Hashable {
 
 /// The objects of the cluster, and the Services that changes of them affect.
 package struct ClusterState: Sendable {
-    package private(set) var services: [ObjectName: Service] = [:]
+    private var services = DenseMap<ObjectName, Service>()
     package private(set) var node: Node?
     /// The slices of each Service, sorted by name.
-    private var slices: [ObjectName: [EndpointSlice]] = [:]
-    private var serviceOfSlice: [ObjectName: ObjectName] = [:]
+    private var slices = DenseMap<ObjectName, [EndpointSlice]>()
+    private var serviceOfSlice = DenseMap<ObjectName, ObjectName>()
     private var serviceCIDRObjects: [String: ServiceCIDR] = [:]
     let nodeName: String
     private let source: EndpointsSource
@@ -89,6 +90,14 @@ package struct ClusterState: Sendable {
 
     package private(set) var endpointCount = 0
 
+    package var serviceCount: Int { services.count }
+
+    package var serviceNames: some Collection<ObjectName> { services.keys }
+
+    package var allServices: some Collection<Service> { services.values }
+
+    package func service(_ name: ObjectName) -> Service? { services[name] }
+
     package var hasChanges: Bool { !dirty.isEmpty || isNodeDirty }
 
     /// Returns a Service with its slices, sorted by name.
@@ -118,6 +127,8 @@ package struct ClusterState: Sendable {
 
     package mutating func set(_ service: Service) {
         guard services[service.name] != service else { return }
+        var service = service
+        service.name = stored(service.name)
         services[service.name] = service
         onChange(ofService: service.name)
     }
@@ -132,13 +143,16 @@ package struct ClusterState: Sendable {
         if let owner = serviceOfSlice[slice.name], owner != slice.service {
             removeEndpointSlice(slice.name)
         }
-        guard let owner = slice.service else { return }
+        guard let label = slice.service else { return }
+        let owner = stored(label)
+        var slice = slice
+        slice.service = owner
         let (index, isThere) = place(of: slice.name, in: owner)
         guard !isThere || slices[owner]?[index] != slice else { return }
         endpointCount += slice.endpoints.count
         if isThere {
             endpointCount -= slices[owner]?[index].endpoints.count ?? 0
-            slices[owner]?[index] = slice
+            slices.update(owner) { $0[index] = slice }
         } else {
             slices[owner, default: []].insert(slice, at: index)
         }
@@ -150,9 +164,14 @@ package struct ClusterState: Sendable {
     package mutating func removeEndpointSlice(_ name: ObjectName) {
         guard let owner = serviceOfSlice.removeValue(forKey: name) else { return }
         let index = place(of: name, in: owner).index
-        endpointCount -= slices[owner]?.remove(at: index).endpoints.count ?? 0
+        endpointCount -= slices.update(owner) { $0.remove(at: index).endpoints.count } ?? 0
         if slices[owner]?.isEmpty == true { slices[owner] = nil }
         onChange(ofSlice: name, of: owner, isRemoval: true)
+    }
+
+    /// Returns the name of a Service that is in memory already, if there is one.
+    private func stored(_ service: ObjectName) -> ObjectName {
+        services.key(service) ?? slices.key(service) ?? service
     }
 
     private mutating func onChange(ofService name: ObjectName, isRemoval: Bool = false) {

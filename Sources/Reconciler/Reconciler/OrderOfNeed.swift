@@ -43,16 +43,17 @@ extension ClusterState {
     /// The Services that others on this node wait for, at most so many, found without compiling any.
     func neededFirst(atMost limit: Int) -> [ObjectName] {
         var (dns, local): ([ObjectName], [ObjectName]) = ([], [])
-        for (name, service) in services where name != Self.apiService {
+        for service in allServices where service.name != Self.apiService {
+            let name = service.name
             guard let slices = input(name)?.slices else { continue }
             let endpoints = slices.lazy.flatMap(\.endpoints)
             if service.ports.contains(where: { $0.port == 53 }), !endpoints.isEmpty {
                 dns.append(name)
-            } else if endpoints.contains(where: { $0.nodeName == nodeName }) {
+            } else if endpoints.contains(where: { $0.place.nodeName == nodeName }) {
                 local.append(name)
             }
         }
-        let server = services[Self.apiService] == nil ? [] : [Self.apiService]
+        let server = service(Self.apiService) == nil ? [] : [Self.apiService]
         return Array((server + dns + local).prefix(limit))
     }
 }

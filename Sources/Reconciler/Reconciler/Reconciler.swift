@@ -128,7 +128,7 @@ package actor Reconciler {
         guard missing.isEmpty else { return }
         progress.listsArrived(
             at: moment ?? clock.now,
-            services: cluster.state.services.count,
+            services: cluster.state.serviceCount,
             endpoints: cluster.state.endpointCount
         )
         observer.changesQueued()
@@ -164,7 +164,7 @@ package actor Reconciler {
     private func publish() {
         let state = cluster.state
         let summary = ClusterSummary(
-            services: state.services.count,
+            services: state.serviceCount,
             endpoints: state.endpointCount,
             missing: missing,
             arrived: arrived,
@@ -294,7 +294,7 @@ package actor Reconciler {
         record.nodePortAddresses = update.nodePortAddresses
         for (name, diagnostics) in update.diagnostics {
             let new = warnings.take(diagnostics, of: name, logger)
-            news.add(new, of: name, cluster.state.services[name]?.uid)
+            news.add(new, of: name, cluster.state.service(name)?.uid)
         }
         for change in update.changes { news.add(change) }
         if hasSynced {

@@ -86,7 +86,7 @@ struct Explainer {
         case .service(let name):
             let found = snapshot.plans.filter { $0.service == name }
             guard found.isEmpty else { return found }
-            guard let service = snapshot.state.services[ObjectName(name)] else {
+            guard let service = snapshot.state.service(ObjectName(name)) else {
                 throw Failure("there is no Service \(name)")
             }
             let why =
@@ -108,7 +108,7 @@ struct Explainer {
     private func claimants(_ wanted: Wanted, _ plans: [ServicePlan]) -> [ObjectName] {
         var names = Set(plans.map { ObjectName($0.service) })
         if case .frontend(let address, _, _) = wanted {
-            for service in snapshot.state.services.values {
+            for service in snapshot.state.allServices {
                 let asked = service.clusterIPs + service.externalIPs + service.loadBalancerVIPs
                 if asked.contains(address) { names.insert(service.name) }
             }

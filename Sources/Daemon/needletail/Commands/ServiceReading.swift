@@ -136,7 +136,7 @@ extension ServiceReading.Result {
         case .endpoints(let endpoints): slices = endpoints.slices
         case .service, .node, .serviceCIDR: return
         }
-        for endpoint in slices.lazy.flatMap(\.endpoints) where endpoint.nodeName == nodeName {
+        for endpoint in slices.lazy.flatMap(\.endpoints) where endpoint.place.nodeName == nodeName {
             localEndpoints.insert(endpoint.address)
         }
     }

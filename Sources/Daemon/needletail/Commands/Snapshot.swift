@@ -102,13 +102,14 @@ struct Snapshot {
         )
         _ = plans.update(state.takeChanges().services, for: view, input: state.input)
         self.state = state
-        self.plans = plans.plans.values.sorted { $0.service < $1.service }
+        self.plans = plans.plans.sorted { $0.service < $1.service }
         facts = configuration.facts(node: state.node, serviceCIDRs: state.serviceCIDRs)
         var diagnostics = plans.diagnostics
         // `render` may be asked about a node other than this one.
         let isHere = view.primaryAddresses.contains(where: addresses.contains)
         let listening = isHere ? ListeningSockets.read() : ListeningSockets()
-        for (name, plan) in plans.plans {
+        for plan in self.plans {
+            let name = ObjectName(plan.service)
             diagnostics[name, default: []] += OccupiedPorts(plan, on: view)
                 .diagnostics(of: name, listening)
         }

@@ -104,11 +104,11 @@ private struct ClusterPart: Sendable {
     ) {
         let view = node.view(node: state.node, interfaceAddresses: addresses)
         let chosen = ServiceChoice(wanted: wanted, nodeAddresses: view.addresses)
-            .names(among: state.services.values)
+            .names(among: state.allServices)
         self.state = state.part(chosen.union([ClusterState.apiService]))
         let endpoints = chosen.flatMap { state.input($0)?.slices ?? [] }.flatMap(\.endpoints)
         localEndpoints = Set(
-            endpoints.lazy.filter { $0.nodeName == node.nodeName }.map(\.address)
+            endpoints.lazy.filter { $0.place.nodeName == node.nodeName }.map(\.address)
         )
     }
 }

@@ -15,7 +15,7 @@ package struct ListDecoder<Object: Resource>: Sendable {
     private let encoding: WireEncoding
     private var splitter: any ListSplitter
     private var page = ListPage<Object>()
-    private var strings = StringPool()
+    private var pool = SharingPool()
 
     package init(_ encoding: WireEncoding) {
         self.encoding = encoding
@@ -36,7 +36,7 @@ package struct ListDecoder<Object: Resource>: Sendable {
             case .item(let bytes):
                 switch ReadObject<Object>(bytes, encoding).content {
                 case .success(var object):
-                    object.shareStrings(&strings)
+                    object.share(&pool)
                     page.objects.append(object)
                 case .failure(let unreadable): page.unreadable.append(unreadable)
                 }

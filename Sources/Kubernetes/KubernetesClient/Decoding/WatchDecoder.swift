@@ -39,7 +39,7 @@ package struct ServerStatus: Sendable, Hashable {
 package struct WatchDecoder<Object: Resource>: Sendable {
     private let encoding: WireEncoding
     private var splitter: any WatchSplitter
-    private var strings = StringPool()
+    private var pool = SharingPool()
 
     package init(_ encoding: WireEncoding) {
         self.encoding = encoding
@@ -52,7 +52,7 @@ package struct WatchDecoder<Object: Resource>: Sendable {
     package mutating func next() throws(WireError) -> WatchEvent<Object>? {
         guard let bytes = try splitter.next() else { return nil }
         var event = try event(bytes)
-        event.shareStrings(&strings)
+        event.share(&pool)
         return event
     }
 
@@ -116,9 +116,9 @@ package struct WatchDecoder<Object: Resource>: Sendable {
 }
 
 extension WatchEvent {
-    fileprivate mutating func shareStrings(_ pool: inout StringPool) {
+    fileprivate mutating func share(_ pool: inout SharingPool) {
         guard case .set(var object) = payload else { return }
-        object.shareStrings(&pool)
+        object.share(&pool)
         payload = .set(object)
     }
 

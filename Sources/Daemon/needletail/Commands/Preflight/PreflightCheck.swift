@@ -93,7 +93,7 @@ struct PreflightCheck {
         let count = snapshot.plans.count
         let warnings = snapshot.allDiagnostics
         let text =
-            "\(snapshot.state.services.count) Services were read, \(count) of them are programmed"
+            "\(snapshot.state.serviceCount) Services were read, \(count) of them are programmed"
         guard let first = warnings.first else { return PreflightFinding(.ok, "API", text) }
         let more = warnings.count > 1 ? ", and \(warnings.count - 1) more" : ""
         return PreflightFinding(.warning, "API", "\(text); \(first)\(more)")

@@ -55,10 +55,10 @@ struct ConnectionNames: Sendable {
                 )
             }
             for endpoint in slices(plan.service).flatMap(\.endpoints) {
-                let isHere = endpoint.nodeName == node.name
+                let isHere = endpoint.place.nodeName == node.name
                 places[endpoint.address] = Place(
-                    node: endpoint.nodeName,
-                    zone: endpoint.zone ?? (isHere ? node.zone : nil)
+                    node: endpoint.place.nodeName,
+                    zone: endpoint.place.zone ?? (isHere ? node.zone : nil)
                 )
             }
         }
