@@ -223,8 +223,8 @@ let package = Package(
                 "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "NFTables",
                 "IPVS", "Netlink", "ManifestSource", "KubernetesClient", "NFTablesKernel",
                 "IPVSKernel", "Backend", "KubeProxyLeftovers", "Reconciler", "Configuration",
-                "Journal", "Observability", "LocalhostForwarding", "Threads", argumentParser,
-                logging, lifecycle, signals, subprocess, system,
+                "Journal", "Observability", "LocalhostForwarding", "Threads", "CNeedleShim",
+                argumentParser, logging, lifecycle, signals, subprocess, system,
             ]
         ),
         // Lab

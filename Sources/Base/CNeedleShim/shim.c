@@ -80,6 +80,15 @@ static int drop_read_only_pages(struct dl_phdr_info *object, size_t size, void *
 }
 #endif
 
+void needle_keep_memory_together(void) {
+#if !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer)
+    mallopt(M_ARENA_MAX, 1);
+    // A fixed threshold: glibc raises it to the largest buffer that was ever freed.
+    mallopt(M_MMAP_THRESHOLD, 128 << 10);
+    mallopt(M_TRIM_THRESHOLD, 1 << 20);
+#endif
+}
+
 void needle_release_free_memory(void) {
 // Sanitizers allocate themselves. glibc's allocator would then be used here first, by two threads
 // at once, and it expects that there is one thread when it starts.

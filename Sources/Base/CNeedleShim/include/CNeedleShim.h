@@ -48,6 +48,10 @@ long needle_curl_sent(CURL *handle);
 /// Shuts down the connection that the transfer has used last, with all that use it.
 void needle_curl_break_connection(CURL *handle);
 
+/// Makes the allocator of a process that has just started keep its memory together: one heap for all
+/// threads, and large buffers outside of it, which the system gets back at once.
+void needle_keep_memory_together(void);
+
 /// Returns the allocator's free memory to the system, and takes the program's read-only pages out of
 /// the process: those that are needed again come back from the page cache, and most are not, since
 /// they are code that has done its work.

@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Backend
+internal import CNeedleShim
 internal import Configuration
 internal import Glibc
 internal import Logging
@@ -39,6 +40,7 @@ struct Run: AsyncParsableCommand {
     @OptionGroup var source: SourceOptions
 
     func run() async throws {
+        needle_keep_memory_together()
         let effective = try planning.effective(source)
         let configuration = effective.value
         if cleanup, writeConfigTo == nil {
