@@ -60,7 +60,14 @@ struct Mistake {
         switch chain {
         case "pick", "pick-local": chain
         case "source-ranges" where index > 0:
-            expressions.contains(.verdict(.drop, nil)) ? "\(chain), the last" : chain
+            if !expressions.contains(.verdict(.drop, nil)) {
+                chain
+            } else if expressions.contains(where: { if case .lookup = $0 { true } else { false } })
+            {
+                "\(chain), denials"
+            } else {
+                "\(chain), the last"
+            }
         default: "\(chain) \(index)"
         }
     }
@@ -175,7 +182,8 @@ struct Mistake {
     private static func elements(_ table: Ruleset.Table) -> [Mistake] {
         table.sets.sorted { $0.key < $1.key }.filter { !$0.value.elements.isEmpty }
             .flatMap { name, set in
-                let kind = name.hasPrefix("allowed-sources") ? "allowed-sources" : name
+                let kinds = ["allowed-sources", "denied-sources"]
+                let kind = kinds.first(where: name.hasPrefix) ?? name
                 var mistakes = [
                     Mistake("\(kind): no elements") { $0.sets[name]?.elements = [:] }
                 ]

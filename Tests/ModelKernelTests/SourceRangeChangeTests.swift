@@ -96,4 +96,71 @@ private final class WatchedTables: TableKernel {
         #expect(node.fates(from: Self.going, to: Self.vip) == refused)
         #expect(node.fates(from: Self.coming, to: Self.vip) == admitted)
     }
+
+    /// Admits `count` blocks from an address on, and denies the first half of each; the one client is
+    /// admitted always.
+    private func service(
+        denying base: UInt32,
+        length: Int,
+        deniedLength: Int,
+        count: Int
+    ) -> ClusterBuilder {
+        service(from: base, length: length, count: 0).with { builder in
+            let blocks = { (length: Int) in
+                (0..<UInt32(count)).compactMap {
+                    IPPrefix(IPAddress(ipv4: base + $0 << 8), length: length)
+                }
+            }
+            builder.service.loadBalancerSourceRanges = nil
+            builder.service.clientRanges.allowed = [prefix("203.0.113.0/24")] + blocks(length)
+            builder.service.clientRanges.denied = blocks(deniedLength)
+        }
+    }
+
+    // The lengths that are in use change as well, and with them the sets.
+    @Test(
+        arguments: [(2, 24, 25, false), (4000, 24, 25, true), (4000, 25, 26, true)]
+            as [(Int, Int, Int, Bool)]
+    )
+    func `while deny lists change, who is denied before and not allowed after never gets in`(
+        count: Int,
+        length: Int,
+        deniedLength: Int,
+        isInParts: Bool
+    ) throws {
+        var watched: WatchedTables?
+        var node = try ProgrammedNode { tables in
+            let kernel = WatchedTables(tables)
+            watched = kernel
+            return kernel
+        }
+        let (before, after): (UInt32, UInt32) = (0x6440_0000, 0x6480_0000)
+        try node.program([
+            service(denying: before, length: 24, deniedLength: 25, count: count)
+        ])
+        let (admitted, refused) = (Set(["10.0.0.2:8080~"]), Set(["dropped"]))
+        // The last block of each list: in the first half of it, and in the second.
+        let client = { (base: UInt32, place: UInt32) in
+            (IPAddress(ipv4: base + UInt32(count - 1) << 8 + place), Optional("eth0"))
+        }
+        #expect(node.fates(from: client(before, 1), to: Self.vip) == refused)
+        #expect(node.fates(from: client(before, 129), to: Self.vip) == admitted)
+        let view = node
+        var commits = 0
+        defer { watched?.afterCommit = {} }
+        watched?.afterCommit = {
+            commits += 1
+            #expect(view.fates(from: Self.staying, to: Self.vip) == admitted)
+            #expect(view.fates(from: client(before, 1), to: Self.vip) == refused)
+            #expect(view.fates(from: client(after, 1), to: Self.vip) == refused)
+        }
+        try node.program([
+            service(denying: after, length: length, deniedLength: deniedLength, count: count)
+        ])
+        #expect(isInParts ? commits > 2 : commits == 1)
+        #expect(node.fates(from: client(before, 129), to: Self.vip) == refused)
+        #expect(
+            node.fates(from: client(after, 65), to: Self.vip) == (length == 25 ? admitted : refused)
+        )
+    }
 }

@@ -47,7 +47,8 @@ package struct SetDefinition: Sendable, Hashable {
         case .podCIDRs:
             key = [.sourceAddress]
             isInterval = true
-        case .allowedSources, .draining: key = PacketField.frontend + [.sourceAddress]
+        case .allowedSources, .deniedSources, .draining:
+            key = PacketField.frontend + [.sourceAddress]
         case .inherited: key = PacketField.connection
         case .hairpin: key = [.sourceAddress, .destinationAddress]
         case .serviceEndpoints: key = [.sourceAddress, .transportProtocol, .sourcePort]

@@ -24,7 +24,9 @@ struct PlanDraft {
         sources = SourceRanges(of: service, node: node)
         ownDiagnostics = DiagnosticList(of: "Service \(service.name)")
         sliceDiagnostics = DiagnosticList(of: "EndpointSlices of Service \(service.name)")
-        for problem in service.problems { report(problem) }
+        for problem in service.problems {
+            report(problem, problem.isOfAnnotation ? .invalidAnnotation : nil)
+        }
         for slice in slices {
             for problem in slice.problems {
                 sliceDiagnostics.add(
@@ -165,6 +167,7 @@ struct PlanDraft {
         action: Frontend.Action,
         masquerade: Frontend.Masquerade
     ) {
+        let clients = sources.admission(at: key.address, kind)
         plan.frontends.append(
             Frontend(
                 key: key,
@@ -173,7 +176,9 @@ struct PlanDraft {
                 action: action,
                 masquerade: masquerade,
                 affinityTimeout: service.affinityTimeout,
-                allowedSources: kind == .loadBalancerVIP ? sources.allowed(at: key.address) : nil
+                allowedSources: clients.allowed,
+                deniedSources: clients.denied,
+                cutsRefused: clients.cutsRefused
             )
         )
     }
@@ -276,8 +281,7 @@ struct PlanDraft {
                 kept.append(frontend)
                 continue
             }
-            // If two are restricted, the ranges are equal: it is one Service at one address.
-            first.allowedSources = first.allowedSources ?? frontend.allowedSources
+            first.restrict(as: frontend)
             kept[kept.count - 1] = first
             if let lost = first.contradiction(with: frontend) {
                 report(FieldProblem(frontend.kind.field, lost))
@@ -292,6 +296,10 @@ struct PlanDraft {
             count: problem.count
         )
     }
+}
+
+extension FieldProblem {
+    fileprivate var isOfAnnotation: Bool { field.hasPrefix("metadata.annotations[") }
 }
 
 extension Frontend {

@@ -108,6 +108,7 @@ extension ServicePlan {
                 return sum + (count > 32 ? min(12 * count, Pool.largestSize) : count)
             }
             return sum + slots + (frontend.allowedSources?.count ?? 0)
+                + frontend.deniedSources.count
         }
     }
 }

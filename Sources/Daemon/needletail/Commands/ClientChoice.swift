@@ -91,9 +91,7 @@ struct ClientChoice {
             guard let name = interface(toward: address) else { continue }
             let place: Place = (address, name)
             guard isRight(place) else { continue }
-            if frontend.allowedSources?.contains(where: { $0.contains(address) }) ?? true {
-                return place
-            }
+            if frontend.admits(address) { return place }
             second = second ?? place
         }
         return second
