@@ -41,14 +41,16 @@ struct Preflight: AsyncParsableCommand {
             verify
             ? await SwitchProof(source: source, configuration: configuration).report()
             : await PreflightCheck(source: source, configuration: configuration).report()
+        // Whoever has read the report may end the program.
+        let ends = stay ? await UnixSignalsSequence(trapping: .sigint, .sigterm) : nil
         switch output {
         case .text: print(report.text, terminator: "")
         case .json: print(jsonText(report, pretty: true))
         }
         if report.has(.problem) { throw ExitCode.failure }
-        if stay {
+        if let ends {
             fflush(nil)
-            for await _ in await UnixSignalsSequence(trapping: .sigint, .sigterm) { return }
+            for await _ in ends { return }
         }
         if report.has(.warning) { throw ExitCode(3) }
     }
