@@ -128,11 +128,10 @@ struct Watch: AsyncParsableCommand {
         _ loop: @escaping @Sendable (WatchDesk<News>) async throws -> Void
     ) async throws {
         let desk = WatchDesk<News>()
+        let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
-                for await _ in await UnixSignalsSequence(trapping: .sigint, .sigterm) {
-                    desk.stop()
-                }
+                for await _ in signals { desk.stop() }
             }
             group.addTask { await Self.readNames(read, desk) }
             try await loop(desk)
