@@ -30,8 +30,8 @@ release: packages
 	$(SWIFT) build $(RELEASE)
 
 .PHONY: bench
-bench: release ## transaction times and sizes for growing clusters, and a short run of connections
-	.build/release/needletail-lab bench
+bench: release ## transactions, a daemon in clusters of many shapes, bursts, reading; short runs of shapes, bursts and connections
+	.build/release/needletail-lab bench --shapes 5000x1 100x250 1x2000 --burst 2000x5 --restarted 1000 --burst-changes 2000
 	.build/release/needletail-lab bench-connections --services 10,100,1000 --rounds 20 --clients 2000 --source-ranges 100 --commits 1,1000
 
 .PHONY: soak

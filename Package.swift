@@ -234,8 +234,8 @@ let package = Package(
             .lab,
             "needletail-lab",
             [
-                "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler", "NFTables",
-                "Netlink", "NFTablesKernel", "IPVSKernel", "Backend", "Reconciler",
+                "CNeedleShim", "NetworkTypes", "KubernetesModel", "ServicePlan", "PlanCompiler",
+                "NFTables", "Netlink", "NFTablesKernel", "IPVSKernel", "Backend", "Reconciler",
                 "NetworkNamespaces", "Threads", "KubernetesClient", "EmbeddedAPIServer", "YAML",
                 argumentParser, logging,
             ]

@@ -72,6 +72,13 @@ package final class APIServer: Sendable {
     /// Forgets old versions, so that watches and pages from before get 410.
     package func compact() { store.compact() }
 
+    /// Makes changes that watches see all at once, when the closure has returned.
+    package func together(_ changes: () throws -> Void) rethrows {
+        store.hold()
+        defer { store.release() }
+        try changes()
+    }
+
     /// The version of the last change.
     package var version: Int64 { store.version }
 
@@ -181,6 +188,13 @@ package final class APIServer: Sendable {
                     close(descriptor)
                 }
             }
+        }
+    }
+
+    /// Closes all connections; new ones are accepted.
+    package func disconnect() {
+        sockets.withLock { sockets in
+            for descriptor in sockets.connections { shutdown(descriptor, Int32(SHUT_RDWR)) }
         }
     }
 

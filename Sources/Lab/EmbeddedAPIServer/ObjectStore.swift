@@ -78,6 +78,8 @@ final class ObjectStore: Sendable {
         var version: Int64 = 1
         /// The version before which watches are too old.
         var compacted: Int64 = 0
+        /// The last version that watches see; nil: the present one.
+        var held: Int64?
         var objects: [ResourceKind: [String: Stored]] = [:]
         /// The changes in the order of their versions.
         var changes: [Change] = []
@@ -121,8 +123,10 @@ final class ObjectStore: Sendable {
             guard version >= state.compacted else { return nil }
             // The version grows by one with each change.
             let known = state.version - Int64(state.changes.count)
+            let last = max(version, state.held ?? state.version)
             let fresh = state.changes.dropFirst(Int(max(0, version - known)))
-            return (fresh.filter { $0.object.kind == kind }, state.version)
+                .prefix { $0.object.version <= last }
+            return (fresh.filter { $0.object.kind == kind }, last)
         }
     }
 
@@ -151,7 +155,7 @@ final class ObjectStore: Sendable {
             let isRemoval = changed == nil
             state.objects[kind, default: [:]][key] = isRemoval ? nil : stored
             state.changes.append(Change(before: before, object: stored, isRemoval: isRemoval))
-            return (stored, Array(state.waiters.values))
+            return (stored, state.held == nil ? Array(state.waiters.values) : [])
         }
         for waiter in waiters { waiter() }
         return stored
@@ -162,6 +166,17 @@ final class ObjectStore: Sendable {
         let waiters = state.withLock { state in
             state.compacted = state.version
             state.changes = []
+            return Array(state.waiters.values)
+        }
+        for waiter in waiters { waiter() }
+    }
+
+    /// Keeps changes from watches until `release`.
+    func hold() { state.withLock { $0.held = $0.version } }
+
+    func release() {
+        let waiters = state.withLock { state in
+            state.held = nil
             return Array(state.waiters.values)
         }
         for waiter in waiters { waiter() }

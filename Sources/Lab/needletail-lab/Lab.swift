@@ -12,7 +12,8 @@ struct Lab: AsyncParsableCommand {
             StatusCommand.self, ExecCommand.self, CurlCommand.self, CaptureCommand.self,
             DrawCommand.self,
             BenchCommand.self, ConnectionBenchCommand.self,
-            ReadCommand.self, MeasureCommand.self, SoakCommand.self, ChurnCommand.self,
+            ReadCommand.self, MeasureCommand.self, ReconcileCommand.self, SoakCommand.self,
+            ChurnCommand.self,
         ]
     )
 }

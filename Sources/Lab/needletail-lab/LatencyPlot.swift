@@ -54,8 +54,8 @@ struct LatencyPlot {
                 text(x(value), Self.height - Self.bottom + 22, label, "#444", 12, anchor: "middle")
             )
         }
-        let own = rows.map { (Double($0.services), $0.median.milliseconds) }
-        let slow = rows.map { (Double($0.services), $0.slowest.milliseconds) }
+        let own = rows.map { (Double($0.services), $0.median) }
+        let slow = rows.map { (Double($0.services), $0.slowest) }
         lines += curve(Self.kubeProxy, "#c0392b", "kube-proxy, nftables", above: 14)
         lines += curve(slow, "#7fb3d5", "needletail, 99 of 100", above: 12)
         lines += curve(own, "#1f618d", "needletail, median", above: -20)

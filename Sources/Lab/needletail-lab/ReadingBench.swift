@@ -164,7 +164,7 @@ private actor HeldCluster {
 }
 
 /// The resources used by this process, with memory in bytes.
-private struct Resources {
+struct Resources {
     let processorTime: Duration
     let peak: Int
     let resident: Int
