@@ -176,15 +176,6 @@ import Testing
         }
     }
 
-    @Test func `what others did before the first sync is no damage`() async {
-        await running {
-            await reconciler.onForeignChange(.table)
-            await add("a", completing: true)
-            await observer.wait(forSyncs: 1)
-            #expect(observer.repairs.isEmpty && !observer.records[0].isRepair)
-        }
-    }
-
     @Test func `a change does not wait behind a repair that is paced`() async {
         await running {
             await add("a", completing: true)

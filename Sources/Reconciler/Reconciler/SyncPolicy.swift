@@ -19,8 +19,6 @@ package struct SyncPolicy: Sendable {
     }
 
     private var hasChanges = false
-    /// Whether a sync has begun.
-    package private(set) var hasBegun = false
     /// Whether the backend knows what it committed: there was a sync, and no failure since.
     private var isKnown = false
     /// When everything is to be compared with the kernel; nil if no comparison is planned.
@@ -73,7 +71,7 @@ package struct SyncPolicy: Sendable {
     }
 
     /// Takes note that a sync begins: changes from now on are for the next one.
-    package mutating func onStart() { (hasChanges, hasBegun) = (false, true) }
+    package mutating func onStart() { hasChanges = false }
 
     /// Takes note that a sync has succeeded.
     ///
