@@ -137,11 +137,7 @@ package actor Reconciler {
     }
 
     /// Takes note that another program changed an object of needletail's.
-    ///
-    /// Before the first sync begins there is nothing that it could damage; a standby sees the last
-    /// commits of the needletail whose place it takes.
     package func onForeignChange(_ object: ForeignObject) {
-        guard hasSynced else { return }
         let delay = policy.onForeignChange(at: clock.now)
         // Further changes before the repair count as the same damage.
         if damage == nil {
