@@ -122,6 +122,18 @@ import Testing
 
     // MARK: Committing
 
+    @Test func `what others did before anything was adopted is no damage`() throws {
+        var tables = NodeTables(IPFamily.allCases, kernel)
+        kernel.foreignCommit(touchesTables: true)
+        tables.generations.take(kernel.news())
+        #expect(!tables.isTampered)
+        _ = try tables.adopt([], inputs)
+        #expect(!tables.isTampered)
+        kernel.deleteTable(.ipv4)
+        tables.generations.take(kernel.news())
+        #expect(tables.isTampered)
+    }
+
     @Test func `a commit before anything was adopted is refused without asking the kernel`() {
         var tables = tables()
         let fault = #expect(throws: TableFault.self) { _ = try tables.commit([], inputs) }

@@ -13,6 +13,12 @@ package struct NodeTables {
     package private(set) var tables: [IPFamily: TableState] = [:]
     package var generations = GenerationLedger()
 
+    /// Whether other programs have changed the tables since they were read.
+    ///
+    /// Tables that were never read can take no damage: a standby sees the last commits of the process
+    /// whose place it takes.
+    package var isTampered: Bool { !tables.isEmpty && generations.isTampered }
+
     package init(_ families: [IPFamily], _ kernel: any TableKernel) {
         (self.families, self.kernel) = (families, kernel)
     }

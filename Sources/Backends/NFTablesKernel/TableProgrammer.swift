@@ -153,7 +153,7 @@ package final class TableProgrammer {
     private func found() -> [BackendEvent] {
         let isForwarding = tables.generations.takeForwardingTouch()
         return (isForwarding ? [.forwarding] : [])
-            + (tables.generations.isTampered ? [.foreignChange(.table)] : [])
+            + (tables.isTampered ? [.foreignChange(.table)] : [])
     }
 
     /// Returns the chains of other programs at the forward hook; `events` reports their changes
