@@ -68,16 +68,11 @@ test-unit: ## the tests that need neither root nor a network
 	$(SWIFT) build --build-tests
 	NEEDLETAIL_HISTORIES=100 $(SWIFT) test --skip-build --disable-xctest $(addprefix --filter ,$(UNIT_TESTS)) --skip PlantedServerMistakeTests
 
-# Cases of what needletail has beyond kube-proxy.
-OWN_CASES := --cases "$(CURDIR)/Tests/Packets/*.json"
-
 .PHONY: conformance
-conformance: release packages-test ## packet-level cases, from CONFORMANCE_DIR and Tests/Packets
+conformance: release packages-test ## packet-level cases, from CONFORMANCE_DIR
 	@if [ -d "$(CONFORMANCE_DIR)" ]; then set -ex; \
 	    python3 -B "$(CONFORMANCE_DIR)/run.py" --driver needletail --mode nftables --binary "$(CURDIR)/.build/release/needletail" $(CONFORMANCE_FLAGS); \
 	    python3 -B "$(CONFORMANCE_DIR)/run.py" --driver needletail --mode nftables --binary "$(CURDIR)/.build/release/needletail" --live $(CONFORMANCE_FLAGS); \
-	    python3 -B "$(CONFORMANCE_DIR)/run.py" --driver needletail --mode nftables --binary "$(CURDIR)/.build/release/needletail" $(OWN_CASES) $(CONFORMANCE_FLAGS); \
-	    python3 -B "$(CONFORMANCE_DIR)/run.py" --driver needletail --mode nftables --binary "$(CURDIR)/.build/release/needletail" --live $(OWN_CASES) $(CONFORMANCE_FLAGS); \
 	else echo "no conformance suite in $(CONFORMANCE_DIR); set CONFORMANCE_DIR"; fi
 
 .PHONY: conformance-verify

@@ -60,14 +60,7 @@ struct Mistake {
         switch chain {
         case "pick", "pick-local": chain
         case "source-ranges" where index > 0:
-            if !expressions.contains(.verdict(.drop, nil)) {
-                chain
-            } else if expressions.contains(where: { if case .lookup = $0 { true } else { false } })
-            {
-                "\(chain), denials"
-            } else {
-                "\(chain), the last"
-            }
+            expressions.contains(.verdict(.drop, nil)) ? "\(chain), the last" : chain
         default: "\(chain) \(index)"
         }
     }
@@ -182,8 +175,7 @@ struct Mistake {
     private static func elements(_ table: Ruleset.Table) -> [Mistake] {
         table.sets.sorted { $0.key < $1.key }.filter { !$0.value.elements.isEmpty }
             .flatMap { name, set in
-                let kinds = ["allowed-sources", "denied-sources"]
-                let kind = kinds.first(where: name.hasPrefix) ?? name
+                let kind = name.hasPrefix("allowed-sources") ? "allowed-sources" : name
                 var mistakes = [
                     Mistake("\(kind): no elements") { $0.sets[name]?.elements = [:] }
                 ]

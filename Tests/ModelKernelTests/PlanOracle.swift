@@ -126,9 +126,6 @@ struct PlanOracle {
             {
                 return Verdict(.dropped)
             }
-            if frontend.deniedSources.contains(where: { $0.contains(packet.source) }) {
-                return Verdict(.dropped)
-            }
             if let endpoint = remembered(packet, frontend) {
                 return Verdict(
                     outcome(

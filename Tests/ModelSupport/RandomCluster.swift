@@ -141,7 +141,7 @@ package struct RandomCluster {
         where frontend.kind == .loadBalancerVIP && chance(2) {
             var port = frontend
             port.kind = .nodePort
-            if !port.cutsRefused { port.allowedSources = nil }
+            port.allowedSources = nil
             port.key = FrontendKey(
                 own,
                 frontend.key.transport,

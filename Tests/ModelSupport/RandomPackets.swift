@@ -55,8 +55,7 @@ extension RandomCluster {
 
     /// A client that a frontend treats in its own way, or almost.
     private mutating func interested(in frontend: Frontend) -> (IPAddress, String?)? {
-        let blocks = (frontend.allowedSources ?? []) + frontend.deniedSources
-        if chance(2), let block = blocks.randomElement(using: &random) {
+        if chance(2), let block = frontend.allowedSources?.randomElement(using: &random) {
             let edges = [block.base, block.last, block.base.moved(-1), block.last.moved(1)]
             return edges.randomElement(using: &random).map { ($0, "eth0") }
         }
@@ -70,7 +69,7 @@ extension RandomCluster {
     /// Kinds that are few are wanted as often as others.
     private mutating func frontend() -> Frontend {
         let wishes: [(Frontend) -> Bool] = [
-            { $0.kind == .clusterIP }, { $0.kind == .nodePort }, { $0.isRestricted },
+            { $0.kind == .clusterIP }, { $0.kind == .nodePort }, { $0.allowedSources != nil },
             { $0.masquerade == .node }, { _ in true },
         ]
         let wish = wishes[Int.random(in: 0..<wishes.count, using: &random)]

@@ -29,7 +29,7 @@ import Testing
         var random = RandomPlans(seed: seed)
         for index in 0..<20 {
             let plan = random.plan(index)
-            for frontend in plan.frontends where !frontend.isRestricted {
+            for frontend in plan.frontends where frontend.allowedSources == nil {
                 for client in [FlowExplanation.Client.pod, .node, .outside] {
                     let flow = explained(frontend, plan, client)
                     let pools = plan.pools(of: frontend)

@@ -45,9 +45,6 @@ package struct RandomPlans {
                     allowedSources: chance(2) ? sources(family) : nil
                 )
             )
-            guard chance(3) else { continue }
-            plan.frontends[plan.frontends.count - 1].deniedSources = sources(family)
-            plan.frontends[plan.frontends.count - 1].cutsRefused = true
         }
         return plan
     }

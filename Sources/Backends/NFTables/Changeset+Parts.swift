@@ -20,18 +20,11 @@ extension Changeset {
                 switch set.role {
                 case .fact where isRemoval: opening.removed[set] = elements
                 case .fact: opening.added[set] = elements
-                // Whom they are exceptions for is allowed until the last part.
-                case .frontend where isRemoval && set.isDenial && removesAllowedSources:
-                    closing.removed[set] = elements
                 case .shared, .frontend: units.add(elements, of: set, isRemoval: isRemoval)
                 }
             }
         }
         return ([opening] + units.packed() + [closing]).filter { !$0.isEmpty }
-    }
-
-    private var removesAllowedSources: Bool {
-        removedSets.contains { $0.isSources && !$0.isDenial }
     }
 
     /// Adds the change of a chain so that rules for new elements exist from the first part on, and
@@ -50,12 +43,8 @@ extension Changeset {
             closing.chains[chain] = change
         case (.sourceRanges, .replace):
             var both = program
-            for set in removedSets {
-                switch set {
-                case .allowedSources(let length): both.numbers.sourceLengths.append(length)
-                case .deniedSources(let length): both.numbers.deniedLengths.append(length)
-                default: break
-                }
+            for case .allowedSources(let length) in removedSets {
+                both.numbers.sourceLengths.append(length)
             }
             opening.chains[chain] = .replace(both.chain(chain)?.rules ?? [])
             if !removedSets.isEmpty { closing.chains[chain] = change }
@@ -71,7 +60,7 @@ extension SetID {
         switch self {
         case .frontends, .endpoints, .localEndpoints, .localPolicy, .sticky, .stickyTimeouts,
             .masqueradeFrontends, .externalFrontends, .noEndpoints, .noLocalEndpoints, .restricted,
-            .allowedSources, .deniedSources:
+            .allowedSources:
             .frontend
         case .clusterIPs, .hairpin, .serviceEndpoints, .formerEndpoints, .affinity: .shared
         case .draining, .inherited, .podCIDRs, .serviceCIDRs: .fact
@@ -81,16 +70,12 @@ extension SetID {
     /// Whether a frontend may have many elements in this set.
     fileprivate var isPool: Bool {
         switch self {
-        case .endpoints, .localEndpoints, .allowedSources, .deniedSources: true
+        case .endpoints, .localEndpoints, .allowedSources: true
         default: false
         }
     }
 
-    fileprivate var isSources: Bool {
-        if case .allowedSources = self { true } else { isDenial }
-    }
-
-    fileprivate var isDenial: Bool { if case .deniedSources = self { true } else { false } }
+    fileprivate var isSources: Bool { if case .allowedSources = self { true } else { false } }
 }
 
 private struct Change {
@@ -154,17 +139,14 @@ private struct Units {
             change.set.isPool && (change.set.isSources || !isSwitched)
                 && replaced[Place(change)]?.count == 1
         }
-        // Denials come before what they are exceptions from, and go after it.
-        let added = changes.filter { isFree($0) && !$0.isRemoval }
-        packer.add(each: added.filter(\.set.isDenial) + added.filter { !$0.set.isDenial })
+        packer.add(each: changes.filter { isFree($0) && !$0.isRemoval })
         if isSwitched {
             packer.add(changes.filter { !isFree($0) })
         } else {
             packer.add(changes.filter { !$0.set.isPool })
             for pair in replaced.values where pair.count > 1 { packer.add(pair) }
         }
-        let removed = changes.filter { isFree($0) && $0.isRemoval }
-        packer.add(each: removed.filter { !$0.set.isDenial } + removed.filter(\.set.isDenial))
+        packer.add(each: changes.filter { isFree($0) && $0.isRemoval })
     }
 
     private struct Place: Hashable {

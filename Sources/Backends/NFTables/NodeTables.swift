@@ -278,7 +278,6 @@ extension ServicePlan {
             let pools = pools(of: frontend)
             let slots = (pools.cluster?.endpoints.count ?? 0) + (pools.local?.endpoints.count ?? 0)
             return sum + 3 + slots + (frontend.allowedSources?.count ?? 0)
-                + frontend.deniedSources.count
         } + self.pools.reduce(0) { $0 + 2 * $1.endpoints.count }
     }
 }

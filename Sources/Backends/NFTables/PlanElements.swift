@@ -152,11 +152,6 @@ package struct LaidOutPlan: Sendable {
             block.append(source.base)
             body(.allowedSources(length: UInt32(source.length)), Element(key: block))
         }
-        for source in frontend.deniedSources {
-            var block = key
-            block.append(source.base)
-            body(.deniedSources(length: UInt32(source.length)), Element(key: block))
-        }
     }
 
     func forEachSlot(
@@ -212,18 +207,10 @@ package struct LaidOutPlan: Sendable {
 
     /// Returns the sources that may use the frontend; nil if all may.
     private func allowedSources(_ frontend: Frontend) -> [IPPrefix]? {
-        if let sources = frontend.allowedSources, !sources.contains(where: { $0.length == 0 }) {
-            return sources
-        }
-        // The rules admit only who is allowed and not denied.
-        return frontend.deniedSources.isEmpty ? nil : Self.halves(family)
-    }
-
-    /// Two blocks that hold every address; nft has no notation for a block of length 0.
-    private static func halves(_ family: IPFamily) -> [IPPrefix] {
-        let high = family == .ipv4 ? IPAddress(ipv4: 1 << 31) : IPAddress(ipv6High: 1 << 63, low: 0)
-        let low = family == .ipv4 ? IPAddress(ipv4: 0) : IPAddress(ipv6High: 0, low: 0)
-        return [low, high].compactMap { IPPrefix($0, length: 1) }
+        guard let sources = frontend.allowedSources,
+            !sources.contains(where: { $0.length == 0 })
+        else { return nil }
+        return sources
     }
 
     /// Returns the sets, other than `frontends`, that hold the frontend's key alone.
@@ -307,9 +294,6 @@ package struct LaidOutPlan: Sendable {
             if let timeout = affinityTimeout(frontend) { body(\.affinityTimeouts, timeout) }
             for source in allowedSources(frontend) ?? [] {
                 body(\.sourceLengths, UInt32(source.length))
-            }
-            for source in frontend.deniedSources {
-                body(\.deniedLengths, UInt32(source.length))
             }
         }
     }

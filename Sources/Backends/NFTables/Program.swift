@@ -51,9 +51,7 @@ package struct Program: Sendable, Hashable {
     package var chains: [Chain] { regularChains + baseChains + steerChains }
 
     package var sets: [SetDefinition] {
-        let sourceSets =
-            numbers.sourceLengths.map(SetID.allowedSources)
-            + numbers.deniedLengths.map(SetID.deniedSources)
+        let sourceSets = numbers.sourceLengths.map(SetID.allowedSources)
         return (SetID.constant(variant) + sourceSets).map { id in
             var definition = SetDefinition(id)
             definition.hasCounter = id == .frontends && variant.countsConnections
@@ -131,10 +129,6 @@ package struct Program: Sendable, Hashable {
     /// (`net/netfilter/nft_set_pipapo.c`).
     private var sourceRanges: [Rule] {
         [Rule(.lookup(target, in: .restricted, negated: true), .returning)]
-            + numbers.deniedLengths.map { length in
-                let block = target + [.sourceBlock(length: length)]
-                return Rule(.lookup(block, in: .deniedSources(length: length)), .counter, .drop)
-            }
             + numbers.sourceLengths.map { length in
                 let block = target + [.sourceBlock(length: length)]
                 return Rule(.lookup(block, in: .allowedSources(length: length)), .returning)

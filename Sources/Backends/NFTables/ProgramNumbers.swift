@@ -7,8 +7,6 @@ package struct ProgramNumbers: Sendable, Hashable {
     package var affinityTimeouts: [UInt32] = []
     /// Prefix lengths of source ranges, the most used first; each has its own set.
     package var sourceLengths: [UInt32] = []
-    /// The same of sources that are denied.
-    package var deniedLengths: [UInt32] = []
 
     package init() {}
 }

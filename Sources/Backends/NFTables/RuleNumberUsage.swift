@@ -4,7 +4,6 @@ package struct RuleNumberUsage: Sendable, Hashable {
     package var localPoolSizes: NumberUsage
     package var affinityTimeouts: NumberUsage
     package var sourceLengths: NumberUsage
-    package var deniedLengths: NumberUsage
 
     /// - Parameter areInUse: whether the listed numbers have more users than can be counted
     package init(_ listed: ProgramNumbers = .init(), areInUse: Bool = false) {
@@ -12,7 +11,6 @@ package struct RuleNumberUsage: Sendable, Hashable {
         localPoolSizes = NumberUsage(listed: listed.localPoolSizes, areInUse: areInUse)
         affinityTimeouts = NumberUsage(listed: listed.affinityTimeouts, areInUse: areInUse)
         sourceLengths = NumberUsage(listed: listed.sourceLengths, areInUse: areInUse)
-        deniedLengths = NumberUsage(listed: listed.deniedLengths, areInUse: areInUse)
     }
 
     package var numbers: ProgramNumbers {
@@ -21,7 +19,6 @@ package struct RuleNumberUsage: Sendable, Hashable {
         numbers.localPoolSizes = localPoolSizes.listed
         numbers.affinityTimeouts = affinityTimeouts.listed
         numbers.sourceLengths = sourceLengths.listed
-        numbers.deniedLengths = deniedLengths.listed
         return numbers
     }
 }

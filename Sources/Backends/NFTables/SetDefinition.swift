@@ -47,8 +47,7 @@ package struct SetDefinition: Sendable, Hashable {
         case .podCIDRs:
             key = [.sourceAddress]
             isInterval = true
-        case .allowedSources, .deniedSources, .draining:
-            key = PacketField.frontend + [.sourceAddress]
+        case .allowedSources, .draining: key = PacketField.frontend + [.sourceAddress]
         case .inherited: key = PacketField.connection
         case .hairpin: key = [.sourceAddress, .destinationAddress]
         case .serviceEndpoints: key = [.sourceAddress, .transportProtocol, .sourcePort]

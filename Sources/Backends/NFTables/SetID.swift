@@ -30,14 +30,11 @@ package enum SetID: Sendable, Hashable {
     case noEndpoints
     /// Frontends that drop the packets for which no endpoint was chosen, since none is local.
     case noLocalEndpoints
-    /// Frontends that not every client may use: with loadBalancerSourceRanges, or annotations.
+    /// Frontends with loadBalancerSourceRanges.
     case restricted
     /// Frontends in `restricted`, each with a block that may use it; one set for each prefix
     /// length.
     case allowedSources(length: UInt32)
-    /// Frontends in `restricted`, each with a block that may not use it, even if it is in
-    /// `allowedSources`; one set for each prefix length.
-    case deniedSources(length: UInt32)
     /// Addresses of local endpoints, each paired with itself.
     case hairpin
     /// The address, protocol and port of every endpoint, including terminating ones.
@@ -67,26 +64,12 @@ package enum SetID: Sendable, Hashable {
     ]
 
     private static let allowedSourcesPrefix = "allowed-sources-"
-    private static let deniedSourcesPrefix = "denied-sources-"
 
     /// Returns the prefix length in the name of a set `allowedSources`; nil for other names.
     package static func sourceLength(_ name: String) -> UInt32? {
-        length(name, allowedSourcesPrefix) { .allowedSources(length: $0) }
-    }
-
-    /// Returns the prefix length in the name of a set `deniedSources`; nil for other names.
-    package static func deniedLength(_ name: String) -> UInt32? {
-        length(name, deniedSourcesPrefix) { .deniedSources(length: $0) }
-    }
-
-    private static func length(
-        _ name: String,
-        _ prefix: String,
-        _ set: (UInt32) -> SetID
-    ) -> UInt32? {
-        guard name.hasPrefix(prefix) else { return nil }
-        let length = UInt32(name.dropFirst(prefix.count))
-        return length.flatMap { set($0).name == name ? $0 : nil }
+        guard name.hasPrefix(allowedSourcesPrefix) else { return nil }
+        let length = UInt32(name.dropFirst(allowedSourcesPrefix.count))
+        return length.flatMap { Self.allowedSources(length: $0).name == name ? $0 : nil }
     }
 
     package var name: String {
@@ -107,7 +90,6 @@ package enum SetID: Sendable, Hashable {
         case .noLocalEndpoints: "no-local-endpoints"
         case .restricted: "restricted"
         case .allowedSources(let length): "\(Self.allowedSourcesPrefix)\(length)"
-        case .deniedSources(let length): "\(Self.deniedSourcesPrefix)\(length)"
         case .hairpin: "hairpin"
         case .serviceEndpoints: "service-endpoints"
         case .formerEndpoints: "former-endpoints"

@@ -59,7 +59,7 @@ extension TableTransaction {
             return key.frontendKey(program.family).map { .frontend($0) } ?? .everyone
         case .frontends, .endpoints, .localEndpoints, .localPolicy, .sticky, .stickyTimeouts,
             .masqueradeFrontends, .externalFrontends, .noEndpoints, .noLocalEndpoints, .restricted,
-            .allowedSources, .deniedSources:
+            .allowedSources:
             return key.frontendKey(program.family).map { .frontend($0) } ?? .everyone
         }
     }

@@ -24,8 +24,7 @@ package struct TableReport: Sendable {
         contents.numbers.affinityTimeouts = chains.compactMap(\.affinityTimeout).sorted()
         var rules = rules
         readPoolSizes(&rules, &contents, variant, family)
-        contents.numbers.sourceLengths = lengths(SetID.sourceLength)
-        contents.numbers.deniedLengths = lengths(SetID.deniedLength)
+        contents.numbers.sourceLengths = sourceLengths
         let program = Program(family, variant, numbers: contents.numbers)
         guard chains == Set(program.chains.map(ChainShape.init)),
             sets == Set(program.sets.map { SetShape($0, family) })
@@ -70,20 +69,20 @@ package struct TableReport: Sendable {
     }
 
     /// The lengths of which there are sets, in the order of the rules.
-    private func lengths(_ inName: (String) -> UInt32?) -> [UInt32] {
-        let lengths = sets.compactMap { inName($0.name) }.sorted()
-        let listed = (rules[Chain.Name.sourceRanges.text] ?? []).compactMap { rule in
-            rule.compactMap { expression in
-                if case .lookup(let set, _, _, _) = expression { inName(set) } else { nil }
-            }.last
-        }
+    private var sourceLengths: [UInt32] {
+        let lengths = sets.compactMap { SetID.sourceLength($0.name) }.sorted()
+        let listed = (rules[Chain.Name.sourceRanges.text] ?? []).compactMap(Self.number)
         return listed.sorted() == lengths ? listed : lengths
     }
 
-    /// The size of a pool in a rule, if it has one (`ProgramNumbers`).
+    /// The number in a rule, if it has one (`ProgramNumbers`).
     private static func number(_ rule: [KernelExpression]) -> UInt32? {
         rule.lazy.compactMap { expression in
-            if case .random(let modulus, _, _) = expression { modulus } else { nil }
+            switch expression {
+            case .random(let modulus, _, _): modulus
+            case .lookup(let set, _, _, _): SetID.sourceLength(set)
+            default: nil
+            }
         }.last
     }
 }

@@ -98,21 +98,15 @@ package struct TableState: Sendable {
     }
 
     private mutating func settleSourceLengths(_ changes: inout Changeset) {
-        let (allowed, denied) = (usage.sourceLengths.listed, usage.deniedLengths.listed)
-        let settled = [usage.sourceLengths.settle(), usage.deniedLengths.settle()]
-        guard settled != [.none, .none] else { return }
+        let before = usage.sourceLengths.listed
+        guard usage.sourceLengths.settle() != .none else { return }
+        let lengths = usage.sourceLengths.listed
         // The last rule of the chain drops clients that no other rule allows, so rules cannot be
         // appended.
         changes.chains[.sourceRanges] = .replace(program.chain(.sourceRanges)?.rules ?? [])
-        let sets = { (one: [UInt32], other: [UInt32], set: (UInt32) -> SetID) in
-            Set(one).subtracting(other).sorted().map(set)
-        }
-        changes.addedSets =
-            sets(usage.sourceLengths.listed, allowed, SetID.allowedSources)
-            + sets(usage.deniedLengths.listed, denied, SetID.deniedSources)
-        changes.removedSets =
-            sets(allowed, usage.sourceLengths.listed, SetID.allowedSources)
-            + sets(denied, usage.deniedLengths.listed, SetID.deniedSources)
+        let sets = { (lengths: Set<UInt32>) in lengths.sorted().map(SetID.allowedSources) }
+        changes.addedSets = sets(Set(lengths).subtracting(before))
+        changes.removedSets = sets(Set(before).subtracting(lengths))
         // Elements are removed together with their set.
         for set in changes.removedSets { changes.removed[set] = nil }
     }

@@ -15,7 +15,6 @@ struct FrontendTargets {
         /// Whether all other clients go to endpoints of this node (external traffic policy Local).
         let isSplit: Bool
         let allowedSources: [IPPrefix]?
-        let deniedSources: [IPPrefix]
         /// Whether the external traffic policy has just become Local.
         ///
         /// Then clients other than pods are no longer masqueraded, and may not keep their old
@@ -33,7 +32,6 @@ struct FrontendTargets {
             local: local,
             isSplit: isSplit,
             allowedSources: frontend.allowedSources.map(IPPrefix.aggregated),
-            deniedSources: IPPrefix.aggregated(frontend.deniedSources),
             becameLocal: becameLocal && isSplit
         )
     }
@@ -63,16 +61,6 @@ struct FrontendTargets {
         )
     }
 
-    /// Whether the source ranges admit a client.
-    func admits(_ client: IPAddress) -> Bool { pools?.admits(client) ?? true }
-
-    /// Whether the source ranges admit every client that they admitted before.
-    func admitsAll(of old: FrontendTargets) -> Bool {
-        guard let before = old.pools, let pools else { return false }
-        return (pools.allowedSources == nil || pools.allowedSources == before.allowedSources)
-            && (pools.deniedSources.isEmpty || pools.deniedSources == before.deniedSources)
-    }
-
     /// Whether clients may be sent to this endpoint again.
     func mayRemember(_ address: IPAddress, _ port: UInt16) -> Bool {
         guard let pools else { return false }
@@ -86,7 +74,9 @@ struct FrontendTargets {
     /// Whether every connection that was allowed before is still allowed.
     func covers(_ old: FrontendTargets) -> Bool {
         guard let before = old.pools, let pools, !pools.becameLocal else { return false }
-        guard admitsAll(of: old), Self.covers(pools.cluster, before.cluster) else { return false }
+        guard pools.allowedSources == nil || pools.allowedSources == before.allowedSources,
+            Self.covers(pools.cluster, before.cluster)
+        else { return false }
         guard pools.isSplit else { return Self.covers(pools.cluster, before.local) }
         return before.isSplit && Self.covers(pools.local, before.local)
             // Draining endpoints serve outsiders only if they are on this node.
@@ -104,14 +94,10 @@ struct FrontendTargets {
 
 extension FrontendTargets.Pools {
     fileprivate func admits(_ client: IPAddress) -> Bool {
-        allowedSources.map { Self.isAny(of: $0, client) } ?? true
-            && !Self.isAny(of: deniedSources, client)
-    }
-
-    private static func isAny(of ranges: [IPPrefix], _ client: IPAddress) -> Bool {
+        guard let allowedSources else { return true }
         // This finds the last range that begins at or before the client's address.
-        let index = ranges.partitioningIndex { client < $0.base }
-        return index > 0 && ranges[index - 1].contains(client)
+        let index = allowedSources.partitioningIndex { client < $0.base }
+        return index > 0 && allowedSources[index - 1].contains(client)
     }
 
     /// Whether an endpoint serves clients that are neither pods nor the node.

@@ -11,9 +11,6 @@ struct StaleEntries {
     /// The frontends that have or had affinity and are new or gone, or that lost endpoints or
     /// allowed clients.
     private(set) var sticky: [FrontendKey: FrontendTargets] = [:]
-    /// The frontends that cut connections of clients who may not connect, and that are new or admit
-    /// fewer clients than before.
-    private(set) var cutting: [FrontendKey: FrontendTargets] = [:]
     /// The Service CIDRs after everything was adopted, when all connections must be checked;
     /// otherwise nil.
     ///
@@ -38,7 +35,6 @@ struct StaleEntries {
                     becameLocal: former.all.contains(frontend.key)
                         && !former.localPolicy.contains(frontend.key)
                 )
-                if frontend.cutsRefused { cutting[frontend.key] = targets }
                 enter(
                     frontend,
                     targets,
@@ -65,23 +61,16 @@ struct StaleEntries {
             for (key, frontend) in after {
                 let previous = before[key]
                 let wasSticky = previous?.affinityTimeout != nil
-                guard
-                    key.needsTracking || wasSticky || frontend.affinityTimeout != nil
-                        || frontend.cutsRefused
-                else { continue }
+                guard key.needsTracking || wasSticky || frontend.affinityTimeout != nil else {
+                    continue
+                }
                 let targets = FrontendTargets(
                     frontend,
                     of: new,
                     becameLocal: previous.map { $0.masquerade != .node } ?? false
                 )
-                let former = previous.flatMap { previous in
-                    old.map { FrontendTargets(previous, of: $0, becameLocal: false) }
-                }
-                if frontend.cutsRefused, former.map(targets.admitsAll) != true {
-                    cutting[key] = targets
-                }
-                if let former, !wasSticky || frontend.affinityTimeout != nil,
-                    targets.covers(former)
+                if let previous, let old, !wasSticky || frontend.affinityTimeout != nil,
+                    targets.covers(FrontendTargets(previous, of: old, becameLocal: false))
                 {
                     continue
                 }
@@ -112,16 +101,8 @@ struct StaleEntries {
 
     /// Whether connections of this protocol and family must be checked.
     func concerns(_ transport: TransportProtocol, _ family: IPFamily) -> Bool {
-        let isMeant = { (key: FrontendKey) in
-            key.transport == transport && key.address.family == family
-        }
-        return cutting.keys.contains(where: isMeant)
-            || transport != .tcp && (serviceCIDRs != nil || tracked.keys.contains(where: isMeant))
-    }
-
-    /// Whether a connection is cut because its client may not connect any more.
-    func isCut(_ connection: TrackedConnection) -> Bool {
-        cutting[connection.frontend]?.admits(connection.clientAddress) == false
+        serviceCIDRs != nil
+            || tracked.keys.contains { $0.transport == transport && $0.address.family == family }
     }
 
     /// Returns who may keep a tracked connection.
@@ -129,8 +110,6 @@ struct StaleEntries {
     /// A connection may go to an endpoint that the plans no longer have, or to none because it
     /// began before its frontend existed.
     func verdict(_ connection: TrackedConnection) -> FrontendTargets.Verdict {
-        if isCut(connection) { return .nobody }
-        guard connection.frontend.needsTracking else { return .all }
         if let targets = tracked[connection.frontend] { return targets.verdict(connection) }
         guard let serviceCIDRs, connection.isTranslated,
             serviceCIDRs.contains(where: { $0.contains(connection.frontend.address) })
@@ -170,14 +149,13 @@ extension ConnectionTracking {
         for family in IPFamily.allCases {
             let start = ContinuousClock.now
             var count: Int?
-            for transport in [TransportProtocol.tcp, .udp, .sctp]
+            for transport in [TransportProtocol.udp, .sctp]
             where stale.concerns(transport, family) {
                 count = count ?? 0
                 let keepsTranslated = drainsSCTP && transport == .sctp
                 do throws(NetlinkError) {
                     let found = try connections(family, transport) {
-                        stale.isCut($0)
-                            || stale.verdict($0) != .all && !(keepsTranslated && $0.isTranslated)
+                        stale.verdict($0) != .all && !(keepsTranslated && $0.isTranslated)
                     }
                     for connection in found {
                         let verdict = stale.verdict(connection)

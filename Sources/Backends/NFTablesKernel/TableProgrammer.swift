@@ -248,10 +248,7 @@ package final class TableProgrammer {
         guard let failure else { return }
         let advice = failure.first.isUnsupported ? "; modprobe nf_conntrack_netlink" : ""
         logger.warning(
-            """
-            some UDP and SCTP clients may stay with endpoints that are gone until they pause, and some \
-            connections of clients that may not connect any more may go on\(advice)
-            """,
+            "some UDP and SCTP clients may stay with endpoints that are gone until they pause\(advice)",
             metadata: ["error": "\(failure.first)", "failures": "\(failure.count)"]
         )
     }

@@ -59,32 +59,6 @@ package struct IPPrefix: Sendable, Hashable {
         return kept
     }
 
-    /// The prefixes that hold the addresses of both lists, sorted and without overlaps.
-    package static func intersection(
-        _ left: some Sequence<IPPrefix>,
-        _ right: some Sequence<IPPrefix>
-    ) -> [IPPrefix] {
-        // Two blocks have nothing in common unless one contains the other.
-        let (left, right) = (aggregated(left), aggregated(right))
-        var found: [IPPrefix] = []
-        var (first, second) = (0, 0)
-        while first < left.count, second < right.count {
-            let (one, other) = (left[first], right[second])
-            if one.contains(other) {
-                found.append(other)
-                second += 1
-            } else if other.contains(one) {
-                found.append(one)
-                first += 1
-            } else if one < other {
-                first += 1
-            } else {
-                second += 1
-            }
-        }
-        return found
-    }
-
     private static func hostMask(_ family: IPFamily, _ length: Int) -> (high: UInt64, low: UInt64) {
         let hostBits = family.bitWidth - length
         // Swift's smart shift gives 0 when all bits are shifted out.

@@ -21,11 +21,6 @@ extension Service: KubernetesResource {
             weights: metadata.annotation(Balancing.weightsAnnotation)?.text ?? "",
             &reader
         )
-        clientRanges = ClientRanges(
-            allowed: metadata.annotation(ClientRanges.allowAnnotation)?.text ?? "",
-            denied: metadata.annotation(ClientRanges.denyAnnotation)?.text ?? "",
-            &reader
-        )
         problems = reader.problems
     }
 

@@ -34,9 +34,6 @@ package struct Service: Sendable, Hashable {
     /// The values of the annotations `ipvs.needletail.io/scheduler` and
     /// `ipvs.needletail.io/weights`.
     package var balancing = Balancing()
-    /// The values of the annotations `needletail.io/source-ranges` and
-    /// `needletail.io/deny-source-ranges`.
-    package var clientRanges = ClientRanges()
     package var problems: [FieldProblem] = []
 
     package init(name: ObjectName) { self.name = name }

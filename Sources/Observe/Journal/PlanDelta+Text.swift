@@ -66,9 +66,6 @@ extension PlanDelta {
                 words.append("sources \(list(added, removed) ?? "none")")
             }
         }
-        let denied = new.deniedSources.filter { !old.deniedSources.contains($0) }
-        let freed = old.deniedSources.filter { !new.deniedSources.contains($0) }
-        if let list = list(denied, freed) { words.append("denied sources \(list)") }
         return words
     }
 

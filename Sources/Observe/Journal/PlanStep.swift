@@ -99,23 +99,14 @@ extension JournalWriter {
             write(cluster)
             write(local.map { $0 + 1 } ?? 0)
         }
-        write(byte: frontend.masquerade.rawValue | (frontend.cutsRefused ? Self.cutting : 0))
-        if frontend.cutsRefused {
-            write(frontend.deniedSources.count)
-            for prefix in frontend.deniedSources { write(prefix) }
-        }
+        write(byte: frontend.masquerade.rawValue)
         write(frontend.affinityTimeout)
         write(frontend.allowedSources.map { $0.count + 1 } ?? 0)
-        for prefix in frontend.allowedSources ?? [] { write(prefix) }
+        for prefix in frontend.allowedSources ?? [] {
+            write(prefix.base)
+            write(byte: prefix.length)
+        }
     }
-
-    private mutating func write(_ prefix: IPPrefix) {
-        write(prefix.base)
-        write(byte: prefix.length)
-    }
-
-    /// Beside a frontend's masquerading: it cuts connections, and denied sources follow.
-    fileprivate static let cutting: UInt8 = 0x80
 
     private mutating func write(_ port: ForwardedPort) {
         write(port.key)
@@ -187,15 +178,13 @@ extension JournalReader {
             let (cluster, local) = (int(), int())
             action = .split(cluster: cluster, local: local == 0 ? nil : local - 1)
         }
-        let flags = byte()
-        let cuts = flags & JournalWriter.cutting != 0
-        guard let masquerade = Frontend.Masquerade(rawValue: flags & ~JournalWriter.cutting) else {
-            return nil
-        }
-        let denied = cuts ? prefixes(int()) : []
+        guard let masquerade = Frontend.Masquerade(rawValue: byte()) else { return nil }
         let timeout = timeout()
         let count = int()
-        let sources = prefixes(count - 1)
+        let sources = (0..<max(0, count - 1)).compactMap { _ in
+            let base = address()
+            return IPPrefix(base, length: Int(byte()))
+        }
         return Frontend(
             key: key,
             kind: kind,
@@ -203,17 +192,8 @@ extension JournalReader {
             action: action,
             masquerade: masquerade,
             affinityTimeout: timeout,
-            allowedSources: count == 0 ? nil : sources,
-            deniedSources: denied,
-            cutsRefused: cuts
+            allowedSources: count == 0 ? nil : sources
         )
-    }
-
-    private mutating func prefixes(_ count: Int) -> [IPPrefix] {
-        (0..<max(0, count)).compactMap { _ in
-            let base = address()
-            return IPPrefix(base, length: Int(byte()))
-        }
     }
 
     private mutating func forwardedPort() -> ForwardedPort? {

@@ -12,8 +12,6 @@ package struct Diagnostic: Sendable, Hashable {
         case portInUse = "PortInUse"
         /// There are more endpoints than connections can be distributed to.
         case tooManyEndpoints = "TooManyEndpoints"
-        /// An annotation of needletail's has a value that cannot be used.
-        case invalidAnnotation = "InvalidAnnotation"
     }
 
     /// The kind and name of the object, such as `Service default/web`.

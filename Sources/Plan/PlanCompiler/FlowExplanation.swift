@@ -1,4 +1,3 @@
-internal import KubernetesModel
 package import NetworkTypes
 package import ServicePlan
 
@@ -33,7 +32,7 @@ package struct FlowExplanation: Sendable, Hashable, Encodable {
         absence: String
     ) {
         let pools = plan.pools(of: frontend)
-        let admission = Entry(frontend, sources)
+        let admission = Admission(frontend.allowedSources, sources)
         var pool: Pool?
         if case .refused(let reason) = admission {
             (outcome, why) = (.dropped, reason)
@@ -66,56 +65,36 @@ package struct FlowExplanation: Sendable, Hashable, Encodable {
                 reason = "internal traffic policy Local, and no endpoint of this node serves"
             }
             let depends = admission == .depends && outcome != .dropped
-            why = depends ? reason + Entry.condition(frontend) : reason
+            why = depends ? reason + Admission.condition : reason
         }
         endpoints = pool?.endpoints.map(\.place) ?? []
         (isMasqueraded, whyMasqueraded) = Self.masquerade(frontend, client, canTellPods)
     }
 
-    /// The effect of the source ranges on a client.
-    private enum Entry: Equatable {
+    /// The effect of loadBalancerSourceRanges on a client.
+    private enum Admission: Equatable {
         case granted
         case depends
         case refused(String)
 
-        static func condition(_ frontend: Frontend) -> String {
-            guard !frontend.deniedSources.isEmpty else {
-                return "; if its address is in the Service's \(frontend.allowedSourcesName),"
-                    + " and dropped otherwise"
-            }
-            let allowed =
-                frontend.allowedSources == nil ? "" : "in its \(frontend.allowedSourcesName) and "
-            return "; if its address is \(allowed)not in the Service's"
-                + " \(ClientRanges.denyAnnotation), and dropped otherwise"
-        }
+        static let condition =
+            "; if its address is in the Service's loadBalancerSourceRanges, and dropped otherwise"
 
-        init(_ frontend: Frontend, _ sources: [IPPrefix]) {
-            let (allowed, denied) = (frontend.allowedSources, frontend.deniedSources)
-            let admitted = { (source: IPPrefix) in allowed?.contains { $0.contains(source) } ?? true
+        init(_ ranges: [IPPrefix]?, _ sources: [IPPrefix]) {
+            let admitted = { (source: IPPrefix) in ranges?.contains { $0.contains(source) } ?? true
             }
-            let meets = { (source: IPPrefix) in allowed?.contains { source.contains($0) } ?? true }
-            let isDenied = { (source: IPPrefix) in denied.contains { $0.contains(source) } }
-            let isTouched = { (source: IPPrefix) in
-                isDenied(source) || denied.contains { source.contains($0) }
-            }
-            let isOpen = { (source: IPPrefix) in
-                (admitted(source) || meets(source)) && !isDenied(source)
-            }
-            if allowed?.isEmpty == true {
-                self = .refused(frontend.reasonForNobody)
-            } else if !frontend.isRestricted
-                || !sources.isEmpty && sources.allSatisfy({ admitted($0) && !isTouched($0) })
-            {
+            let meets = { (source: IPPrefix) in ranges?.contains { source.contains($0) } ?? true }
+            if ranges?.isEmpty == true {
+                self = .refused("none of the Service's loadBalancerSourceRanges can be read")
+            } else if ranges == nil || !sources.isEmpty && sources.allSatisfy(admitted) {
                 self = .granted
-            } else if sources.isEmpty || sources.contains(where: isOpen) {
+            } else if sources.isEmpty || sources.contains(where: { admitted($0) || meets($0) }) {
                 self = .depends
             } else {
                 let names = sources.map { $0 == IPPrefix(host: $0.base) ? "\($0.base)" : "\($0)" }
-                    .joined(separator: ", ")
                 self = .refused(
-                    sources.contains(where: isDenied)
-                        ? "\(names) is in the Service's \(ClientRanges.denyAnnotation)"
-                        : "\(names) is in none of the Service's \(frontend.allowedSourcesName)"
+                    "\(names.joined(separator: ", ")) is in none of the Service's"
+                        + " loadBalancerSourceRanges"
                 )
             }
         }
@@ -139,22 +118,5 @@ package struct FlowExplanation: Sendable, Hashable, Encodable {
         case (.node, .node): return (true, "the node itself uses a frontend of policy Local")
         case (.node, _): return (false, "external traffic policy Local keeps the source" + hairpin)
         }
-    }
-}
-
-extension Frontend {
-    /// Where the list of those who may connect comes from.
-    fileprivate var allowedSourcesName: String {
-        guard cutsRefused else { return "loadBalancerSourceRanges" }
-        return kind == .loadBalancerVIP
-            ? "\(ClientRanges.allowAnnotation) and loadBalancerSourceRanges"
-            : ClientRanges.allowAnnotation
-    }
-
-    fileprivate var reasonForNobody: String {
-        cutsRefused
-            ? "the Service's \(ClientRanges.allowAnnotation) and \(ClientRanges.denyAnnotation)"
-                + " admit no client of this address"
-            : "none of the Service's loadBalancerSourceRanges can be read"
     }
 }

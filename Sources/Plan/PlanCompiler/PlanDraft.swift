@@ -24,9 +24,7 @@ struct PlanDraft {
         sources = SourceRanges(of: service, node: node)
         ownDiagnostics = DiagnosticList(of: "Service \(service.name)")
         sliceDiagnostics = DiagnosticList(of: "EndpointSlices of Service \(service.name)")
-        for problem in service.problems {
-            report(problem, problem.isOfAnnotation ? .invalidAnnotation : nil)
-        }
+        for problem in service.problems { report(problem) }
         for slice in slices {
             for problem in slice.problems {
                 sliceDiagnostics.add(
@@ -167,7 +165,6 @@ struct PlanDraft {
         action: Frontend.Action,
         masquerade: Frontend.Masquerade
     ) {
-        let clients = sources.admission(at: key.address, kind)
         plan.frontends.append(
             Frontend(
                 key: key,
@@ -176,9 +173,7 @@ struct PlanDraft {
                 action: action,
                 masquerade: masquerade,
                 affinityTimeout: service.affinityTimeout,
-                allowedSources: clients.allowed,
-                deniedSources: clients.denied,
-                cutsRefused: clients.cutsRefused
+                allowedSources: kind == .loadBalancerVIP ? sources.allowed(at: key.address) : nil
             )
         )
     }
@@ -281,7 +276,8 @@ struct PlanDraft {
                 kept.append(frontend)
                 continue
             }
-            first.restrict(as: frontend)
+            // If two are restricted, the ranges are equal: it is one Service at one address.
+            first.allowedSources = first.allowedSources ?? frontend.allowedSources
             kept[kept.count - 1] = first
             if let lost = first.contradiction(with: frontend) {
                 report(FieldProblem(frontend.kind.field, lost))
@@ -296,10 +292,6 @@ struct PlanDraft {
             count: problem.count
         )
     }
-}
-
-extension FieldProblem {
-    fileprivate var isOfAnnotation: Bool { field.hasPrefix("metadata.annotations[") }
 }
 
 extension Frontend {

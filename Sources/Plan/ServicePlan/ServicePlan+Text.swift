@@ -36,16 +36,10 @@ extension ServicePlan {
         }
         words.append("masquerade=\(frontend.masquerade.name)")
         if let timeout = frontend.affinityTimeout { words.append("affinity=\(timeout)s") }
-        if let sources = frontend.allowedSources { words.append("from=\(Self.text(sources))") }
-        if !frontend.deniedSources.isEmpty {
-            words.append("not-from=\(Self.text(frontend.deniedSources))")
+        if let sources = frontend.allowedSources {
+            words.append("from=[\(sources.map(\.description).joined(separator: " "))]")
         }
-        if frontend.cutsRefused { words.append("cuts-refused") }
         return words.joined(separator: " ")
-    }
-
-    private static func text(_ blocks: [IPPrefix]) -> String {
-        "[\(blocks.map(\.description).joined(separator: " "))]"
     }
 
     private static func text(_ pool: Pool) -> String {

@@ -139,11 +139,6 @@ package struct Frontend: Sendable, Hashable {
     package var affinityTimeout: UInt32?
     /// The source addresses that may connect, sorted and without overlaps; nil if all may.
     package var allowedSources: [IPPrefix]?
-    /// The source addresses that may not connect, even if they are among `allowedSources`; sorted
-    /// and without overlaps.
-    package var deniedSources: [IPPrefix]
-    /// Whether connections of clients that may not connect are cut, those of TCP as well.
-    package var cutsRefused: Bool
 
     package init(
         key: FrontendKey,
@@ -152,9 +147,7 @@ package struct Frontend: Sendable, Hashable {
         action: Action,
         masquerade: Masquerade,
         affinityTimeout: UInt32? = nil,
-        allowedSources: [IPPrefix]? = nil,
-        deniedSources: [IPPrefix] = [],
-        cutsRefused: Bool = false
+        allowedSources: [IPPrefix]? = nil
     ) {
         self.key = key
         self.kind = kind
@@ -163,17 +156,6 @@ package struct Frontend: Sendable, Hashable {
         self.masquerade = masquerade
         self.affinityTimeout = affinityTimeout
         self.allowedSources = allowedSources
-        self.deniedSources = deniedSources
-        self.cutsRefused = cutsRefused
-    }
-
-    /// Whether not every client may connect.
-    package var isRestricted: Bool { allowedSources != nil || !deniedSources.isEmpty }
-
-    /// Whether a client with this address may connect.
-    package func admits(_ client: IPAddress) -> Bool {
-        allowedSources?.contains { $0.contains(client) } ?? true
-            && !deniedSources.contains { $0.contains(client) }
     }
 }
 

@@ -108,7 +108,6 @@ extension ServicePlan {
                 return sum + (count > 32 ? min(12 * count, Pool.largestSize) : count)
             }
             return sum + slots + (frontend.allowedSources?.count ?? 0)
-                + frontend.deniedSources.count
         }
     }
 }

@@ -91,7 +91,9 @@ struct ClientChoice {
             guard let name = interface(toward: address) else { continue }
             let place: Place = (address, name)
             guard isRight(place) else { continue }
-            if frontend.admits(address) { return place }
+            if frontend.allowedSources?.contains(where: { $0.contains(address) }) ?? true {
+                return place
+            }
             second = second ?? place
         }
         return second

@@ -195,9 +195,7 @@ struct Explainer {
             topology: port.map { compiler.topologyReason($0, family, in: slices) } ?? "",
             affinitySeconds: frontend.affinityTimeout,
             affinityEntry: kernel.rememberedEndpoint?.description,
-            allowedSources: frontend.allowedSources?.map(\.description),
-            deniedSources: frontend.deniedSources.isEmpty
-                ? nil : frontend.deniedSources.map(\.description)
+            allowedSources: frontend.allowedSources?.map(\.description)
         )
         return (explained, flow)
     }

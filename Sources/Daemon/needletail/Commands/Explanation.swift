@@ -32,11 +32,10 @@ struct Explanation: Encodable {
         /// Where the kernel sends this client again.
         let affinityEntry: String?
         let allowedSources: [String]?
-        let deniedSources: [String]?
 
         private enum CodingKeys: String, CodingKey {
             case frontend, service, kind, flows, endpoints, destinations, topology
-            case affinitySeconds, affinityEntry, allowedSources, deniedSources
+            case affinitySeconds, affinityEntry, allowedSources
         }
 
         func encode(to encoder: any Encoder) throws {
@@ -51,7 +50,6 @@ struct Explanation: Encodable {
             try container.encodeIfPresent(affinitySeconds, forKey: .affinitySeconds)
             try container.encodeIfPresent(affinityEntry, forKey: .affinityEntry)
             try container.encodeIfPresent(allowedSources, forKey: .allowedSources)
-            try container.encodeIfPresent(deniedSources, forKey: .deniedSources)
         }
     }
 
@@ -192,9 +190,6 @@ extension Explanation {
         }
         if let sources = frontend.allowedSources {
             lines.append("  allowed sources: \(sources.joined(separator: ", "))")
-        }
-        if let sources = frontend.deniedSources {
-            lines.append("  denied sources: \(sources.joined(separator: ", "))")
         }
         if let seconds = frontend.affinitySeconds {
             lines.append(

@@ -75,7 +75,6 @@ private struct PlanDocument: Encodable {
         let masquerade: String
         let affinitySeconds: UInt32?
         let allowedSources: [String]?
-        let deniedSources: [String]?
     }
 
     struct HealthCheck: Encodable {
@@ -112,9 +111,7 @@ private struct PlanDocument: Encodable {
                 localEndpoints: pools.local?.endpoints.map(\.description),
                 masquerade: frontend.masquerade.name,
                 affinitySeconds: frontend.affinityTimeout,
-                allowedSources: frontend.allowedSources?.map(\.description),
-                deniedSources: frontend.deniedSources.isEmpty
-                    ? nil : frontend.deniedSources.map(\.description)
+                allowedSources: frontend.allowedSources?.map(\.description)
             )
         }
     }
