@@ -133,6 +133,8 @@ private final class StagedBackend: TestBackend {
         reader.withLock {
             $0 = { seen.withLock { $0 = reconciler.progress.figures } }
         }
+        // The backend holds what holds the reconciler, which holds the backend.
+        defer { reader.withLock { $0 = nil } }
         await reconciler.update(completing: .services) { fill(&$0, cluster) }
         try await reconciler.sync()
         let figures = try #require(seen.withLock { $0 })
@@ -149,6 +151,7 @@ private final class StagedBackend: TestBackend {
         change.withLock {
             $0 = { await reconciler.update { fill(&$0, [added, changed]) } }
         }
+        defer { change.withLock { $0 = nil } }
         await reconciler.update(completing: .services) { fill(&$0, cluster) }
         try await reconciler.sync()
         #expect(backend.state.withLock { $0.plans.count } == 5)
