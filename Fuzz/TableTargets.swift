@@ -57,7 +57,9 @@ private func affinity(_ socket: inout NetlinkSocket) throws {
 private func staleAffinity(_ socket: inout NetlinkSocket) throws {
     var contents = TableContents()
     let key = ElementBytes(frontend)
-    for set in [SetID.frontends, .sticky] { contents.elements[set] = [key: Element(key: key)] }
+    for set in [SetID.frontends, .sticky] {
+        contents.elements[set] = ElementTable([Element(key: key)])
+    }
     var former = FormerFrontends()
     former.add(contents, .ipv4)
     let stale = StaleEntries(everything: [], node: NodeFacts(), former: former)
